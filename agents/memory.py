@@ -1,0 +1,88 @@
+"""What an agent remembers: raw rows, their standardisation, and how noisy rewards are."""
+
+import torch
+from torch import Tensor
+
+from vbandits.types import Data, Scaling, Task
+
+
+class Memory:
+    """Contexts [R, T, D], arms [R, T] and rewards [R, T], preallocated on the device."""
+
+    def __init__(self, task: Task, steps: int, standardize: bool) -> None:
+        replicas = len(task.seeds)
+        on = {"device": task.device}
+        self.rows = 0
+        self._task = task
+        self._standardize = standardize
+        self._contexts = torch.empty(replicas, steps, task.features, dtype=task.dtype, **on)
+        self._actions = torch.empty(replicas, steps, dtype=torch.long, **on)
+        self._rewards = torch.empty(replicas, steps, dtype=torch.float64, **on)
+        self._summed = 0
+        self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, **on)
+
+    def add(self, contexts: Tensor, actions: Tensor, rewards: Tensor) -> None:
+        """Appends a row [R, D], [R], [R] per replica."""
+        self._contexts[:, self.rows] = contexts
+        self._actions[:, self.rows] = actions
+        self._rewards[:, self.rows] = rewards
+        self.rows += 1
+
+    def last(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the last contexts [R, N, D], actions [R, N] and rewards [R, N]."""
+        kept = slice(self.rows - rows, self.rows)
+        return self._contexts[:, kept], self._actions[:, kept], self._rewards[:, kept]
+
+    def scaling(self) -> Scaling:
+        """Returns mean and standard deviation of all contexts and rewards so far; 1 for what does not vary."""
+        replicas, features = len(self._task.seeds), self._task.features
+        if not (self._standardize and self.rows):
+            return Scaling.identity(replicas, features, self._task.device, self._task.dtype)
+        for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
+            values = torch.cat([self._contexts[:, row].double(), self._rewards[:, row, None]], 1)
+            self._sums[0] += values
+            self._sums[1] += values * values
+        self._summed = self.rows
+        mean, square = self._sums / self.rows
+        variance = square - mean * mean
+        rounding = 1e-12 * square  # the difference of two equal sums is not exactly zero
+        scale = torch.where(variance > rounding, variance, 1.0).sqrt()
+        mean, scale = mean.to(self._task.dtype).unsqueeze(1), scale.to(self._task.dtype).unsqueeze(1)
+        return Scaling(mean[:, :, :-1], scale[:, :, :-1], mean[:, :, -1], scale[:, :, -1])
+
+    def data(self, scaling: Scaling, noise: Tensor) -> Data:
+        """Returns all rows so far; `noise` is the variance of rewards [R] in standardised units."""
+        kept = slice(0, self.rows)
+        rewards = self._rewards[:, kept].to(self._task.dtype)
+        return Data(self._contexts[:, kept], self._actions[:, kept], rewards, scaling, noise)
+
+
+class NoiseVariance:
+    """The variance of rewards about the true function, estimated from prequential residuals; one for all posteriors.
+
+    Two independent draws f, g of the posterior, made before the reward y was seen, have mean m and an unbiased variance
+    (f - g)^2 / 2. A calibrated posterior with variance v has squared residuals (y - m)^2 of noise + 3/2 v on average, so
+    the difference of the two estimates the noise. Averages decay into the past, because early residuals speak of a
+    network that is no more.
+    """
+
+    DECAY = 0.99
+    FLOOR = 0.01
+    """The least noise, as a part of the squared residual: a posterior may claim to explain 99% of it, not more."""
+
+    def __init__(self, replicas: int, device: torch.device) -> None:
+        self._weight, self._prior_weight = 0.0, 1.0
+        self._residual, self._variance = torch.zeros(2, replicas, dtype=torch.float64, device=device)
+
+    def add(self, rewards: Tensor, draws: Tensor) -> None:
+        """Takes rewards [R] and two draws of their prediction [R, 2], all in units of the reward."""
+        draws = draws.double()
+        self._weight, self._prior_weight = self.DECAY * self._weight + 1, self.DECAY * self._prior_weight
+        self._residual = self.DECAY * self._residual + (rewards - draws.mean(1)).square()
+        self._variance = self.DECAY * self._variance + (draws[:, 0] - draws[:, 1]).square() / 2
+
+    def value(self, prior: Tensor) -> Tensor:
+        """Returns the estimate [R]; `prior` [R], the variance of rewards, counts as one observation, the oldest."""
+        total = self._weight + self._prior_weight
+        residual = (self._residual + self._prior_weight * prior) / total
+        return (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual).clamp(min=1e-12)

@@ -1,0 +1,59 @@
+"""Decision rules: draws of the arms' values in, an arm out. They know nothing of networks."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Thompson:
+    """Plays the best arm of one draw (Thompson, 1933)."""
+
+    draws: ClassVar[int] = 1
+
+    def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
+        """Returns the arm of the largest value."""
+        return values[:, 0].argmax(1)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Plays the best arm of the mean function."""
+
+    draws: ClassVar[int] = 0
+
+    def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
+        """Returns the arm of the largest mean."""
+        return values[:, 0].argmax(1)
+
+
+@dataclass(frozen=True)
+class EpsilonGreedy:
+    """Plays a random arm with probability epsilon, else the best arm of the mean function."""
+
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.05
+    draws: ClassVar[int] = 0
+
+    def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
+        """Returns the arm of the largest mean, or any."""
+        return torch.where(random[:, 0] < self.epsilon, pick(random[:, 1], values.shape[2]), values[:, 0].argmax(1))
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Plays any arm: the yardstick of every regret."""
+
+    draws: ClassVar[int] = 0
+
+    def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
+        """Returns any arm."""
+        return pick(random[:, 1], values.shape[2])
+
+
+def pick(random: Float[Tensor, " R"], arms: int) -> Int64[Tensor, " R"]:
+    """Turns uniform numbers in [0, 1) into arms, all equally likely."""
+    return (random * arms).long().clamp_(max=arms - 1)

@@ -1,0 +1,8 @@
+"""Problems: native replica-batched bandits, and the adapter and checker for a user's own environments."""
+
+from vbandits.envs.base import NativeBandit
+from vbandits.envs.classification import Classification
+from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit
+from vbandits.envs.wheel import Wheel
+
+__all__ = ["Classification", "GaussianBandit", "LinearBandit", "NativeBandit", "NeuralBandit", "Wheel"]

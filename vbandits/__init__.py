@@ -1,0 +1,33 @@
+"""vbandits: which uncertainty-aware network should make my sequential decisions, and can I trust what it says?"""
+
+from typing import TYPE_CHECKING, Any
+
+from vbandits.registry import register_environments
+
+__version__ = "0.1.0"
+
+register_environments()
+
+__all__ = ["AgentSpec", "EnvironmentSpec", "Results", "__version__", "check", "run"]
+_LAZY = {
+    "AgentSpec": "vbandits.agents.agent",
+    "EnvironmentSpec": "vbandits.envs.spec",
+    "Results": "vbandits.results",
+    "check": "vbandits.envs.check",
+    "run": "vbandits.api",
+}
+
+if TYPE_CHECKING:
+    from vbandits.agents.agent import AgentSpec
+    from vbandits.api import run
+    from vbandits.envs.check import check
+    from vbandits.envs.spec import EnvironmentSpec
+    from vbandits.results import Results
+
+
+def __getattr__(name: str) -> Any:  # torch takes a second to import: `vbandits --help` does not wait for it
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'vbandits' has no attribute {name!r}")

@@ -1,0 +1,43 @@
+"""Regret, as pure functions of arrays [R, T] in float64."""
+
+import numpy as np
+
+TOLERANCE = 1e-6
+LAST = 500
+"""Decisions at the end of a run over which simple regret is a mean."""
+
+
+def expected_regret(expected: np.ndarray, optimal: np.ndarray) -> np.ndarray:
+    """Returns what the arms taken fell short of the best, in expectation.
+
+    Raises:
+        ValueError: if an arm was better than the best by more than rounding: the environment's optimum is wrong.
+    """
+    return check(optimal - expected)
+
+
+def check(regret: np.ndarray) -> np.ndarray:
+    """Returns `regret` with rounding below 0 cut off.
+
+    Raises:
+        ValueError: if it is negative by more than rounding.
+    """
+    if np.any(regret < -TOLERANCE):
+        raise ValueError(
+            f"expected a regret of at least 0, got {np.nanmin(regret):.6g}: the environment's optimal_expected_reward is "
+            "less than the expected_reward of the action taken"
+        )
+    return np.where(regret < 0, 0.0, regret)
+
+
+def simple_regret(cumulative: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Returns the mean regret of the last 500 decisions, or of all where there are fewer.
+
+    Args:
+        cumulative: regret summed up to each recorded step [..., G].
+        steps: the recorded steps, counted from 0 [G]; the last, and the one 500 before it, must be among them.
+    """
+    last = steps[-1]
+    if last < LAST:
+        return cumulative[..., -1] / (last + 1)
+    return (cumulative[..., -1] - cumulative[..., np.flatnonzero(steps == last - LAST)[0]]) / LAST

@@ -1,0 +1,81 @@
+"""Proper scores of predictive distributions, as pure functions of float64 arrays.
+
+Shapes: a target is [...]; mixture components stand on a last axis [..., S]. Lower is better throughout.
+"""
+
+import numpy as np
+from scipy import special, stats
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+def mixture_nll(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns -log of the mean over s of N(y; means_s, std^2).
+
+    Args:
+        means: [..., S].
+        std: common standard deviation of the components [...].
+        y: [...].
+    """
+    z = (y[..., None] - means) / std[..., None]
+    return np.log(means.shape[-1]) + 0.5 * LOG_2PI + np.log(std) - special.logsumexp(-0.5 * z * z, axis=-1)
+
+
+def mixture_cdf(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the distribution function of the mixture at `y`; arguments as in `mixture_nll`."""
+    return special.ndtr((y[..., None] - means) / std[..., None]).mean(-1)
+
+
+def mixture_crps(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the continuous ranked probability score of the mixture; arguments as in `mixture_nll`.
+
+    Closed form: mean_s A(y - m_s, std^2) - 1/2 mean_st A(m_s - m_t, 2 std^2), where A(d, v) is the mean of |N(d, v)|
+    (Grimit, Gneiting, Berrocal and Johnson, "The continuous ranked probability score for circular variables and its
+    application to mesoscale forecast ensemble verification", 2006, equation 5).
+    """
+    std = std[..., None]
+    size = means.shape[-1]
+    first, second = np.triu_indices(size, 1)  # A is even in d, so half of the pairs will do
+    pairs = _mean_absolute(means[..., first] - means[..., second], np.sqrt(2) * std).sum(-1) * 2
+    pairs += size * _mean_absolute(np.zeros_like(std), np.sqrt(2) * std)[..., 0]
+    return _mean_absolute(y[..., None] - means, std).mean(-1) - 0.5 * pairs / size**2
+
+
+def _mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Returns the mean of |X| for X ~ N(d, std^2)."""
+    z = d / std
+    return std * (np.sqrt(2 / np.pi) * np.exp(-0.5 * z * z) + z * special.erf(z / np.sqrt(2)))
+
+
+def student_nll(df: np.ndarray, location: np.ndarray, scale: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the negative log density of Student's t."""
+    return -stats.t.logpdf(y, df, location, scale)
+
+
+def student_cdf(df: np.ndarray, location: np.ndarray, scale: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the distribution function of Student's t."""
+    return special.stdtr(df, (y - location) / scale)
+
+
+def student_crps(df: np.ndarray, location: np.ndarray, scale: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the continuous ranked probability score of Student's t, which needs df > 1.
+
+    Closed form of Jordan, Krüger and Lerch, "Evaluating Probabilistic Forecasts with scoringRules" (2019), appendix A.
+    """
+    z = (y - location) / scale
+    spread = z * (2 * special.stdtr(df, z) - 1) + 2 * stats.t.pdf(z, df) * (df + z * z) / (df - 1)
+    log_ratio = special.betaln(0.5, df - 0.5) - 2 * special.betaln(0.5, df / 2)
+    return scale * (spread - 2 * np.sqrt(df) / (df - 1) * np.exp(log_ratio))
+
+
+def bernoulli_nll(probability: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns -log of the probability of the outcome, for `y` in {0, 1}."""
+    return -np.log(np.where(y > 0.5, probability, 1 - probability))
+
+
+def brier(probability: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the squared error of the probability of 1, for `y` in {0, 1} (Brier, 1950).
+
+    It is also the continuous ranked probability score of the Bernoulli distribution.
+    """
+    return (probability - y) ** 2

@@ -1,0 +1,92 @@
+"""A fully connected network, batched by hand over replicas and draws."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vbandits.types import Layer, Weights
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Configuration of a fully connected network.
+
+    Attributes:
+        hidden: widths of the hidden layers; none makes a linear model.
+        activation: between layers.
+        bias: whether layers have biases.
+        parametrization: "mup" or "sp", see `networks.parametrization`.
+    """
+
+    hidden: tuple[int, ...] = (50, 50)
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    bias: bool = True
+    parametrization: Literal["mup", "sp"] = "mup"
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"expected hidden widths of at least 1, got {list(self.hidden)}")
+
+    def build(self, features: int, outputs: int) -> "MLPNetwork":
+        """Returns the network for D features and K outputs."""
+        return MLPNetwork(self, features, outputs)
+
+
+class MLPNetwork:
+    """The pure function of an `MLP`: weights `{layer}.weight` [R, S, in, out] and `{layer}.bias` [R, S, out]."""
+
+    def __init__(self, config: MLP, features: int, outputs: int) -> None:
+        self.parametrization = config.parametrization
+        self._bias = config.bias
+        self._activation = ACTIVATIONS[config.activation]
+        widths = (features, *config.hidden, outputs)
+        self.layers = tuple(
+            self._layer(i, widths[i], widths[i + 1], len(config.hidden)) for i in range(len(config.hidden) + 1)
+        )
+
+    def _layer(self, i: int, fan_in: int, fan_out: int, last: int) -> Layer:
+        role = "output" if i == last else "input" if i == 0 else "hidden"
+        shapes = {f"{i}.weight": (fan_in, fan_out)} | ({f"{i}.bias": (fan_out,)} if self._bias else {})
+        return Layer(str(i), shapes, fan_in, fan_out, role, frozenset(name for name in shapes if name.endswith("bias")))
+
+    def features(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N H"]:
+        """Returns the inputs of the last layer."""
+        for layer in self.layers[:-1]:
+            x = self._activation(self._affine(weights, layer, x))
+        return x
+
+    def head(self, weights: Weights, features: Float[Tensor, "R s N H"]) -> Float[Tensor, "R S N K"]:
+        """Returns the last layer's outputs, given its inputs."""
+        return self._affine(weights, self.layers[-1], features)
+
+    def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
+        """Returns the network's outputs."""
+        return self.head(weights, self.features(weights, x))
+
+    def _affine(self, weights: Weights, layer: Layer, x: Tensor) -> Tensor:
+        return affine(x, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"] if self._bias else None)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns x @ weight + bias for x [R, s, N, I], weight [R, S, I, O] and bias [R, S, O], as one batched product.
+
+    `s` and `S` are equal or one of them is 1.
+    """
+    replicas, s, rows, fan_in = x.shape
+    draws, fan_out = weight.shape[1], weight.shape[3]
+    if draws == 1:  # one matrix for all draws: they become rows
+        x = x.reshape(replicas, s * rows, fan_in)
+        out = _product(x, weight[:, 0], None if bias is None else bias[:, 0])
+        return out.view(replicas, s, rows, fan_out)
+    x = x.expand(replicas, draws, rows, fan_in).reshape(replicas * draws, rows, fan_in)
+    out = _product(x, weight.flatten(0, 1), None if bias is None else bias.flatten(0, 1))
+    return out.view(replicas, draws, rows, fan_out)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)

@@ -1,0 +1,1 @@
+"""Distributions over functions, one method per file."""

@@ -1,0 +1,80 @@
+"""Predictive distributions of a scalar, in the units of the reward."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from vbandits.metrics import scores
+
+
+def _array(value: Tensor | np.ndarray) -> np.ndarray:
+    return value.detach().to("cpu").double().numpy() if isinstance(value, Tensor) else np.asarray(value, float)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The equal mixture over draws s of N(values_s, variance).
+
+    Attributes:
+        values: [R, S, N].
+        variance: [R, N].
+    """
+
+    values: Tensor
+    variance: Tensor
+
+    def affine(self, shift: Tensor, scale: Tensor) -> "Mixture":
+        """Returns the distribution of shift + scale * target; both [R, 1]."""
+        return Mixture(shift.unsqueeze(1) + scale.unsqueeze(1) * self.values, scale.square() * self.variance)
+
+    def mean(self) -> np.ndarray:
+        """Returns the mean [R, N]."""
+        return _array(self.values).mean(1)
+
+    def nll(self, y) -> np.ndarray:
+        """Returns the negative log density at `y` [R, N]."""
+        return scores.mixture_nll(*self._arrays(), _array(y))
+
+    def crps(self, y) -> np.ndarray:
+        """Returns the continuous ranked probability score at `y` [R, N]."""
+        return scores.mixture_crps(*self._arrays(), _array(y))
+
+    def cdf(self, y) -> np.ndarray:
+        """Returns the probability of a target of at most `y` [R, N]."""
+        return scores.mixture_cdf(*self._arrays(), _array(y))
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.moveaxis(_array(self.values), 1, -1), np.sqrt(_array(self.variance))
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Student's t distribution, the exact predictive of conjugate linear regression; all fields [R, N]."""
+
+    df: Tensor
+    location: Tensor
+    scale: Tensor
+
+    def affine(self, shift: Tensor, scale: Tensor) -> "StudentT":
+        """Returns the distribution of shift + scale * target; both [R, 1]."""
+        return StudentT(self.df, shift + scale * self.location, scale * self.scale)
+
+    def mean(self) -> np.ndarray:
+        """Returns the location, which is the mean for more than one degree of freedom."""
+        return _array(self.location)
+
+    def nll(self, y) -> np.ndarray:
+        """Returns the negative log density at `y` [R, N]."""
+        return scores.student_nll(*self._arrays(), _array(y))
+
+    def crps(self, y) -> np.ndarray:
+        """Returns the continuous ranked probability score at `y` [R, N]; needs more than one degree of freedom."""
+        return scores.student_crps(*self._arrays(), _array(y))
+
+    def cdf(self, y) -> np.ndarray:
+        """Returns the probability of a target of at most `y` [R, N]."""
+        return scores.student_cdf(*self._arrays(), _array(y))
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _array(self.df), _array(self.location), _array(self.scale)

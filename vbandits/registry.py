@@ -1,0 +1,94 @@
+"""Everything that has a name: environments, presets, posteriors, rules and networks; and how a user's own are found."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+ENVIRONMENTS = {
+    "vbandits/Wheel-v0": ("vbandits.envs.wheel:Wheel", "vbandits.envs.wheel:single"),
+    "vbandits/LinearBandit-v0": ("vbandits.envs.synthetic:LinearBandit", "vbandits.envs.synthetic:linear_single"),
+    "vbandits/NeuralBandit-v0": ("vbandits.envs.synthetic:NeuralBandit", "vbandits.envs.synthetic:neural_single"),
+    "vbandits/GaussianBandit-v0": ("vbandits.envs.synthetic:GaussianBandit", "vbandits.envs.synthetic:gaussian_single"),
+    "vbandits/Classification-v0": (
+        "vbandits.envs.classification:Classification",
+        "vbandits.envs.classification:single",
+    ),
+}
+"""Id: the replica-batched class, and its single lane."""
+
+POSTERIORS = {
+    "deterministic": "vbandits.posteriors.deterministic:Deterministic",
+    "elbo": "vbandits.posteriors.elbo:ELBO",
+    "ensemble": "vbandits.posteriors.ensemble:Ensemble",
+    "ibvi": "vbandits.posteriors.ibvi:IBVI",
+    "linear": "vbandits.posteriors.linear:Linear",
+}
+RULES = {
+    "epsilon_greedy": "vbandits.agents.rules:EpsilonGreedy",
+    "greedy": "vbandits.agents.rules:Greedy",
+    "thompson": "vbandits.agents.rules:Thompson",
+    "uniform": "vbandits.agents.rules:Uniform",
+}
+NETWORKS = {"mlp": "vbandits.networks.mlp:MLP", "module": "vbandits.networks.module:Module"}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
+    "elbo": {"posterior": {"kind": "elbo"}, "rule": {"kind": "thompson"}},
+    "ensemble": {"posterior": {"kind": "ensemble"}, "rule": {"kind": "thompson"}},
+    "epsilon-greedy": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "epsilon_greedy"}},
+    "ibvi": {"posterior": {"kind": "ibvi"}, "rule": {"kind": "thompson"}},
+    "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
+    "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
+}
+"""Agents by name, as the sections of an experiment file."""
+
+
+def register_environments() -> None:
+    """Registers the native environments with gymnasium."""
+    import gymnasium
+
+    for name, (vector, single) in ENVIRONMENTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, entry_point=single, vector_entry_point=vector)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns the message for a name that is not known, with the nearest that is."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}{hint} (known: {', '.join(known)})"
+
+
+def load(reference: str) -> Any:
+    """Returns the object at "module:name".
+
+    Raises:
+        ValueError: if there is no such module, or no such name in it.
+    """
+    module_name, _, attribute = reference.partition(":")
+    if not attribute:
+        raise ValueError(f"expected 'module:name', got {reference!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0] and error.name != module_name:
+            raise  # the user's module exists; something that it imports does not
+        raise ValueError(
+            f"no module {module_name!r} for {reference!r}: expected {module_name}.py in the current folder, beside the "
+            f"experiment file, or installed (searched: {', '.join(path or '.' for path in sys.path[-2:])})"
+        ) from None
+    if not hasattr(module, attribute):
+        raise ValueError(unknown(f"name in {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]))
+    return getattr(module, attribute)
+
+
+def find(what: str, name: str, known: dict[str, str]) -> Any:
+    """Returns what is registered under `name`, or the user's own where it is "module:name"."""
+    if name in known:
+        return load(known[name])
+    if ":" in name:
+        return load(name)
+    raise ValueError(unknown(what, name, known))

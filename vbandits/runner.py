@@ -1,0 +1,174 @@
+"""One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.metrics import regret as regrets
+from vbandits.metrics import scores
+
+Progress = Callable[[int], None]
+PROBABILITY = (1e-3, 1 - 1e-3)
+"""Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of parallelism and of resumption: one environment, one agent, a block of seeds.
+
+    Attributes:
+        recorded: most decisions that are recorded and scored, evenly spaced.
+    """
+
+    environment: EnvironmentSpec
+    agent: AgentSpec
+    seeds: tuple[int, ...]
+    steps: int
+    recorded: int = 500
+    device: str = "cpu"
+
+
+@dataclass
+class Outcome:
+    """What a cell leaves.
+
+    Attributes:
+        records: one row per seed and recorded step.
+        failures: seeds whose posterior diverged.
+        seconds: wall time of the "agent", the "environment" and "scoring".
+    """
+
+    records: pd.DataFrame
+    failures: int
+    seconds: dict[str, float]
+
+
+def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a cell from its first step to its last."""
+    environment = cell.environment.open(len(cell.seeds), cell.device)
+    try:
+        features, arms = environment.single_observation_space.shape[0], int(environment.single_action_space.n)
+        agent = Agent(cell.agent, cell.seeds, features, arms, cell.steps, cell.device)
+        recorder = Recorder(cell, agent)
+        clock = play(environment, agent, cell, recorder, progress)
+        return Outcome(recorder.frame(), int(agent.failed.sum()), clock.seconds)
+    finally:
+        environment.close()
+
+
+def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> "Clock":
+    """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's."""
+    clock = Clock()
+    with clock.of("environment"):
+        contexts, _ = environment.reset(seed=list(cell.seeds))
+    for step in range(cell.steps):
+        with clock.of("agent"):
+            actions = agent.act(contexts)
+        with clock.of("environment"):
+            following, rewards, _, _, info = environment.step(actions)
+        recorder.add(step, actions, rewards, info)
+        with clock.of("agent"):
+            agent.observe(contexts, actions, rewards)
+        if agent.due or step + 1 == cell.steps:
+            with clock.of("scoring"):
+                recorder.score(agent, step)  # what is predicted now, before the agent learns from these outcomes
+            with clock.of("agent"):
+                agent.learn()
+        contexts = following
+        progress(step + 1)
+    return clock
+
+
+class Clock:
+    """Seconds of wall time by purpose."""
+
+    def __init__(self) -> None:
+        self.seconds = {"agent": 0.0, "environment": 0.0, "scoring": 0.0}
+
+    @contextmanager
+    def of(self, purpose: str) -> Iterator[None]:
+        """Adds the time spent inside to a purpose."""
+        start = time.perf_counter()
+        yield
+        self.seconds[purpose] += time.perf_counter() - start
+
+
+class Recorder:
+    """Keeps what happened, and scores predictions made before outcomes were learned from (prequentially)."""
+
+    def __init__(self, cell: Cell, agent: Agent) -> None:
+        self._cell = cell
+        grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
+        self.steps = np.unique(np.append(grid, max(cell.steps - 1 - regrets.LAST, 0)))
+        shape = (len(cell.seeds), cell.steps)
+        on = {"device": agent.task.device}
+        self._actions = torch.zeros(shape, dtype=torch.long, **on)
+        self._rewards = torch.zeros(shape, dtype=torch.float64, **on)
+        self._regret = torch.zeros(shape, dtype=torch.float64, **on)
+        self._scores = {name: np.full((len(cell.seeds), len(self.steps)), np.nan)
+                        for name in ("nll", "crps", "pit", "mean")}  # fmt: skip
+        self._scored = 0
+
+    def add(self, step: int, actions: torch.Tensor, rewards: torch.Tensor, info: dict[str, Any]) -> None:
+        """Records a step of all replicas."""
+        self._actions[:, step] = actions
+        self._rewards[:, step] = rewards
+        regret = info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
+        self._regret[:, step] = regret
+
+    def score(self, agent: Agent, step: int) -> None:
+        """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
+        start, self._scored = self._scored, step + 1
+        columns = np.flatnonzero((self.steps >= start) & (self.steps <= step))
+        if not (agent.trained and len(columns)):
+            return
+        contexts, actions, rewards = agent.recent(step + 1 - start)
+        rows = torch.as_tensor(self.steps[columns] - start, device=actions.device)
+        predictive = agent.predict(contexts[:, rows], actions[:, rows])
+        y = rewards[:, rows].cpu().numpy()
+        failed = agent.failed.cpu().numpy()[:, None]
+        mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
+        climate = (mean[..., None], std)
+        for name, value, fallback in (
+            ("nll", predictive.nll(y), scores.mixture_nll(*climate, y)),
+            ("crps", predictive.crps(y), scores.mixture_crps(*climate, y)),
+            ("pit", predictive.cdf(y), scores.mixture_cdf(*climate, y)),
+            ("mean", predictive.mean(), mean),
+        ):
+            self._scores[name][:, columns] = np.where(failed, fallback, value)
+
+    def frame(self) -> pd.DataFrame:
+        """Returns one row per seed and recorded step."""
+        rewards, regret = self._rewards.cpu().numpy(), regrets.check(self._regret.cpu().numpy())
+        if not np.isfinite(rewards).all():
+            raise ValueError("expected finite rewards, got NaN or infinity")
+        kept = {
+            "step": np.broadcast_to(self.steps, (len(self._cell.seeds), len(self.steps))),
+            "action": self._actions.cpu().numpy()[:, self.steps],
+            "reward": rewards[:, self.steps],
+            "regret": regret[:, self.steps],
+            "cumulative_reward": rewards.cumsum(1)[:, self.steps],
+            "cumulative_regret": regret.cumsum(1)[:, self.steps],
+        } | self._final_scores(rewards)
+        seeds = np.repeat(np.asarray(self._cell.seeds), len(self.steps))
+        return pd.DataFrame({"seed": seeds} | {name: values.ravel() for name, values in kept.items()})
+
+    def _final_scores(self, rewards: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores rewards in {0, 1} as Bernoulli: where a seed has seen no other reward up to and with this one."""
+        binary = np.logical_and.accumulate((rewards == 0) | (rewards == 1), axis=1)[:, self.steps]
+        y, probability = rewards[:, self.steps], np.clip(self._scores["mean"], *PROBABILITY)
+        brier = scores.brier(probability, y)
+        return {
+            "nll": np.where(binary, scores.bernoulli_nll(probability, y), self._scores["nll"]),
+            "crps": np.where(binary, brier, self._scores["crps"]),
+            "pit": np.where(binary, np.nan, self._scores["pit"]),
+            "brier": np.where(binary, brier, np.nan),
+        }

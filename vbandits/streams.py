@@ -1,0 +1,73 @@
+"""Randomness: one stream per (seed, purpose), the same numbers whatever else runs beside it."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 4096
+"""Numbers drawn ahead per replica. It only amortises the cost of a call: the sequence does not depend on it."""
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Returns the generator of one seed for one purpose.
+
+    The key holds nothing but the two: not the environment, the agent, the number of replicas or of steps. So seed 7 is
+    the same problem for every agent, alone or in a batch. NumPy's generators are sequential (two draws of 20 are one
+    draw of 40), which torch's are not, and they give the same numbers on every machine.
+    """
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()),))))
+
+
+class Stream:
+    """Random numbers for one purpose, one row per replica, drawn ahead in blocks.
+
+    Numbers are made on the CPU and copied to the device a block at a time, so that a seed means the same on both.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], purpose: str, *, device: torch.device | str = "cpu", dtype=torch.float32
+    ) -> None:
+        self._generators = [generator(seed, purpose) for seed in seeds]
+        self._device = device
+        self._dtype = dtype
+        self._sample = ""
+        self._ahead = torch.empty(len(self._generators), 0)
+        self._used = 0
+
+    def normal(self, *shape: int) -> Tensor:
+        """Returns standard normal numbers [R, *shape] of the stream's dtype."""
+        return self._take("standard_normal", shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Returns uniform numbers in [0, 1) [R, *shape], always float64: they are cut to integers."""
+        return self._take("random", shape)
+
+    def integers(self, high: Tensor | int, *shape: int) -> Tensor:
+        """Returns integers below `high` (a number, or one per replica [R, 1]) [R, *shape]."""
+        return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
+
+    def _take(self, sample: str, shape: tuple[int, ...]) -> Tensor:
+        if self._sample != sample:
+            if self._sample:
+                raise ValueError(f"a stream gives one kind of number: this one gives {self._sample}, not {sample}")
+            self._sample = sample
+        size = int(np.prod(shape))
+        if self._ahead.shape[1] - self._used < size:
+            self._refill(size)
+        start, self._used = self._used, self._used + size
+        return self._ahead[:, start : self._used].view(len(self._generators), *shape)
+
+    def _refill(self, size: int) -> None:
+        left = self._ahead[:, self._used :]
+        wanted = max(size - left.shape[1], BLOCK)
+        single = self._sample == "standard_normal" and self._dtype == torch.float32
+        kind = np.float32 if single else np.float64
+        fresh = np.empty((len(self._generators), wanted), dtype=kind)
+        for row, source in zip(fresh, self._generators, strict=True):
+            getattr(source, self._sample)(out=row, dtype=kind)
+        fresh = torch.from_numpy(fresh).to(self._device)
+        self._ahead = torch.cat([left.to(fresh), fresh], 1) if left.shape[1] else fresh
+        self._used = 0

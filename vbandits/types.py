@@ -1,0 +1,245 @@
+"""The whole contract on one page: axis letters, the records that travel, and what each part must offer.
+
+Axis letters, the same everywhere, in this order:
+    R replica (one per seed)   S posterior draw   N row   D feature   A arm   K output   T step
+A replica is one seed of an experiment. All replicas are trained and evaluated in lockstep, as one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Weights = Mapping[str, Tensor]
+"""Weights of a network by name, each [R, S, *shape]; S = 1 where all draws share the weight."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A group of parameters that are modelled jointly: a weight and its bias, or the parameters of a norm layer."""
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+    """Shape of each parameter by its full name, in the order in which they are flattened."""
+    fan_in: int
+    fan_out: int
+    role: str
+    """"input", "hidden", "output" (layers with a weight matrix) or "norm"."""
+    biases: frozenset[str] = frozenset()
+    """The names among `shapes` that are biases."""
+    start: Mapping[str, Tensor] = field(default_factory=dict)
+    """Initial values of parameters that do not start around zero (norm layers)."""
+
+
+class Network(Protocol):
+    """A pure function of its weights."""
+
+    layers: tuple[Layer, ...]
+    parametrization: str
+
+    def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
+        """Evaluates the network at `x`; `s` is 1 or S."""
+        ...
+
+
+@runtime_checkable
+class HeadedNetwork(Network, Protocol):
+    """A network whose last layer is linear in its features, so that expectations over it have a closed form."""
+
+    def features(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N H"]:
+        """Evaluates all but the last layer."""
+        ...
+
+    def head(self, weights: Weights, features: Float[Tensor, "R s N H"]) -> Float[Tensor, "R S N K"]:
+        """Evaluates the last layer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and how long an agent trains.
+
+    Attributes:
+        every: decisions between two updates.
+        gradient_steps: steps of SGD in one update (exact posteriors ignore it).
+        batch_size: rows in a minibatch.
+        initial_pulls: pulls of each arm, in turn, before the agent decides.
+    """
+
+    every: int = 10
+    gradient_steps: int = 20
+    batch_size: int = 64
+    initial_pulls: int = 2
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """SGD with momentum; the network's parametrisation multiplies the rate per layer.
+
+    Attributes:
+        learning_rate: the base rate.
+        momentum: decay of the velocity.
+        clip: largest norm of a replica's gradient.
+    """
+
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    clip: float = 10.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a posterior is asked to model, and with what means.
+
+    Attributes:
+        seeds: one per replica, R of them.
+        features: D.
+        outputs: K, one per arm (1 where a row is an arm).
+        network: of the network posteriors; exact ones ignore it.
+    """
+
+    seeds: tuple[int, ...]
+    features: int
+    outputs: int
+    network: Network | None = None
+    schedule: Schedule = Schedule()
+    optimizer: Optimizer = Optimizer()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Shift and scale of contexts [R, 1, D] and targets [R, 1]: standardised = (raw - shift) / scale."""
+
+    x_shift: Tensor
+    x_scale: Tensor
+    y_shift: Tensor
+    y_scale: Tensor
+
+    @classmethod
+    def identity(cls, replicas: int, features: int, device: torch.device | str = "cpu", dtype=torch.float32) -> Scaling:
+        """Returns the scaling that changes nothing."""
+        zero = torch.zeros(replicas, 1, features, device=device, dtype=dtype)
+        return cls(zero, torch.ones_like(zero), zero[:, :, :1].squeeze(2), torch.ones_like(zero[:, :, :1]).squeeze(2))
+
+    def x(self, raw: Float[Tensor, "R N D"]) -> Float[Tensor, "R N D"]:
+        """Standardises contexts."""
+        return (raw - self.x_shift) / self.x_scale
+
+    def y(self, raw: Float[Tensor, "R N"]) -> Float[Tensor, "R N"]:
+        """Standardises targets."""
+        return (raw - self.y_shift) / self.y_scale
+
+
+@dataclass(frozen=True)
+class Data:
+    """All rows observed so far, raw, with the scaling that a posterior sees them through.
+
+    Attributes:
+        x: raw contexts [R, N, D].
+        output: the output that each row's target belongs to [R, N].
+        y: raw targets [R, N].
+        scaling: of contexts and targets.
+        noise: variance of the observation noise [R], in standardised units.
+    """
+
+    x: Float[Tensor, "R N D"]
+    output: Int64[Tensor, "R N"]
+    y: Float[Tensor, "R N"]
+    scaling: Scaling
+    noise: Float[Tensor, " R"]
+
+    @classmethod
+    def of(cls, x: Tensor, output: Tensor, y: Tensor, noise: float = 1.0) -> Data:
+        """Returns data that is used as it stands, unscaled."""
+        replicas, _, features = x.shape
+        scaling = Scaling.identity(replicas, features, x.device, x.dtype)
+        return cls(x, output, y, scaling, torch.full((replicas,), noise, device=x.device, dtype=x.dtype))
+
+    def rows(self, index: Int64[Tensor, "R B"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the standardised contexts [R, B, D], outputs [R, B] and targets [R, B] of some rows per replica."""
+        lane = torch.arange(len(index), device=index.device).unsqueeze(1)
+        return self.scaling.x(self.x[lane, index]), self.output[lane, index], self.scaling.y(self.y[lane, index])
+
+
+class Functions(Protocol):
+    """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated."""
+
+    def __call__(self, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R S N K"]:
+        """Evaluates every function at every row."""
+        ...
+
+
+class Predictive(Protocol):
+    """The predictive distribution of N scalar targets per replica; scores are arrays [R, N] in float64."""
+
+    def affine(self, shift: Tensor, scale: Tensor) -> Predictive:
+        """Returns the distribution of shift + scale * target; both [R, 1]."""
+        ...
+
+    def mean(self) -> Any:
+        """Returns the mean."""
+        ...
+
+    def nll(self, y: Any) -> Any:
+        """Returns the negative log density at `y` [R, N], in nats."""
+        ...
+
+    def crps(self, y: Any) -> Any:
+        """Returns the continuous ranked probability score at `y` [R, N], in units of `y`."""
+        ...
+
+    def cdf(self, y: Any) -> Any:
+        """Returns the probability integral transform of `y` [R, N]."""
+        ...
+
+
+class Posterior(Protocol):
+    """A distribution over functions x -> K outputs, one per replica. It knows rows and outputs, nothing of bandits.
+
+    An implementation is a frozen dataclass (its fields are the configuration) with these five methods. `state` is
+    whatever `init` returns; `update` may change it in place.
+    """
+
+    def init(self, task: Task) -> Any:
+        """Returns the state before any data."""
+        ...
+
+    def update(self, state: Any, data: Data) -> None:
+        """Learns from `data`: every row so far, of which only the output taken has a target."""
+        ...
+
+    def draw(self, state: Any, draws: int) -> Functions:
+        """Draws functions, fresh ones at every call."""
+        ...
+
+    def mean(self, state: Any) -> Functions:
+        """Returns the mean function as one draw (S = 1): exact, or that of the mean weights."""
+        ...
+
+    def predict(self, state: Any, x: Tensor, output: Tensor, noise: Tensor) -> Predictive:
+        """Returns the predictive distribution of the targets of rows `x` [R, N, D] at `output` [R, N].
+
+        Posteriors with no noise model of their own use `noise` [R], a variance. Deterministic given the state.
+        """
+        ...
+
+
+class Rule(Protocol):
+    """Draws in, action out.
+
+    Attributes:
+        draws: posterior draws it looks at; 0 asks for the mean function instead.
+    """
+
+    draws: int
+
+    def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
+        """Chooses an arm per replica, given draws of all arms' values and two uniform numbers."""
+        ...
