@@ -119,9 +119,7 @@ class Agent:
         self._scaling = self._memory.scaling()
         self.spec.posterior.update(self._state, self._memory.data(self._scaling, self._noise_variance()))
 
-    def predict(
-        self, contexts: Float[Tensor, "R N D"], actions: Int64[Tensor, "R N"]
-    ) -> Predictive:
+    def predict(self, contexts: Float[Tensor, "R N D"], actions: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
         assert self.spec.posterior is not None, "an agent without a posterior predicts nothing"
         x = self._scaling.x(contexts.to(self.task.dtype))

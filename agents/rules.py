@@ -35,7 +35,7 @@ class Greedy:
 class EpsilonGreedy:
     """Plays a random arm with probability epsilon, else the best arm of the mean function."""
 
-    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.05
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.01
     draws: ClassVar[int] = 0
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:

@@ -1,7 +1,7 @@
 """The native bandit: a gymnasium vector environment whose lanes run in lockstep, with tensors on the device."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -30,10 +30,10 @@ class NativeBandit(VectorEnv):
     each [R]. Observations [R, D] are float32 and rewards [R] float64, on `device`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-
     def __init__(self, num_envs: int, device: torch.device | str, *, features: int, arms: int) -> None:
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
         self.num_envs = num_envs
+        self.features, self.arms = features, arms
         self.device = torch.device(device)
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (features,), np.float32)
         self.single_action_space = gymnasium.spaces.Discrete(arms)
@@ -94,8 +94,6 @@ class NativeBandit(VectorEnv):
 class SingleLane(gymnasium.Env):
     """One lane of a native bandit as a plain `gymnasium.Env`, with NumPy arrays and Python numbers."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
-
     def __init__(self, vector: Callable[..., NativeBandit], **kwargs: Any) -> None:
         self._vector = vector(num_envs=1, device="cpu", **kwargs)
         self.observation_space = self._vector.single_observation_space
@@ -109,7 +107,7 @@ class SingleLane(gymnasium.Env):
         observation, _ = self._vector.reset(seed=seed)
         return observation[0].numpy(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Plays one action."""
         observation, reward, _, _, info = self._vector.step(torch.tensor([int(action)]))
         return observation[0].numpy(), reward.item(), False, False, {key: value.item() for key, value in info.items()}

@@ -1,10 +1,25 @@
 """Environments as an experiment declares them, and how they are opened."""
 
+import contextlib
+import functools
+import importlib
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
-from vbandits.envs.base import NativeBandit
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from vbandits.envs.base import NativeBandit, SingleLane
+from vbandits.envs.lanes import GymnasiumLanes, problems
+from vbandits.provenance import plain, reference, source_hash
+from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
+
+NEAREST = 5
+"""Names that are shown for one that is not known: gymnasium's registry holds many more."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +28,8 @@ class EnvironmentSpec:
 
     Attributes:
         label: how reports call it.
-        source: an id of gymnasium's registry, or a class or function that makes an environment.
+        source: an id of gymnasium's registry ("CartPole-v1"), the same with the module that registers it
+            ("my_envs:acme/Ads-v0"), a class or function in a module ("my_envs:Ads"), or the class or function itself.
         kwargs: handed to the environment.
     """
 
@@ -22,7 +38,186 @@ class EnvironmentSpec:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, lanes: int, device: str = "cpu") -> Any:
-        """Returns the environment with a number of lanes: a vector environment of tensors on the device."""
-        from vbandits.registry import ENVIRONMENTS, load
-        native: type[NativeBandit] = load(ENVIRONMENTS[self.source][0])
-        return native(num_envs=lanes, device=device, **self.kwargs)
+        """Returns the environment with a number of lanes: a vector environment of tensors on the device.
+
+        Raises:
+            ValueError: if there is no such environment, if it cannot be made, or if it is not a bandit.
+        """
+        native, defaults = self._native()
+        if native is not None:
+            made = functools.partial(native, num_envs=lanes, device=device)
+            return self._make(made, {**defaults, **self.kwargs}, native)
+        with contextlib.ExitStack() as opened:
+            environments = []
+            for _ in range(lanes):
+                environment = self.single()
+                if found := problems(environment):
+                    raise ValueError("; ".join(found))
+                environments.append(opened.enter_context(contextlib.closing(environment)))
+            batch = GymnasiumLanes(environments, device)
+            opened.pop_all()  # nothing failed: from here on they are the batch's to close
+            return batch
+
+    def single(self) -> Any:
+        """Returns one lane as a plain `gymnasium.Env`, the user's own just as it was written.
+
+        Raises:
+            ValueError: if there is no such environment, or if it cannot be made.
+        """
+        native, defaults = self._native()
+        if native is not None:
+            return self._make(functools.partial(SingleLane, native), {**defaults, **self.kwargs}, native)
+        source = resolve(self.source)
+        if not isinstance(source, EnvSpec):
+            return self._make(source, self.kwargs, source)
+        if source.entry_point is None:
+            raise ValueError(
+                f"expected {source.id} to be registered with an entry_point, or with a "
+                "vector_entry_point that is a subclass of vbandits.envs.NativeBandit, got "
+                f"{source.vector_entry_point!r}"
+            )
+        made = functools.partial(gymnasium.make, source, disable_env_checker=True)
+        return self._make(made, self.kwargs, _loaded(source.entry_point), also=("max_episode_steps",))
+
+    def _native(self) -> tuple[Callable[..., NativeBandit] | None, dict[str, Any]]:
+        """Returns what makes a native bandit and the arguments that it is registered with, or None."""
+        source = resolve(self.source)
+        if not isinstance(source, EnvSpec):
+            return (source, {}) if _is_native(source) else (None, {})
+        if source.vector_entry_point is None or source.additional_wrappers:
+            return None, {}
+        vector = _loaded(source.vector_entry_point)
+        return (vector, source.kwargs) if _is_native(vector) else (None, {})
+
+    def _make(
+        self, maker: Callable[..., Any], kwargs: Mapping[str, Any], takes: Any, also: tuple[str, ...] = ()
+    ) -> Any:
+        """Calls `maker`, after a look at the parameters that `takes` has; `also` names further ones."""
+        known = _parameters(takes)
+        for name in kwargs:
+            if known is not None and name not in (*known, *also):
+                raise ValueError(unknown(f"parameter of {reference(self.source)}", name, known))
+        try:
+            return maker(**kwargs)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"expected to make {reference(self.source)} with {dict(kwargs)}, got {type(error).__name__}: {error}"
+            ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Takes a registered environment along: another process has not run the script that registered it."""
+        registered = None
+        if isinstance(self.source, str) and self.source not in ENVIRONMENTS:
+            registered = gymnasium.registry.get(self.source)
+        return {**vars(self), "_registered": registered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        registered = state.pop("_registered")
+        vars(self).update(state)
+        if registered is not None:
+            gymnasium.registry.setdefault(registered.id, registered)
+
+
+def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
+    """Returns the class or function that makes an environment, or what is registered under its id.
+
+    Raises:
+        ValueError: if there is none, with the nearest name that there is.
+    """
+    register_environments()
+    if not isinstance(source, str):
+        if callable(source):
+            return source
+        raise ValueError(
+            f"expected an id, or a class or function that makes an environment, got {source!r}: give the class, not an "
+            "environment that is already made"
+        )
+    module, separator, name = source.partition(":")
+    if not separator:
+        if source in gymnasium.registry:
+            return gymnasium.registry[source]
+        raise ValueError(unknown("environment", source, _nearest(source)))
+    try:
+        return load(source)
+    except ValueError as error:
+        if module not in sys.modules:  # it is the module that is not there
+            raise
+        if name in gymnasium.registry:  # importing the module has registered it
+            return gymnasium.registry[name]
+        if "/" not in name and "-" not in name:
+            raise
+        raise ValueError(unknown(f"environment, also after importing {module}:", name, _nearest(name))) from error
+
+
+def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
+    """Returns what identifies an environment, as JSON can hold it.
+
+    Keys: label, source, kwargs (with those that the environment is registered with), and `code`, a short hash of each
+    of the user's own files that it comes from, by module, so that an edited environment is not taken for the one that
+    ran.
+    """
+    source = resolve(spec.source)
+    registered = source.kwargs if isinstance(source, EnvSpec) else {}
+    found = {"label": spec.label, "source": reference(spec.source), "kwargs": plain({**registered, **spec.kwargs})}
+    code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
+    return {**found, "code": code} if code else found
+
+
+def parameters(source: Any) -> list[str]:
+    """Returns the names of the parameters that an environment is known to take; none where they cannot be known."""
+    try:
+        found = resolve(source)
+        if isinstance(found, EnvSpec):
+            vector = found.vector_entry_point and _loaded(found.vector_entry_point)
+            found = vector if _is_native(vector) else _loaded(found.entry_point)
+        return _parameters(found) or []
+    except Exception:  # opening the environment will tell what is wrong with it
+        return []
+
+
+def _origins(spec: EnvironmentSpec, source: Callable[..., Any] | EnvSpec) -> list[tuple[str, Any]]:
+    """Returns the modules that an environment comes from: where it is written, and where it is registered."""
+    entries = [source]
+    if isinstance(source, EnvSpec):
+        entries = [_loaded(entry) for entry in (source.entry_point, source.vector_entry_point) if entry is not None]
+    origins = [(reference(entry).partition(":")[0], entry) for entry in entries]
+    if isinstance(spec.source, str) and ":" in spec.source:
+        module = spec.source.partition(":")[0]
+        origins.append((module, importlib.import_module(module)))
+    return origins
+
+
+def _loaded(entry: Any) -> Any:
+    return load(entry) if isinstance(entry, str) else entry
+
+
+def _is_native(source: Any) -> bool:
+    while isinstance(source, functools.partial):
+        source = source.func
+    return inspect.isclass(source) and issubclass(source, NativeBandit)
+
+
+def _parameters(takes: Any) -> list[str] | None:
+    """Returns the names of the parameters that a user may give, or None if any name will do."""
+    try:
+        parameters = inspect.signature(takes).parameters.values()
+    except (TypeError, ValueError):  # a class of a compiled module
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    own = ("num_envs", "device") if _is_native(takes) else ()
+    return [parameter.name for parameter in parameters if parameter.name not in own]
+
+
+def _nearest(name: str) -> list[str]:
+    """Returns the few registered ids that look most like a name, with or without namespace, version and capitals."""
+    candidates = ENVIRONMENTS if name.startswith("vbandits/") else gymnasium.registry
+    spellings: dict[str, str] = {}
+    for known in sorted(candidates, key=lambda known: known not in ENVIRONMENTS):
+        short = known.rpartition("/")[2].partition("-v")[0].lower()
+        for spelling in (known, known.lower(), short):
+            spellings.setdefault(spelling, known)
+    near = get_close_matches(name, spellings, n=NEAREST) + get_close_matches(name.lower(), spellings, n=NEAREST)
+    return list(dict.fromkeys(spellings[spelling] for spelling in near))[:NEAREST] or list(ENVIRONMENTS)

@@ -34,7 +34,7 @@ class _Regression(NativeBandit):
 
     def contexts(self, random: np.random.Generator) -> np.ndarray:
         """Draws the next contexts [BLOCK, D]."""
-        return random.standard_normal((BLOCK, *self.single_observation_space.shape))  # type: ignore[misc]
+        return random.standard_normal((BLOCK, self.features))
 
 
 class LinearBandit(_Regression):
@@ -47,7 +47,7 @@ class LinearBandit(_Regression):
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the arms' weights."""
-        weights = problem.standard_normal((self.single_observation_space.shape[0], int(self.single_action_space.n)))
+        weights = problem.standard_normal((self.features, self.arms))
         weights /= np.linalg.norm(weights, axis=0)
         return lambda x: x @ weights
 
@@ -55,8 +55,8 @@ class LinearBandit(_Regression):
 class NeuralBandit(_Regression):
     """Arm a pays N(f_a(x), noise^2), with f a random network of two layers, shared but for the last weights.
 
-    f(x) = relu(x V + b) W / c with V ~ N(0, 1 / D), b ~ N(0, 1) and W ~ N(0, 1 / hidden), centred; c makes the variance of
-    expected rewards 1 over contexts and arms.
+    f(x) = relu(x V + b) W / c with V ~ N(0, 1 / D), b ~ N(0, 1) and W ~ N(0, 1 / hidden), centred; c makes the variance
+    of expected rewards 1 over contexts and arms.
     """
 
     def __init__(
@@ -75,15 +75,14 @@ class NeuralBandit(_Regression):
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the network."""
-        features, arms = self.single_observation_space.shape[0], int(self.single_action_space.n)
-        first = problem.standard_normal((features, self.hidden)) / np.sqrt(features)
+        first = problem.standard_normal((self.features, self.hidden)) / np.sqrt(self.features)
         bias = problem.standard_normal(self.hidden)
-        last = problem.standard_normal((self.hidden, arms)) / np.sqrt(self.hidden)
+        last = problem.standard_normal((self.hidden, self.arms)) / np.sqrt(self.hidden)
 
         def raw(x: np.ndarray) -> np.ndarray:
             return np.maximum(x @ first + bias, 0) @ last
 
-        probe = raw(problem.standard_normal((4096, features)))
+        probe = raw(problem.standard_normal((4096, self.features)))
         centre, scale = probe.mean(0), np.sqrt(probe.var(0).mean())
         return lambda x: (raw(x) - centre) / scale
 
@@ -113,7 +112,7 @@ class GaussianBandit(_Regression):
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the arms' means, unless they are given."""
-        means = problem.standard_normal(int(self.single_action_space.n)) if self.means is None else self.means
+        means = problem.standard_normal(self.arms) if self.means is None else self.means
         return lambda x: np.tile(np.asarray(means, float), (len(x), 1))
 
 

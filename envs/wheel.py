@@ -12,9 +12,9 @@ from vbandits.streams import generator
 class Wheel(NativeBandit):
     """Riquelme, Tucker and Snoek, "Deep Bayesian Bandits Showdown", ICLR 2018, section 5.4.
 
-    Contexts are uniform in the unit disc; there are 5 arms. Within radius delta, arm 0 pays N(mean_inner, std^2) and the
-    others N(mean_base, std^2). Beyond it, the arm of the context's quadrant pays N(mean_outer, std_outer^2) and the rest
-    as within. The quadrants of arms 1 to 4 are (+, +), (+, -), (-, +), (-, -) in the signs of the two coordinates.
+    Contexts are uniform in the unit disc; there are 5 arms. Within radius delta, arm 0 pays N(mean_inner, std^2) and
+    the others N(mean_base, std^2). Beyond it, the arm of the context's quadrant pays N(mean_outer, std_outer^2) and the
+    rest as within. The quadrants of arms 1 to 4 are (+, +), (+, -), (-, +), (-, -) in the signs of the two coordinates.
     """
 
     def __init__(

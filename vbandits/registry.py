@@ -1,7 +1,6 @@
 """Everything that has a name: environments, presets, posteriors, rules and networks; and how a user's own are found."""
 
 import importlib
-import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -35,14 +34,14 @@ NETWORKS = {"mlp": "vbandits.networks.mlp:MLP", "module": "vbandits.networks.mod
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
-    "elbo": {"posterior": {"kind": "elbo"}, "rule": {"kind": "thompson"}},
+    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
     "ensemble": {"posterior": {"kind": "ensemble"}, "rule": {"kind": "thompson"}},
-    "epsilon-greedy": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "epsilon_greedy"}},
-    "ibvi": {"posterior": {"kind": "ibvi"}, "rule": {"kind": "thompson"}},
+    "epsilon-greedy": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "epsilon_greedy", "epsilon": 0.01}},
+    "ibvi": {"posterior": {"kind": "ibvi"}, "rule": {"kind": "thompson"}, "optimizer": {"learning_rate": 0.01}},
     "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
     "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
 }
-"""Agents by name, as the sections of an experiment file."""
+"""Agents by name, as the sections of an experiment file; values are those of `experiments/tuning.toml`, see there."""
 
 
 def register_environments() -> None:
@@ -78,7 +77,7 @@ def load(reference: str) -> Any:
             raise  # the user's module exists; something that it imports does not
         raise ValueError(
             f"no module {module_name!r} for {reference!r}: expected {module_name}.py in the current folder, beside the "
-            f"experiment file, or installed (searched: {', '.join(path or '.' for path in sys.path[-2:])})"
+            "experiment file, or installed"
         ) from None
     if not hasattr(module, attribute):
         raise ValueError(unknown(f"name in {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]))

@@ -1,5 +1,6 @@
 """One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,9 +59,11 @@ def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
         features, arms = environment.single_observation_space.shape[0], int(environment.single_action_space.n)
         agent = Agent(cell.agent, cell.seeds, features, arms, cell.steps, cell.device)
         recorder = Recorder(cell, agent)
+        gc.freeze()  # all that is alive outlives the loop: the collector need not look at it again and again
         clock = play(environment, agent, cell, recorder, progress)
         return Outcome(recorder.frame(), int(agent.failed.sum()), clock.seconds)
     finally:
+        gc.unfreeze()
         environment.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -36,6 +36,7 @@ class Layer:
     """Initial values of parameters that do not start around zero (norm layers)."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """A pure function of its weights."""
 
@@ -87,7 +88,7 @@ class Optimizer:
         clip: largest norm of a replica's gradient.
     """
 
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
     momentum: float = 0.9
     clip: float = 10.0
 
@@ -168,6 +169,7 @@ class Data:
         return self.scaling.x(self.x[lane, index]), self.output[lane, index], self.scaling.y(self.y[lane, index])
 
 
+@runtime_checkable
 class Functions(Protocol):
     """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated."""
 
@@ -176,6 +178,7 @@ class Functions(Protocol):
         ...
 
 
+@runtime_checkable
 class Predictive(Protocol):
     """The predictive distribution of N scalar targets per replica; scores are arrays [R, N] in float64."""
 
@@ -200,6 +203,7 @@ class Predictive(Protocol):
         ...
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """A distribution over functions x -> K outputs, one per replica. It knows rows and outputs, nothing of bandits.
 
@@ -231,6 +235,7 @@ class Posterior(Protocol):
         ...
 
 
+@runtime_checkable
 class Rule(Protocol):
     """Draws in, action out.
 
@@ -238,7 +243,7 @@ class Rule(Protocol):
         draws: posterior draws it looks at; 0 asks for the mean function instead.
     """
 
-    draws: int
+    draws: ClassVar[int]
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica, given draws of all arms' values and two uniform numbers."""

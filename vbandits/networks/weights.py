@@ -16,9 +16,12 @@ def size(layer: Layer) -> int:
     return sum(math.prod(shape) for shape in layer.shapes.values())
 
 
-def prior_std(network: Network, task: Task) -> dict[str, Tensor]:
-    """Returns the standard deviation of each layer's entries under the prior [P], by layer."""
-    return {layer.name: per_entry(layer, network.parametrization, std).to(task.device, task.dtype)
+def prior_std(network: Network, task: Task, parametrization: str | None = None) -> dict[str, Tensor]:
+    """Returns the standard deviation of each layer's entries under the prior [P], by layer.
+
+    It is that of the network's parametrisation, unless another is named.
+    """
+    return {layer.name: per_entry(layer, parametrization or network.parametrization, std).to(task.device, task.dtype)
             for layer in network.layers}  # fmt: skip
 
 

@@ -22,15 +22,16 @@ class ELBO:
         minimise:  E[(y - f_w(x))^2] + kl_weight * 2 noise / N * KL(N(mean, F F^T + diag(spread^2)) || N(0, s^2))
 
     which is the negative evidence lower bound of a Gaussian likelihood, times 2 noise / N: without the last term it is
-    the loss of `IBVI`.
+    the loss of `IBVI`. The prior's s is that of the standard parametrisation, whatever the network's: that of muP has an
+    output of 1 / fan_in, whose prior functions vanish with the width and, as an explicit prior, hold the data off.
 
     Attributes:
         family: "mean_field" has a diagonal covariance; "low_rank" adds a factor to it.
         rank: columns of the factor, for "low_rank".
         layers: which layers are stochastic; the others are points without a prior.
-        prior_scale: multiplies the parametrisation's standard deviation in the prior.
+        prior_scale: multiplies the prior's standard deviation s = 1 / sqrt(fan_in), 1 for biases.
         kl_weight: 1 is the bound; less is a cold posterior.
-        initial_spread: initial standard deviation, relative to the prior's.
+        initial_spread: initial standard deviation, relative to that of the initial weights.
         samples: draws of the weights per minibatch, for all but the last layer, whose expectation is in closed form.
     """
 
@@ -46,12 +47,12 @@ class ELBO:
         """Starts at the deterministic network's initial weights, with a small covariance."""
         low_rank = self.family == "low_rank"
         family = Gaussian.over(task, self.layers, self.rank if low_rank else 0, diagonal=True)
-        spread = self.prior_scale * self.initial_spread
-        return variational.state(task, family, spread if low_rank else 0.0, spread)
+        return variational.state(task, family, self.initial_spread if low_rank else 0.0, self.initial_spread)
 
     def update(self, state: VariationalState, data: Data) -> None:
         """Trains on the negative evidence lower bound."""
-        prior = {name: std * self.prior_scale for name, std in prior_std(network_of(state.task), state.task).items()}
+        prior = prior_std(network_of(state.task), state.task, "sp")
+        prior = {name: std * self.prior_scale for name, std in prior.items()}
         weight = self.kl_weight * 2 * data.noise / data.x.shape[1]  # [R]
         variational.minimise(state, data, self.samples, lambda leaves: weight * state.family.divergence(leaves, prior))
 

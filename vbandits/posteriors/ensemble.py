@@ -85,7 +85,9 @@ class Ensemble:
         def evaluate(x: Tensor, leaves: dict[str, Tensor]) -> Tensor:
             values = functions(network, self._weights(state, leaves, chosen), -1)(x)
             if self.prior_scale:
-                values = values + self.prior_scale * functions(network, self._weights(state, state.prior, chosen), -1)(x)
+                values = values + self.prior_scale * functions(network, self._weights(state, state.prior, chosen), -1)(
+                    x
+                )
             return values
 
         return evaluate

@@ -3,7 +3,7 @@ weight and bias, independent between layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -36,22 +36,21 @@ class Gaussian:
     stochastic: tuple[Layer, ...]
     rank: int
     diagonal: bool
+    closed_form_head: bool
+    """Whether the last layer's expectation has a closed form: it is stochastic, and linear in its features."""
 
     @classmethod
     def over(cls, task: Task, layers: str, rank: int, diagonal: bool) -> "Gaussian":
         """Returns the family over some layers, a key of `ROLES`; norm layers stay deterministic."""
-        return cls(task, tuple(layer for layer in network_of(task).layers if layer.role in ROLES[layers]), rank, diagonal)
+        network = network_of(task)
+        stochastic = tuple(layer for layer in network.layers if layer.role in ROLES[layers])
+        headed = isinstance(network, HeadedNetwork) and network.layers[-1] in stochastic
+        return cls(task, stochastic, rank, diagonal, headed)
 
     @property
     def noise_size(self) -> int:
         """Standard normal numbers that one draw takes."""
         return sum(self._width(layer) for layer in self.stochastic)
-
-    @property
-    def closed_form_head(self) -> bool:
-        """Whether the last layer's expectation has a closed form: it is stochastic, and linear in its features."""
-        network = network_of(self.task)
-        return isinstance(network, HeadedNetwork) and network.layers[-1] in self.stochastic
 
     def initial(self, factor_scale: float, spread_scale: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Returns initial leaves and their learning-rate factors.
@@ -77,7 +76,9 @@ class Gaussian:
                 factors[f"spread/{name}"] = rate[name]
         return blocks, factors
 
-    def sample(self, leaves: Mapping[str, Tensor], noise: Float[Tensor, "R S Z"], head_at_mean: bool = False) -> Weights:
+    def sample(
+        self, leaves: Mapping[str, Tensor], noise: Float[Tensor, "R S Z"], head_at_mean: bool = False
+    ) -> Weights:
         """Returns weights for standard normal `noise`, the last layer's at their mean if asked for."""
         network = network_of(self.task)
         blocks = {layer.name: leaves[f"mean/{layer.name}"].unsqueeze(1) for layer in network.layers}
@@ -97,25 +98,17 @@ class Gaussian:
     ) -> Float[Tensor, "R S N"]:
         """Returns the variance of the output taken, over the last layer alone, given its features."""
         layer = network_of(self.task).layers[-1]
-        replicas, draws, rows, fan_in = features.shape
-        flat, fan_out = features.reshape(replicas, draws * rows, fan_in), layer.fan_out
-        output = output.unsqueeze(1).expand(-1, draws, -1).reshape(replicas, -1)  # [R, S * N]
-        variance = torch.zeros_like(flat[:, :, 0])
+        replicas, draws, rows, _ = features.shape
+        features = features.flatten(1, 2)
+        output = output.unsqueeze(1).expand(-1, draws, -1).flatten(1, 2)  # [R, S * N]
+        variance = torch.zeros_like(features[:, :, 0])
         if self.rank:
-            factor = leaves[f"factor/{layer.name}"]
-            weight = factor[:, :, : fan_in * fan_out].view(replicas, self.rank, fan_in, fan_out)
-            weight = weight.permute(0, 2, 1, 3).reshape(replicas, fan_in, self.rank * fan_out)
-            deviation = torch.bmm(flat, weight).view(replicas, -1, self.rank, fan_out)
-            if layer.biases:
-                deviation = deviation + factor[:, None, :, fan_in * fan_out :]
-            deviation = deviation.gather(3, output[:, :, None, None].expand(-1, -1, self.rank, 1))
-            variance = variance + deviation.square().sum((2, 3))
+            deviations = _columns(features, leaves[f"factor/{layer.name}"], layer)
+            index = output[:, :, None, None].expand(-1, -1, self.rank, 1)
+            variance = variance + deviations.gather(3, index).square().sum((2, 3))
         if self.diagonal:
-            spread = softplus(leaves[f"spread/{layer.name}"]).square()
-            weight = spread[:, : fan_in * fan_out].view(replicas, fan_in, fan_out)
-            variances = torch.bmm(flat.square(), weight)
-            if layer.biases:
-                variances = variances + spread[:, None, fan_in * fan_out :]
+            spread = softplus(leaves[f"spread/{layer.name}"]).square().unsqueeze(1)
+            variances = _columns(features.square(), spread, layer).squeeze(2)
             variance = variance + variances.gather(2, output.unsqueeze(2)).squeeze(2)
         return variance.view(replicas, draws, rows)
 
@@ -148,9 +141,10 @@ class Gaussian:
         """
         x, output, y = batch
         network = network_of(self.task)
-        if not (self.closed_form_head and isinstance(network, HeadedNetwork)):
+        if not self.closed_form_head:
             values = network.apply(self.sample(leaves, noise), x.unsqueeze(1))
             return squared_error(at_output(values, output), y).mean(1)
+        network = cast(HeadedNetwork, network)
         weights = self.sample(leaves, noise, head_at_mean=True)
         features = network.features(weights, x.unsqueeze(1))
         mean = at_output(network.head(weights, features), output)
@@ -171,3 +165,13 @@ class Gaussian:
         if self.diagonal:
             weights = weights + softplus(leaves[f"spread/{layer.name}"]).unsqueeze(1) * noise[:, :, self.rank :]
         return weights  # [R, S, P]
+
+
+def _columns(features: Tensor, columns: Tensor, layer: Layer) -> Tensor:
+    """Returns features [R, M, H] times each of C flattened linear layers [R, C, P], as one product: [R, M, C, K]."""
+    replicas, rows, _ = features.shape
+    count, split = columns.shape[1], layer.fan_in * layer.fan_out
+    weight = columns[:, :, :split].unflatten(2, (layer.fan_in, layer.fan_out)).transpose(1, 2)  # [R, H, C, K]
+    product = torch.bmm(features, weight.reshape(replicas, layer.fan_in, count * layer.fan_out))
+    product = product.view(replicas, rows, count, layer.fan_out)
+    return product + columns[:, None, :, split:] if layer.biases else product

@@ -1,0 +1,241 @@
+"""Will my environment work, and what does it lack? The same questions for any source, answered in plain words."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, problems
+from vbandits.envs.spec import EnvironmentSpec, resolve
+from vbandits.provenance import reference
+
+STEPS = 64
+SEEDS = (0, 1)
+Status = Literal["passed", "advice", "missing", "failed"]
+NOT_MEANT = ("is probably too low", "is probably too high", "is different from the unwrapped version")
+"""Warnings of gymnasium's checker that say nothing here: contexts are standardised, and wrappers are welcome."""
+
+
+class Line(NamedTuple):
+    """One finding: "passed", "advice" (works, could be better), "missing" (works without) or "failed"."""
+
+    status: Status
+    text: str
+
+
+@dataclass
+class CheckReport:
+    """What was found about an environment.
+
+    Attributes:
+        name: the environment's source.
+        lines: the findings, in the order in which they were made.
+        works: whether runs accept the environment. It may fail gymnasium's own checker and work all the same.
+    """
+
+    name: str
+    lines: list[Line] = field(default_factory=list)
+    works: bool = False
+
+    def add(self, status: Status, text: str) -> None:
+        """Appends a finding."""
+        self.lines.append(Line(status, text))
+
+    def __str__(self) -> str:
+        width = max(len(status) for status in ("passed", "advice", "missing", "failed"))
+        found = [f"  {line.status:<{width}}  {line.text}" for line in self.lines]
+        verdict = "It works." if self.works else "It does not work yet: mend what failed, then check again."
+        return "\n".join([self.name, *found, verdict])
+
+
+def check(source: Any, kwargs: Mapping[str, Any] | None = None) -> CheckReport:
+    """Says whether runs accept an environment, and what it lacks for regret and for results that can be repeated.
+
+    Args:
+        source: an id, "module:id", "module:name", or a class or function, as in `EnvironmentSpec`.
+        kwargs: handed to the environment.
+    """
+    report = CheckReport(reference(source))
+    try:
+        resolve(source)
+    except Exception as error:
+        report.add("failed", f"cannot be found: {_words(error)}")
+        return report
+    spec = EnvironmentSpec("check", source, dict(kwargs or {}))
+    if not _can_be_made(spec, report):
+        return report
+    _passes_gymnasium(spec, report)
+    play = _can_be_played(spec, report)
+    if play is None:
+        return report
+    report.works = True
+    _can_be_repeated(spec, play, report)
+    _has_regret(play, report)
+    return report
+
+
+class Play(NamedTuple):
+    """A short run: contexts [T + 1, R, D], rewards and regret [T, R], and what the environment told of the regret.
+
+    Attributes:
+        told: how often each key of the contract was in `info`.
+        episodes: how many ended.
+    """
+
+    contexts: np.ndarray
+    rewards: np.ndarray
+    regret: np.ndarray
+    told: dict[str, int]
+    episodes: int
+
+
+def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> bool:
+    try:
+        environment = spec.single()
+    except Exception as error:
+        report.add("failed", f"cannot be made: {_words(error)}")
+        return False
+    report.add("passed", "found, and can be made")
+    found = problems(environment)
+    for problem in found:
+        report.add("failed", f"spaces: {problem}")
+    if not found:
+        contexts, actions = environment.observation_space, environment.action_space
+        start = f", counted from {actions.start}" if actions.start else ""
+        flat = f" (of shape {contexts.shape}, flattened)" if len(contexts.shape) != 1 else ""
+        size = int(np.prod(contexts.shape))
+        report.add("passed", f"spaces: {actions.n} actions{start}; contexts of {size} number{'s' * (size > 1)}{flat}")
+    _close(environment, report)
+    return not found
+
+
+def _close(environment: Any, report: CheckReport) -> None:
+    try:
+        environment.close()
+    except Exception as error:
+        text = f"close: {_words(error)}"
+        if Line("advice", text) not in report.lines:
+            report.add("advice", text)
+
+
+def _passes_gymnasium(spec: EnvironmentSpec, report: CheckReport) -> None:
+    environment = spec.single()
+    failure = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            check_env(environment, skip_render_check=True, skip_close_check=True)
+        except Exception as error:
+            failure = _words(error)
+    _close(environment, report)
+    told = dict.fromkeys(_plain(str(warning.message)) for warning in caught)
+    advice = [text for text in told if not any(phrase in text for phrase in NOT_MEANT)]
+    for text in advice:
+        report.add("advice", f"gymnasium's own checker warns: {text}")
+    if failure is not None:
+        report.add("failed", f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
+                             "here need is checked below)")  # fmt: skip
+    elif not advice:
+        report.add("passed", "gymnasium's own checker has nothing to say")
+
+
+def _can_be_played(spec: EnvironmentSpec, report: CheckReport) -> Play | None:
+    what = f"{STEPS} steps in {len(SEEDS)} lanes"
+    try:
+        play = _play(spec, SEEDS)
+    except Exception as error:
+        report.add("failed", f"{what}: {_words(error)}")
+        return None
+    ends = f"{play.episodes} episodes ended" if play.episodes else "no episode ended"
+    report.add("passed", f"{what}: observations and rewards are as they should be; {ends}")
+    return play
+
+
+def _can_be_repeated(spec: EnvironmentSpec, first: Play, report: CheckReport) -> None:
+    """Compares runs that should be equal: a second one, one of a lane alone; and two seeds, which should not be."""
+    again, alone = _play(spec, SEEDS), _play(spec, SEEDS[:1])
+    if not _same(_lane(first, 0), _lane(again, 0)):
+        report.add("advice", "repeatable: the same seed and actions gave other contexts or rewards the second time, so "
+                             "results cannot be reproduced: draw all random numbers from self.np_random, after "
+                             "super().reset(seed=seed)")  # fmt: skip
+    elif not (_same(_lane(first, 1), _lane(again, 1)) and _same(_lane(first, 0), _lane(alone, 0))):
+        report.add("advice", "repeatable: a seed gave other contexts or rewards beside another lane than alone, so "
+                             "results depend on which seeds run together: keep state and random numbers in the "
+                             "environment, not in its class or module")  # fmt: skip
+    elif _same(_lane(first, 0), _lane(first, 1)):
+        report.add("advice", f"repeatable: seeds {SEEDS[0]} and {SEEDS[1]} gave the same contexts and rewards, so more "
+                             "seeds tell no more than one: let reset(seed=...) decide the problem")  # fmt: skip
+    else:
+        report.add("passed", "repeatable: the same seed and actions give the same contexts and rewards")
+
+
+def _has_regret(play: Play, report: CheckReport) -> None:
+    known, total = int(np.isfinite(play.regret).sum()), play.regret.size
+    if known == total:
+        report.add("passed", f"regret: known at all {total} steps, never negative, at most {play.regret.max():.4g}")
+        return
+    absent = [key for key in CONTRACT[1:] if not play.told[key]]
+    if known:
+        text = f"known at {known} of {total} steps only, so cumulative regret will be empty from the first gap on"
+    elif len(absent) == 2:
+        text = "the environment offers no expected_reward/optimal_expected_reward: it will be reported by reward alone"
+    elif absent:
+        other = next(key for key in CONTRACT[1:] if key not in absent)
+        text = f"the environment offers {other} but no {absent[0]}: it will be reported by reward alone"
+    else:
+        text = "what the environment offers is never known at the same step: it will be reported by reward alone"
+    report.add("missing", f"regret: {text}. Where they are known, return the expected rewards of the action taken and "
+                          "of the best one in the info of every step, or info['regret'], their difference")  # fmt: skip
+
+
+def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
+    """Plays through the very adapter that runs use: every action as soon as possible, in an order of chance."""
+    environment = spec.open(len(seeds))
+    try:
+        arms = int(environment.single_action_space.n)
+        random = np.random.default_rng(0)
+        actions = np.concatenate([random.permutation(arms) for _ in range(-(-STEPS // arms))])[:STEPS]
+        contexts, _ = environment.reset(seed=list(seeds))
+        seen, rewards, regret = [_array(contexts)], [], []
+        for action in actions:
+            contexts, reward, _, _, info = environment.step(torch.full((len(seeds),), int(action)))
+            seen.append(_array(contexts))
+            rewards.append(_array(reward))
+            shortfall = (
+                info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
+            )
+            regret.append(_array(shortfall))
+        lanes = environment.lanes if isinstance(environment, GymnasiumLanes) else []
+        told = {str(key): sum(lane.told[key] for lane in lanes) for key in CONTRACT}
+        episodes = sum(lane.episodes for lane in lanes)
+        return Play(np.stack(seen), np.stack(rewards), np.stack(regret), told, episodes)
+    finally:
+        environment.close()
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.cpu().numpy().copy()
+
+
+def _lane(play: Play, lane: int) -> tuple[np.ndarray, ...]:
+    return play.contexts[:, lane], play.rewards[:, lane], play.regret[:, lane]
+
+
+def _same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+
+
+def _words(error: Exception) -> str:
+    expected = isinstance(error, ValueError | AssertionError | RuntimeError)
+    return _plain(str(error) if expected and str(error) else f"{type(error).__name__}: {error}")
+
+
+def _plain(text: str) -> str:
+    """Returns a message without colours, "WARN:" and line breaks."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)
+    return re.sub(r"\s+", " ", text).strip().removeprefix("WARN: ")

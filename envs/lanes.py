@@ -1,0 +1,256 @@
+"""A user's own `gymnasium.Env` as the runner needs it: several lanes in lockstep, tensors on the device."""
+
+import math
+import numbers
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from torch import Tensor
+
+from vbandits.metrics.regret import TOLERANCE
+
+CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
+"""The keys of `info` that regret is computed from, all three optional."""
+
+
+def problems(environment: Any) -> list[str]:
+    """Returns what keeps an environment from being played as a bandit, in plain words; empty if nothing does."""
+    if not isinstance(environment, gymnasium.Env):
+        kind = f"{type(environment).__module__}.{type(environment).__qualname__}"
+        hint = "make one environment, not a batch, or" if isinstance(environment, VectorEnv) else "derive it, or"
+        return [f"expected a gymnasium.Env, got a {kind}: {hint} subclass vbandits.envs.NativeBandit"]
+    found = []
+    actions, contexts = (getattr(environment, name, None) for name in ("action_space", "observation_space"))
+    if not isinstance(actions, Discrete):
+        found.append(
+            f"expected a Discrete action space, got {actions}: offer a finite number of actions, for instance "
+            "through a gymnasium.ActionWrapper that picks one of several"
+        )
+    elif actions.n < 2:
+        found.append(f"expected at least 2 actions, got {actions}: there is nothing to decide")
+    if not isinstance(contexts, Box):
+        found.append(
+            f"expected a Box observation space, got {contexts}: gymnasium.wrappers.FlattenObservation turns "
+            "discrete and nested spaces into one"
+        )
+    elif math.prod(contexts.shape) == 0:
+        found.append(f"expected an observation of at least one number, got {contexts}: return a constant 1")
+    return found
+
+
+class GymnasiumLanes(VectorEnv):
+    """Lanes of a user's environment, one per seed. An episode's end leads to the next context of the same lane.
+
+    Observations of any shape are flattened to float32 [R, D], actions count from 0 whatever the action space starts at,
+    rewards are float64 [R], and `info` is `{"regret": float64 [R]}`, NaN where the environment does not tell it.
+    """
+
+    def __init__(self, environments: Sequence[gymnasium.Env], device: torch.device | str = "cpu") -> None:
+        """Takes one environment per lane.
+
+        Raises:
+            ValueError: if one of them cannot be played, is not like the first, or is there twice.
+        """
+        found = list(dict.fromkeys(problem for environment in environments for problem in problems(environment)))
+        if found:
+            raise ValueError("; ".join(found))
+        _require_alike(environments)
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+        self.device = torch.device(device)
+        self.lanes = [Lane(environment) for environment in environments]
+        self._batch = SyncVectorEnv(
+            [lambda lane=lane: lane for lane in self.lanes], autoreset_mode=AutoresetMode.SAME_STEP
+        )
+        self.num_envs = len(self.lanes)
+        self.single_observation_space = self._batch.single_observation_space
+        self.single_action_space = self._batch.single_action_space
+        self.observation_space = self._batch.observation_space
+        self.action_space = self._batch.action_space
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Starts every lane with its seed; without seeds, goes on to the next episode of each lane."""
+        contexts, _ = self._batch.reset(seed=seed if seed is None or isinstance(seed, int) else list(seed))
+        return self._tensor(contexts), {}
+
+    def step(self, actions: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Plays `actions` [R], counted from 0."""
+        contexts, rewards, terminated, truncated, _ = self._batch.step(torch.as_tensor(actions).cpu().numpy())
+        regret = np.array([lane.regret for lane in self.lanes], dtype=np.float64)
+        return (
+            self._tensor(contexts),
+            self._tensor(rewards),
+            self._tensor(terminated),
+            self._tensor(truncated),
+            {"regret": self._tensor(regret)},
+        )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the environments."""
+        self._batch.close()
+
+    def _tensor(self, values: Any) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+
+class Lane(gymnasium.Env):
+    """One environment, with everything that it returns checked, and what it tells of its regret kept aside.
+
+    `info` ends here. A batched info is a trap: the finished step's hides in `final_info` beneath the next reset's, a
+    key takes the type of the first lane that has it, and a missing key reads 0.
+
+    Attributes:
+        regret: of the last step; NaN if the environment does not tell it.
+        told: how often each key of the contract was there.
+        steps: steps played since the last seed.
+        episodes: episodes that ended since the last seed.
+    """
+
+    def __init__(self, environment: gymnasium.Env) -> None:
+        assert isinstance(environment.action_space, Discrete)
+        assert isinstance(environment.observation_space, Box)
+        self._environment = environment
+        self._seed: int | None = None
+        self._first = int(environment.action_space.start)
+        self._shape = environment.observation_space.shape
+        self.action_space = Discrete(int(environment.action_space.n))
+        self.observation_space = Box(-np.inf, np.inf, (math.prod(self._shape),), np.float32)
+        self.regret = math.nan
+        self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
+        self.steps = self.episodes = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode; without a seed, the next one of the same lane. The info of a reset is not read."""
+        if seed is not None:
+            self._seed, self.steps, self.episodes = seed, 0, 0
+        call = f"reset(seed={seed})" if seed is not None else f"reset() after {self.steps} steps (seed {self._seed})"
+        with _blamed(call):
+            result = self._environment.reset(seed=seed) if seed is not None else self._environment.reset()
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ValueError(f"in {call}: expected an observation and an info dict, got {_shown(result)}")
+        return self._context(result[0], call), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Plays one action, counted from 0."""
+        call = f"step {self.steps} (counted from 0, seed {self._seed})"
+        with _blamed(call):
+            result = self._environment.step(np.int64(self._first + int(action)))
+        if not (isinstance(result, tuple) and len(result) == 5):
+            raise ValueError(
+                f"in {call}: expected an observation, a reward, terminated, truncated and an info dict, got "
+                f"{_shown(result)}"
+            )
+        observation, reward, terminated, truncated, info = result
+        number = _number(reward, "reward", call)
+        if not math.isfinite(number):
+            raise ValueError(f"in {call}: expected a finite reward, got {number}: mend the environment's reward")
+        self.regret = self._regret(info, call)
+        context = self._context(observation, call)
+        self.steps += 1
+        self.episodes += bool(terminated or truncated)
+        return context, number, bool(terminated), bool(truncated), {}
+
+    def close(self) -> None:
+        """Closes the environment. That it fails to close is no reason to lose what was played."""
+        try:
+            self._environment.close()
+        except Exception as error:
+            warnings.warn(f"the environment raised {type(error).__name__} in close(): {error}", stacklevel=2)
+
+    def _context(self, observation: Any, call: str) -> np.ndarray:
+        try:
+            values = np.asarray(observation, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"in {call}: expected an observation of numbers of shape {self._shape}, got {_shown(observation)}"
+            ) from error
+        if values.shape != self._shape:
+            raise ValueError(
+                f"in {call}: expected an observation of shape {self._shape}, as the observation space says, got "
+                f"{values.shape}: make the two agree"
+            )
+        with np.errstate(over="ignore"):
+            context = values.astype(np.float32).ravel()
+        if not np.isfinite(context).all():
+            wrong = values.ravel()[~np.isfinite(context)][0]
+            raise ValueError(
+                f"in {call}: expected finite observations in the range of float32, got {wrong}: fill in what is missing"
+            )
+        return context
+
+    def _regret(self, info: Any, call: str) -> float:
+        if not isinstance(info, dict):
+            raise ValueError(f"in {call}: expected info to be a dict, got {_shown(info)}")
+        told = {key: _number(info[key], f"info[{key!r}]", call) for key in CONTRACT if key in info}
+        for key, value in told.items():
+            self.told[key] += 1
+            if math.isinf(value):
+                raise ValueError(
+                    f"in {call}: expected a finite info[{key!r}], got {value}: NaN says that it is unknown"
+                )
+        if "regret" in told:
+            regret, cause = (
+                told["regret"],
+                "info['regret'] is what the action fell short of the best one, in expectation",
+            )
+        elif len(told) == 2:
+            regret = told["optimal_expected_reward"] - told["expected_reward"]
+            cause = "info['optimal_expected_reward'] is less than info['expected_reward'] of the action taken"
+        else:
+            return math.nan
+        if regret < -TOLERANCE:
+            raise ValueError(f"in {call}: expected a regret of at least 0, got {regret:.6g}: {cause}")
+        return 0.0 if regret < 0 else regret
+
+
+@contextmanager
+def _blamed(call: str) -> Iterator[None]:
+    """Says when the user's own code failed; the error itself stays the cause."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(f"the environment raised {type(error).__name__} in {call}: {error}") from error
+
+
+def _number(value: Any, name: str, call: str) -> float:
+    """Returns a number, also from an array or tensor that holds a single one. Text is not a number, nor is None."""
+    try:
+        bare = value.item() if hasattr(value, "item") else value
+    except (TypeError, ValueError, RuntimeError):  # more than one value
+        bare = value
+    if not isinstance(bare, numbers.Real):
+        raise ValueError(f"in {call}: expected {name} to be a number, got {_shown(value)}")
+    return float(bare)
+
+
+def _shown(value: Any) -> str:
+    """Returns a short description of a value for an error message."""
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    shape = getattr(value, "shape", ())
+    text = repr(value) if not shape else f"shape {tuple(shape)}"
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def _require_alike(environments: Sequence[Any]) -> None:
+    if len({id(environment.unwrapped) for environment in environments}) < len(environments):
+        raise ValueError(
+            "expected a new environment for each lane, got the same object twice: create it inside the function that "
+            "makes it"
+        )
+    sizes = [(env.action_space.n, env.action_space.start, env.observation_space.shape) for env in environments]
+    if different := [size for size in sizes if size != sizes[0]]:
+        raise ValueError(
+            "expected the same number of actions, first action and shape of observations in every lane, got "
+            f"{sizes[0]} and {different[0]}: all seeds are played as one batch"
+        )

@@ -1,0 +1,40 @@
+"""What several test files use."""
+
+import torch
+
+from vbandits.agents.agent import AgentSpec
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.networks import MLP
+from vbandits.resolve import resolve
+from vbandits.runner import Cell, run_cell
+from vbandits.types import Data, Optimizer, Schedule, Task
+
+WHEEL = "vbandits/Wheel-v0"
+
+
+def preset(name: str, **sections) -> AgentSpec:
+    """Returns a preset with some fields overridden, as an experiment file would."""
+    document = {"name": "test", "environments": [WHEEL], "agents": [{"id": name, **sections}]}
+    return resolve(document).agents[0]
+
+
+def task(seeds=(0, 1), features=3, outputs=2, hidden=(8,), dtype=torch.float64, bias=True, schedule=None, optimizer=None,
+         parametrization="mup") -> Task:  # fmt: skip
+    """Returns a small task in float64."""
+    network = MLP(hidden=tuple(hidden), bias=bias, parametrization=parametrization).build(features, outputs)
+    return Task(tuple(seeds), features, outputs, network, schedule or Schedule(), optimizer or Optimizer(), dtype=dtype)
+
+
+def rows(replicas=2, count=20, features=3, outputs=2, dtype=torch.float64, seed=0) -> Data:
+    """Returns random rows."""
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(replicas, count, features, generator=random, dtype=dtype)
+    output = torch.randint(outputs, (replicas, count), generator=random)
+    y = torch.randn(replicas, count, generator=random, dtype=dtype)
+    return Data.of(x, output, y)
+
+
+def play(spec: AgentSpec, seeds, steps=60, environment=WHEEL, kwargs=None, recorded=500):
+    """Runs one cell and returns its records."""
+    cell = Cell(EnvironmentSpec("test", environment, kwargs or {}), spec, tuple(seeds), steps, recorded)
+    return run_cell(cell).records

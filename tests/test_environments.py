@@ -1,0 +1,250 @@
+"""Laws that every native environment keeps, and what each of them pays."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from vbandits.envs import Classification, GaussianBandit, LinearBandit, NeuralBandit, Wheel
+from vbandits.envs.base import BLOCK
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.registry import ENVIRONMENTS
+
+STEPS = BLOCK + 50
+"""Enough to need a second block."""
+every_id = pytest.mark.parametrize("name", ENVIRONMENTS)
+
+
+def actions_for(environment, lanes, steps=STEPS):
+    return torch.from_numpy(np.random.default_rng(5).integers(environment.single_action_space.n, size=(steps, lanes)))
+
+
+def play(environment, seeds, actions):
+    """Returns contexts [T + 1, R, D], rewards, expected and optimal rewards [T, R]."""
+    contexts, info = environment.reset(seed=list(seeds))
+    assert info == {}, "nothing is told before an action is taken"
+    seen, outcomes = [contexts.clone()], []
+    for action in actions:
+        contexts, rewards, terminated, truncated, info = environment.step(action)
+        assert not (terminated | truncated).any()
+        seen.append(contexts.clone())
+        outcomes.append([rewards, info["expected_reward"], info["optimal_expected_reward"]])
+    return torch.stack(seen), *(torch.stack(column) for column in zip(*outcomes, strict=True))
+
+
+def everything(environment, seed):
+    """Returns one lane's first block: contexts [N, D], expected rewards [N, A] and rewards [N, A]."""
+    return next(environment.blocks(seed))
+
+
+@every_id
+@pytest.mark.filterwarnings("ignore:.*infinit")
+def test_gymnasiums_checker_accepts_a_single_lane(name):
+    environment = gymnasium.make(name)
+    check_env(environment.unwrapped, skip_render_check=True)
+    environment.reset(seed=0)
+    observation, reward, _, _, info = environment.step(environment.action_space.sample())
+    assert observation in environment.observation_space
+    assert type(reward) is type(info["expected_reward"]) is float
+
+
+@every_id
+def test_a_lane_of_eight_is_the_single_environment(name):
+    batch = EnvironmentSpec("it", name).open(8)
+    seeds = [11, 3, 7, 0, 2**31, 5, 1, 8]
+    actions = actions_for(batch, 8)
+    contexts, rewards, expected, optimal = play(batch, seeds, actions)
+    single = gymnasium.make(name)
+    for lane in (0, 4, 7):
+        context, _ = single.reset(seed=seeds[lane])
+        for step in range(STEPS):
+            np.testing.assert_array_equal(context, contexts[step, lane].numpy())
+            context, reward, _, _, info = single.step(int(actions[step, lane]))
+            assert reward == rewards[step, lane]
+            assert info["expected_reward"] == expected[step, lane]
+            assert info["optimal_expected_reward"] == optimal[step, lane]
+    if name != "vbandits/GaussianBandit-v0":
+        assert (contexts[:, 0] != contexts[:, 1]).any(), "seeds differ"
+    assert (rewards[:, 0] != rewards[:, 1]).any()
+
+
+@every_id
+def test_the_same_seeds_give_the_same_problem_again(name):
+    environment = EnvironmentSpec("it", name).open(2)
+    actions = actions_for(environment, 2)
+    first = play(environment, (4, 9), actions)
+    again = play(environment, (4, 9), actions)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other)
+
+
+@every_id
+def test_a_short_run_is_the_beginning_of_a_long_one(name):
+    long, short = (EnvironmentSpec("it", name).open(2) for _ in range(2))
+    actions = actions_for(long, 2, 3 * BLOCK)
+    for one, other in zip(play(long, (1, 2), actions), play(short, (1, 2), actions[:100]), strict=True):
+        assert torch.equal(one[: len(other)], other)
+
+
+@every_id
+def test_actions_do_not_change_what_follows(name):
+    environment = EnvironmentSpec("it", name).open(1)
+    contexts, _, _, optimal = play(environment, (3,), torch.zeros(STEPS, 1, dtype=torch.long))
+    others, _, _, other_optimal = play(environment, (3,), torch.ones(STEPS, 1, dtype=torch.long))
+    assert torch.equal(contexts, others)
+    assert torch.equal(optimal, other_optimal)
+
+
+@every_id
+def test_a_reset_without_seed_goes_on_with_the_same_problem(name):
+    environment = EnvironmentSpec("it", name).open(2)
+    contexts, _, expected, _ = play(environment, (1, 2), actions := actions_for(environment, 2, 20))
+    environment.reset(seed=[1, 2])
+    environment.step(actions[0])
+    following, _ = environment.reset()
+    assert torch.equal(following, contexts[2]), "one context is skipped, the problem stays"
+    info = environment.step(actions[2])[4]
+    assert torch.equal(info["expected_reward"], expected[2])
+
+
+@every_id
+def test_no_action_beats_the_optimum_and_one_reaches_it(name):
+    environment = EnvironmentSpec("it", name).open(3)
+    environment.reset(seed=[0, 1, 2])
+    arms = int(environment.single_action_space.n)
+    block = [everything(environment, seed).expected for seed in (0, 1, 2)]
+    for step in range(40):
+        info = environment.step(torch.tensor([step % arms] * 3))[4]
+        for lane in range(3):
+            assert info["optimal_expected_reward"][lane] == block[lane][step].max()
+            assert info["expected_reward"][lane] == block[lane][step][step % arms]
+            assert block[lane][step][info["optimal_action"][lane]] == block[lane][step].max()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Wheel(delta=1.7), "delta: expected a radius between 0 and 1, got 1.7"),
+        (lambda: Wheel(std=-1.0), "std"),
+        (lambda: LinearBandit(arms=1), "arms: expected at least 2, got 1"),
+        (lambda: LinearBandit(features=0), "features: expected at least 1, got 0"),
+        (lambda: GaussianBandit(means=[1.0]), "arms: expected at least 2, got 1"),
+        (lambda: NeuralBandit(hidden=0), "hidden: expected at least 1, got 0"),
+        (lambda: NeuralBandit(noise=-0.1), "noise: expected a standard deviation"),
+        (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
+        (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
+    ],
+)
+def test_bad_parameters_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("delta", "per_step"), [(0.5, 29.41), (0.7, 20.05), (0.9, 7.570), (0.95, 3.963), (0.99, 0.936)]
+)
+def test_the_wheels_regret_of_uniform_play(delta, per_step):
+    """Inside: 1.2 - (1.2 + 4) / 5 = 0.16. Beyond: 50 - (50 + 1.2 + 3) / 5 = 39.16, with probability 1 - delta^2."""
+    exact = 0.16 * delta**2 + 39.16 * (1 - delta**2)
+    assert exact == pytest.approx(per_step, abs=0.006)
+    environment = Wheel(64, delta=delta)
+    actions = torch.from_numpy(np.random.default_rng(1).integers(5, size=(400, 64)))
+    _, _, expected, optimal = play(environment, range(64), actions)
+    regret = (optimal - expected).double()
+    error = regret.std() / np.sqrt(regret.numel())
+    assert abs(regret.mean() - exact) < 4 * error
+    assert error < 0.02 * exact + 0.1
+
+
+def test_the_wheel_pays_by_region():
+    """Riquelme et al.: the geometry is worked out again here, from the contexts that agents see."""
+    x, expected, rewards = (np.concatenate(part) for part in
+                            zip(*(everything(Wheel(delta=0.6), seed) for seed in range(200)), strict=True))  # fmt: skip
+    beyond = np.hypot(x[:, 0], x[:, 1]) > 0.6
+    assert np.hypot(x[:, 0], x[:, 1]).max() <= 1
+    deviation = np.sqrt(0.36 * 0.64 / len(x))
+    assert (~beyond).mean() == pytest.approx(0.36, abs=4 * deviation), "contexts are uniform in the disc"
+    regions = {1: (x[:, 0] > 0) & (x[:, 1] > 0), 2: (x[:, 0] > 0) & (x[:, 1] < 0),
+               3: (x[:, 0] < 0) & (x[:, 1] > 0), 4: (x[:, 0] < 0) & (x[:, 1] < 0)}  # fmt: skip
+    for arm in range(5):
+        special = beyond & regions[arm] if arm else np.zeros(len(x), bool)
+        for rows, mean, std in ((special, 50.0, 0.01), (~special, 1.0 if arm else 1.2, 0.05)):
+            if rows.any():
+                assert (expected[rows, arm] == mean).all()
+                paid = rewards[rows, arm]
+                assert paid.mean() == pytest.approx(mean, abs=4 * std / np.sqrt(len(paid)))
+                assert paid.std() == pytest.approx(std, abs=4 * std / np.sqrt(2 * len(paid)))
+
+
+@pytest.mark.parametrize(("dataset", "size"), [("wine", 178), ("breast_cancer", 569), ("digits", 1797)])
+def test_classification_goes_through_every_row_before_any_returns(dataset, size):
+    environment = Classification(2, dataset=dataset)
+    data = environment.dataset
+    assert len(data.labels) == size
+    known = {}
+    for row, features in enumerate(data.features):
+        known.setdefault(features.tobytes(), []).append(row)
+    contexts, *_ = play(environment, (1, 2), torch.zeros(2 * size, 2, dtype=torch.long))
+    orders = [[known[context.numpy().tobytes()][0] for context in contexts[: 2 * size, lane]] for lane in range(2)]
+    every = sorted(known[features.tobytes()][0] for features in data.features)
+    for order in orders:
+        assert sorted(order[:size]) == every
+        assert sorted(order[size:]) == every
+        assert order[:size] != order[size:], "reshuffled"
+    assert orders[0] != orders[1], "each seed has an order of its own"
+
+
+def test_classification_pays_for_the_rows_class_and_for_no_other():
+    environment = Classification(dataset="wine", reward_right=3.0, reward_wrong=-2.0)
+    x, expected, rewards = everything(environment, 0)
+    labels = {features.tobytes(): label for features, label in
+              zip(environment.dataset.features, environment.dataset.labels, strict=True)}  # fmt: skip
+    by_hand = np.full((BLOCK, 3), -2.0)
+    for row, context in enumerate(x):
+        by_hand[row, labels[context.tobytes()]] = 3.0
+    np.testing.assert_array_equal(expected, by_hand)
+    np.testing.assert_array_equal(rewards, by_hand)
+
+
+def test_linear_rewards_are_linear_with_variance_one_and_the_noise_that_is_asked_for():
+    variances, noises = [], []
+    environment = LinearBandit(features=6, arms=4, noise=0.3)
+    for seed in range(100):
+        x, expected, rewards = everything(environment, seed)
+        weights, *_ = np.linalg.lstsq(x, expected, rcond=None)
+        np.testing.assert_allclose(x @ weights, expected, atol=1e-10)
+        np.testing.assert_allclose(np.linalg.norm(weights, axis=0), 1, atol=1e-10)
+        variances.append(expected.var(0).mean())
+        noises.append((rewards - expected).std())
+    assert np.mean(variances) == pytest.approx(1, abs=float(4 * np.std(variances) / 10))
+    assert np.mean(noises) == pytest.approx(0.3, abs=float(4 * np.std(noises) / 10))
+    assert np.std(variances) < 0.1
+
+
+def test_neural_rewards_are_not_linear_and_have_variance_one():
+    linear, variances, means = [], [], []
+    environment = NeuralBandit(features=3, arms=4, hidden=20)
+    for seed in range(100):
+        x, expected, _ = everything(environment, seed)
+        inputs = np.column_stack([x, np.ones(len(x))])
+        weights, *_ = np.linalg.lstsq(inputs, expected, rcond=None)
+        linear.append((expected - inputs @ weights).var(0).mean())
+        variances.append(expected.var(0).mean())
+        means.append(expected.mean(0))
+    assert np.mean(linear) > 0.05, "a line leaves something unexplained"
+    assert np.mean(variances) == pytest.approx(1, abs=float(4 * np.std(variances) / 10 + 0.005))
+    assert np.sqrt(np.mean(np.square(means))) < 0.1, "no arm is better on average: 256 contexts leave 1/16"
+
+
+def test_gaussian_arms_have_the_means_that_are_given_or_drawn_once():
+    given = everything(GaussianBandit(means=[1.0, -2.0, 0.5], noise=0.25), 0)
+    np.testing.assert_array_equal(given.contexts, 1.0)
+    np.testing.assert_array_equal(given.expected, np.tile([1.0, -2.0, 0.5], (BLOCK, 1)))
+    noise = given.rewards - given.expected
+    assert noise.std() == pytest.approx(0.25, abs=4 * 0.25 / np.sqrt(2 * noise.size))
+    drawn = np.array([everything(GaussianBandit(), seed).expected for seed in range(400)])
+    assert (drawn == drawn[:, :1]).all(), "the same at every step"
+    means = drawn[:, 0]
+    assert means.mean() == pytest.approx(0, abs=4 / np.sqrt(means.size))
+    assert means.var() == pytest.approx(1, abs=4 * np.sqrt(2 / means.size))

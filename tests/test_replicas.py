@@ -1,0 +1,81 @@
+"""Law 1: a seed's result is its own."""
+
+import pytest
+import torch
+
+from tests.helpers import play, preset
+from vbandits.agents.agent import Agent
+from vbandits.registry import PRESETS
+from vbandits.types import Optimizer
+
+PROBLEMS = {
+    "wheel": ("vbandits/Wheel-v0", {}),
+    "digits": ("vbandits/Classification-v0", {"dataset": "digits"}),
+}
+
+
+def of_seed(records, seed):
+    return records[records["seed"] == seed].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_seed_is_the_same_alone_in_a_block_of_8_and_among_32(name, problem):
+    environment, kwargs = PROBLEMS[problem]
+    spec = preset(name, schedule={"every": 5, "gradient_steps": 3})
+    alone = play(spec, [7], 60, environment, kwargs)
+    for seeds in (range(8), range(32), [31, 7, 2]):
+        assert of_seed(play(spec, seeds, 60, environment, kwargs), 7).equals(alone)
+    assert not of_seed(play(spec, [6], 60, environment, kwargs), 6)["action"].equals(alone["action"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_short_run_is_the_beginning_of_a_long_one(name):
+    spec = preset(name)
+    short, long = play(spec, range(3), 80, recorded=200), play(spec, range(3), 130, recorded=200)
+    for column in ("action", "reward", "cumulative_regret"):
+        assert long[long["step"] < 80][column].tolist() == short[column].tolist()
+
+
+def test_every_agent_meets_the_same_problem():
+    rewards = [Agent(preset(name), (0, 1), 2, 5, 10).task.seeds for name in PRESETS]
+    assert len(set(rewards)) == 1
+    first = {}
+    for name in ("deterministic", "linear-ts", "ibvi"):  # while arms are pulled in turn, outcomes are the environment's
+        records = play(preset(name, schedule={"initial_pulls": 4}), range(3), 20)
+        first[name] = records["reward"].tolist()
+    assert first["deterministic"] == first["linear-ts"] == first["ibvi"]
+
+
+def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
+    spec = preset("ibvi")
+    agent, healthy = (Agent(spec, (0, 1, 2), 2, 5, 60) for _ in range(2))
+    actions, expected = [], []
+    for step in range(60):
+        for one, kept in ((agent, actions), (healthy, expected)):
+            x = torch.tensor([[0.1 * step, 1.0]] * 3).sin()
+            action = one.act(x)
+            kept.append(action)
+            one.observe(x, action, (x[:, 0] * action).double())
+            if one.due:
+                one.learn()
+        if step == 20:
+            agent._state.parameters.detached["mean/1"][1] = float("nan")
+    assert agent.failed.tolist() == [False, True, False]
+    actions, expected = torch.stack(actions), torch.stack(expected)
+    assert torch.equal(actions[:, [0, 2]], expected[:, [0, 2]])
+    assert actions[21:, 1].unique().numel() == 5
+    assert agent.predict(x.unsqueeze(1), action.unsqueeze(1)).values[[0, 2]].isfinite().all()
+
+
+def test_a_diverged_seed_counts_as_a_failure_and_is_scored():
+    from vbandits.envs.spec import EnvironmentSpec
+    from vbandits.runner import Cell, run_cell
+
+    spec = preset("deterministic", optimizer={"learning_rate": 1e30, "clip": 1e30})
+    outcome = run_cell(Cell(EnvironmentSpec("wheel", "vbandits/Wheel-v0"), spec, (0, 1), 60))
+    assert outcome.failures == 2
+    assert outcome.records["cumulative_regret"].notna().all()
+    scored = outcome.records[outcome.records["step"] >= 20]
+    assert scored["nll"].notna().all()
+    assert Optimizer().clip < 1e30

@@ -1,0 +1,5 @@
+"""`python -m vbandits`."""
+
+from vbandits.cli import main
+
+main()

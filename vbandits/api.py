@@ -1,0 +1,104 @@
+"""`vbandits.run`: an experiment from Python, and what the command line stands on."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vbandits.engine import run_cells
+from vbandits.experiment import Experiment
+from vbandits.progress import Live
+from vbandits.resolve import Refused, resolve
+from vbandits.results import Results
+from vbandits.store import Store
+
+
+def run(
+    environments: Sequence[Any],
+    agents: Sequence[Any],
+    seeds: int | Sequence[int] = 8,
+    steps: int = 1000,
+    *,
+    name: str = "experiment",
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> Results:
+    """Runs agents on environments and returns the results.
+
+    Args:
+        environments: ids, dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make a
+            `gymnasium.Env`.
+        agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The uniform
+            agent always runs as well.
+        seeds: how many, counted from 0, or which.
+        steps: decisions per seed.
+        name: of the experiment.
+        out: results folder, in which a run that was stopped goes on; without one, results live in memory alone.
+        device: "auto", "cpu" or "cuda".
+        workers: processes; by default one per processor, or 1 on a GPU.
+        overwrite: discards what another experiment left in `out`.
+        options: other keys of an experiment file: block, recorded.
+
+    Raises:
+        vbandits.resolve.Refused: for bad input, with all its faults.
+    """
+    document = {"name": name, "environments": list(environments), "agents": list(agents), "steps": steps,
+                "seeds": seeds if isinstance(seeds, int) else list(seeds), "device": device, **options}  # fmt: skip
+    experiment = resolve(document)
+    with contextlib.ExitStack() as stack:
+        folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
+        return execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
+
+
+def execute(
+    experiment: Experiment,
+    store: Store,
+    *,
+    command: str,
+    workers: int | None = None,
+    backend: str = "loky",
+    overwrite: bool = False,
+    paths: Iterable[str] = (),
+    console: Console | None = None,
+) -> Results:
+    """Runs the cells of an experiment that its folder does not hold yet; cells that failed before are tried again."""
+    console = console or Console(stderr=True)
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with locked(store.folder):
+        store.prepare(experiment, command, overwrite)
+        cells = [cell for cell in experiment.cells() if not _finished(store.marker(cell))]
+        if cells:
+            workers = _workers(experiment, len(cells), workers)
+            with Live(cells, store, workers, console) as live:
+                for marker in run_cells(cells, store, workers=workers, backend=backend, paths=tuple(paths)):
+                    live.finish(marker)
+        return store.load()
+
+
+def _finished(marker: Mapping[str, Any] | None) -> bool:
+    return marker is not None and marker["status"] == "done"
+
+
+def _workers(experiment: Experiment, cells: int, wanted: int | None) -> int:
+    available = 1 if experiment.device == "cuda" else len(os.sched_getaffinity(0))
+    return max(1, min(wanted or available, cells))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a results folder for one run at a time; the lock goes with the process, however it ends."""
+    with open(folder / ".lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused([f"{folder}: expected a folder that no other run writes to, got one in use: wait for that run, "
+                           "or give another --out"]) from None  # fmt: skip
+        yield

@@ -1,0 +1,109 @@
+"""`vbandits bench`: speed as ratios within one run, on one thread, in decisions per second of CPU time."""
+
+import gc
+import time
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from vbandits.agents.agent import AgentSpec
+from vbandits.agents.rules import Greedy, Thompson
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.ibvi import IBVI
+from vbandits.runner import Cell, run_cell
+from vbandits.types import Schedule
+
+WHEEL = "vbandits/Wheel-v0"
+LANES = (1, 8, 32, 128)
+REPEATS = 3
+"""Each speed is the best of three, taken in turns, so that other work on the machine does not fall on one method."""
+
+
+def bench(console: Console, steps: int = 400) -> dict[str, float]:
+    """Measures and prints decisions per CPU second, and returns them by name.
+
+    The task: Wheel, two hidden layers of 50, batches of 64, one step of SGD per decision. The plain loop is what one
+    writes by hand for one seed: a deterministic `nn.Sequential`, `torch.optim.SGD`, greedy.
+    """
+    measures: dict[str, Callable[[], float]] = {"plain loop": lambda: plain_loop(steps)}
+    for lanes in LANES:
+        measures |= {
+            f"deterministic {lanes}": lambda lanes=lanes: lockstep(Deterministic(), Greedy(), lanes, steps),
+            f"ibvi {lanes}": lambda lanes=lanes: lockstep(IBVI(), Thompson(), lanes, steps),
+        }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    speeds = dict.fromkeys(measures, 0.0)
+    try:
+        with console.status("measuring") as status:
+            for turn in range(REPEATS):
+                for name, measure in measures.items():
+                    status.update(f"measuring {name} ({turn + 1} of {REPEATS})")
+                    speeds[name] = max(speeds[name], measure())
+    finally:
+        torch.set_num_threads(threads)
+    console.print(_table(speeds))
+    return speeds
+
+
+def lockstep(posterior, rule, lanes: int, steps: int) -> float:
+    """Returns the decisions per CPU second of one cell, all of it: agent, environment, records, scores."""
+    schedule = Schedule(every=1, gradient_steps=1)
+    cell = Cell(EnvironmentSpec("wheel", WHEEL), AgentSpec("bench", posterior, rule, schedule=schedule),
+                tuple(range(lanes)), steps, recorded=10)  # fmt: skip
+    return _speed(lambda: run_cell(cell), lanes * steps)
+
+
+def plain_loop(steps: int) -> float:
+    """Returns the decisions per CPU second of one seed, one network and no uncertainty, as one writes it by hand."""
+    environment = gymnasium.make(WHEEL)
+    network = nn.Sequential(nn.Linear(2, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 5))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    contexts, actions, rewards = (
+        np.empty((steps, 2), np.float32),
+        np.empty(steps, np.int64),
+        np.empty(steps, np.float32),
+    )
+
+    def loop() -> None:
+        random = np.random.default_rng(0)
+        context, _ = environment.reset(seed=0)
+        for step in range(steps):
+            with torch.no_grad():
+                action = int(network(torch.from_numpy(context)).argmax())
+            contexts[step], actions[step] = context, action
+            context, rewards[step], *_ = environment.step(action)
+            rows = random.integers(step + 1, size=64)
+            values = network(torch.from_numpy(contexts[rows]))[torch.arange(64), torch.from_numpy(actions[rows])]
+            loss = nn.functional.mse_loss(values, torch.from_numpy(rewards[rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return _speed(loop, steps)
+
+
+def _speed(work: Callable[[], object], decisions: int) -> float:
+    gc.collect()
+    start = time.process_time()
+    work()
+    return decisions / (time.process_time() - start)
+
+
+def _table(speeds: dict[str, float]) -> Table:
+    plain = speeds["plain loop"]
+    table = Table("agent", "lanes", "decisions per CPU second", "times the plain loop", "time of ibvi / deterministic",
+                  title="Wheel, two hidden layers of 50, batch 64, one SGD step per decision, one thread")  # fmt: skip
+    table.add_row("plain loop", "1", f"{plain:,.0f}", "1.00", "")
+    for lanes in LANES:
+        for agent in ("deterministic", "ibvi"):
+            speed = speeds[f"{agent} {lanes}"]
+            cost = f"{speeds[f'deterministic {lanes}'] / speed:.2f}" if agent == "ibvi" else ""
+            table.add_row(agent, str(lanes), f"{speed:,.0f}", f"{speed / plain:.2f}", cost)
+    return table

@@ -1,0 +1,42 @@
+"""What `vbandits list` shows."""
+
+import inspect
+
+from vbandits.registry import ENVIRONMENTS, PRESETS, load
+
+
+def agents() -> list[dict[str, str]]:
+    """Returns the presets: name, posterior, rule, and what the posterior is."""
+    from vbandits.registry import POSTERIORS
+
+    rows = []
+    for name, preset in PRESETS.items():
+        posterior = preset["posterior"]
+        about = (
+            _summary(load(POSTERIORS[posterior["kind"]])) if posterior else "Plays any arm; the yardstick of regret."
+        )
+        rows.append({"agent": name, "posterior": posterior["kind"] if posterior else "none",
+                     "rule": preset["rule"]["kind"], "about": about})  # fmt: skip
+    return rows
+
+
+def environments() -> list[dict[str, str]]:
+    """Returns the native environments: id, parameters with their defaults, and what they are."""
+    rows = []
+    for name, (vector, _) in ENVIRONMENTS.items():
+        cls = load(vector)
+        parameters = [f"{p.name}={p.default!r}" for p in inspect.signature(cls).parameters.values()
+                      if p.name not in ("num_envs", "device")]  # fmt: skip
+        rows.append({"environment": name, "kwargs": ", ".join(parameters), "about": _summary(cls)})
+    return rows
+
+
+def datasets() -> list[dict[str, str]]:
+    """Returns the datasets of `vbandits/Classification-v0`."""
+    from vbandits.envs.datasets import DATASETS
+
+    return [{"dataset": name, "about": about} for name, (about, _) in DATASETS.items()]
+
+
+def _summary(cls: type) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")

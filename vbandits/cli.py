@@ -1,0 +1,204 @@
+"""The command line. Heavy imports wait until a command needs them, so that `vbandits --help` answers at once."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from vbandits import __version__
+
+app = App(
+    name="vbandits",
+    version=__version__,
+    help="Benchmark uncertainty-aware networks on sequential decisions: regret, calibration, cost.",
+    help_epilogue="Start with: vbandits run experiments/quickstart.toml",
+)
+REFUSED, FAILED, INTERRUPTED = 2, 1, 130
+
+
+@app.command
+def run(
+    file: Path | None = None,
+    *,
+    out: Path | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    agents: str | None = None,
+    environments: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    workers: int | None = None,
+    engine: Literal["loky", "dask", "ray"] = "loky",
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Run an experiment: every agent on every environment; or go on with one that was stopped.
+
+    Parameters
+    ----------
+    file
+        Experiment file (TOML). Without one, give --environments and --agents.
+    out
+        Results folder; results/NAME by default.
+    seeds
+        Number of seeds, 0 to N - 1, instead of the file's.
+    steps
+        Decisions per seed, instead of the file's.
+    agents
+        Agents to run, separated by commas: labels or ids of the file's, or presets.
+    environments
+        Environments to run, separated by commas: labels or ids of the file's, or ids.
+    device
+        Where to compute; auto takes a GPU where there is one.
+    set_
+        Change a field of every agent or environment that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9.
+    workers
+        Processes; one per processor by default.
+    engine
+        How cells are spread: loky on this machine, dask or ray across machines.
+    overwrite
+        Discard the results of another experiment in the same folder.
+    """
+    from vbandits.api import execute
+    from vbandits.engine import extend_path
+    from vbandits.resolve import Refused, read, resolve
+    from vbandits.store import Store
+
+    if workers is not None and workers < 1:
+        raise Refused([f"--workers: expected at least 1, got {workers}"])
+    paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
+    extend_path(paths)
+    document = read(file) if file else {}
+    for name, value in {"seeds": seeds, "steps": steps, "device": device}.items():
+        if value is not None:
+            document[name] = value
+    for name, chosen in {"agents": agents, "environments": environments}.items():
+        if chosen is not None:
+            document[name] = _chosen(document.get(name, []), chosen)
+    if not file:
+        document["name"] = _name(document)
+    experiment = resolve(document, set_ or ())
+    console = Console(stderr=True)
+    store = Store(out or Path("results") / experiment.name)
+    command = shlex.join(["vbandits", *sys.argv[1:]])
+    try:
+        results = execute(experiment, store, command=command, workers=workers, backend=engine, overwrite=overwrite,
+                          paths=paths, console=console)  # fmt: skip
+    except KeyboardInterrupt:
+        console.print(
+            f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}", highlight=False
+        )
+        return INTERRUPTED
+    return _show(results, store.folder)
+
+
+@app.command
+def report(folder: Path) -> int:
+    """Write the report of a results folder again.
+
+    Parameters
+    ----------
+    folder
+        What a run left, such as results/quickstart.
+    """
+    from vbandits.store import Store
+
+    return _show(Store(folder).load(), folder)
+
+
+@app.command(name="list")
+def list_(what: Literal["agents", "environments", "datasets"]) -> None:
+    """List what can be named in an experiment file."""
+    from rich.table import Table
+
+    from vbandits import catalogue
+
+    table = Table(box=None, pad_edge=False)
+    rows = getattr(catalogue, what)()
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@app.command
+def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
+    """Say whether an environment will work, and what it lacks for regret; exit code 1 if it will not work.
+
+    Parameters
+    ----------
+    id
+        Such as my_envs:acme/Ads-v0, with my_envs.py in the current folder.
+    kwargs
+        Handed to the environment: --kwargs.delta 0.9.
+    """
+    from vbandits.engine import extend_path
+    from vbandits.envs.check import check as check_environment
+    from vbandits.resolve import parse
+
+    extend_path([str(Path.cwd())])
+    found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()})
+    print(found)
+    return 0 if found.works else FAILED
+
+
+@app.command
+def bench() -> None:
+    """Measure speed, as ratios within one run: lanes, methods, and a plain PyTorch loop."""
+    from vbandits.bench import bench as measure
+
+    measure(Console())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 some cell failed, 2 refused before any work, 130 interrupted."""
+    try:
+        code = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        code = REFUSED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        from vbandits.resolve import Refused
+
+        if not isinstance(error, Refused):
+            raise
+        console = Console(stderr=True)
+        for fault in error.faults:
+            console.print(f"error: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+        code = REFUSED
+    sys.exit(code or 0)
+
+
+def _chosen(entries: list[Any], names: str) -> list[Any]:
+    """Returns the entries of a file with a label or id among `names`; a name that is in none stands for itself."""
+    chosen = []
+    for name in filter(None, (name.strip() for name in names.split(","))):
+        matching = [
+            entry for entry in entries if isinstance(entry, dict) and name in (entry.get("label"), entry.get("id"))
+        ]
+        chosen += [entry for entry in matching or [{"id": name}] if entry not in chosen]
+    return chosen
+
+
+def _name(document: dict[str, Any]) -> str:
+    """Returns a name for an experiment without a file: the same for the same environments and agents."""
+    ids = [entry["id"] for what in ("environments", "agents") for entry in document.get(what, [])]
+    return "-".join(ident.rpartition("/")[2].rpartition(":")[2].lower() for ident in ids) or "run"
+
+
+def _show(results: Any, folder: Path) -> int:
+    from vbandits.report import write
+    from vbandits.report.terminal import table
+
+    page = write(results, folder / "report")
+    Console().print(table(results))
+    failed = [cell for cell in results.cells if cell["status"] == "failed"]
+    console = Console(stderr=True)
+    for cell in failed:
+        console.print(f"failed: {cell['environment']} · {cell['agent']}: {cell['reason']}", style="red", markup=False)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    return FAILED if failed else 0

@@ -1,0 +1,118 @@
+"""How far a run is, and how long it will take, as a person sees it."""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vbandits.experiment import key
+from vbandits.runner import Cell
+from vbandits.store import Store
+
+
+class Estimate:
+    """Time left, from the measured speed of each agent: agents differ a hundredfold, so a common mean would lie."""
+
+    def __init__(self, cells: Sequence[Cell], workers: int) -> None:
+        self._workers = workers
+        self._steps = {key(cell): cell.steps for cell in cells}
+        self._agents = {key(cell): cell.agent.label for cell in cells}
+        self._left = dict(self._steps)
+        self._pace: dict[str, float] = {}
+
+    def note(self, name: str, step: int, seconds: float) -> None:
+        """Takes the step that a cell has reached after a number of seconds."""
+        if name in self._left and step > 0:
+            self._left[name] = self._steps[name] - step
+            self._pace[self._agents[name]] = seconds / step
+
+    def drop(self, name: str) -> None:
+        """Takes a cell off, finished or failed."""
+        self._left[name] = 0
+
+    @property
+    def done(self) -> float:
+        """Steps done, over all cells."""
+        return sum(self._steps.values()) - sum(self._left.values())
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds left, None before anything was measured. Agents not seen yet count as the mean of those that were."""
+        if not self._pace:
+            return None
+        unknown = sum(self._pace.values()) / len(self._pace)
+        each = [left * self._pace.get(self._agents[name], unknown) for name, left in self._left.items()]
+        return max(sum(each) / self._workers, max(each, default=0.0))
+
+
+class Live:
+    """Shows progress on a terminal as a bar with the time left, elsewhere as a line per cell."""
+
+    def __init__(self, cells: Sequence[Cell], store: Store, workers: int, console: Console) -> None:
+        self._estimate = Estimate(cells, workers)
+        self._names = [key(cell) for cell in cells]
+        self._store, self._console = store, console
+        self._finished = 0
+        self._lock = threading.Lock()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task("", total=sum(cell.steps for cell in cells), left="")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Live":
+        if self._console.is_terminal:
+            self._bar.start()
+            self._show()
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._console.is_terminal:
+            self._thread.join()
+            self._bar.stop()
+
+    def finish(self, marker: dict[str, Any]) -> None:
+        """Takes the marker of a cell that ended."""
+        with self._lock:
+            self._finished += 1
+            if marker["status"] == "done":
+                self._estimate.note(marker["key"], marker["steps"], sum(marker["seconds"].values()))
+            self._estimate.drop(marker["key"])
+        where = f"{marker['environment']} · {marker['agent']}"
+        if marker["status"] == "failed":
+            self._console.print(f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False)
+        elif not self._console.is_terminal:
+            seconds = sum(marker["seconds"].values())
+            line = f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s{self._left()}"
+            self._console.print(line, markup=False, highlight=False)
+        if self._console.is_terminal:
+            self._show()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            for name in self._names:
+                with contextlib.suppress(OSError, ValueError):  # the cell has not begun, or has just ended
+                    step, seconds = (self._store.cells / f"{name}.progress").read_text(encoding="utf-8").split()
+                    with self._lock:
+                        self._estimate.note(name, int(step), float(seconds))
+            self._show()
+
+    def _show(self) -> None:
+        description = f"{self._finished} of {len(self._names)} cells"
+        self._bar.update(self._task, completed=self._estimate.done, description=description, left=self._left())
+
+    def _left(self) -> str:
+        seconds = self._estimate.seconds
+        if seconds is None or self._finished == len(self._names):
+            return ""
+        return f", about {int(seconds // 60)}:{int(seconds % 60):02d} left"

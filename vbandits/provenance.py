@@ -1,0 +1,89 @@
+"""Where an object came from: its name as a string, and a hash of a user's own source file."""
+
+import functools
+import hashlib
+import inspect
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+LENGTH = 16
+"""Hexadecimal digits of a hash that are kept."""
+
+
+def reference(source: Any) -> str:
+    """Returns "module:name" of a class or function, of the class of an instance, or a string as it is.
+
+    What a `functools.partial` has bound is part of its name: two partials of one function are different sources.
+    """
+    if isinstance(source, str):
+        return source
+    if isinstance(source, ModuleType):
+        return source.__name__
+    if isinstance(source, functools.partial):
+        bound = [repr(plain(value)) for value in source.args]
+        bound += [f"{name}={plain(value)!r}" for name, value in sorted(source.keywords.items())]
+        return f"{reference(source.func)}({', '.join(bound)})"
+    named = _named(source)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def source_hash(source: Any) -> str | None:
+    """Returns a short SHA-256 of the file that holds a class, a function, an instance's class, or a module.
+
+    None where the code is not the user's own: in vbandits, the standard library or site-packages, where a version says
+    what it is. Code typed into a notebook has no file: its own text is hashed.
+    """
+    named = source if isinstance(source, ModuleType) else _named(source)
+    module = source if isinstance(source, ModuleType) else sys.modules.get(named.__module__)
+    name = module.__name__ if module is not None else named.__module__
+    if name.partition(".")[0] in ("vbandits", "builtins"):
+        return None
+    file = getattr(module, "__file__", None)
+    if file is not None and _installed(Path(file)):
+        return None
+    content = _content(file, named)
+    return None if content is None else hashlib.sha256(content).hexdigest()[:LENGTH]
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as JSON can hold it, the same in every process: no addresses, sets in order."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=repr)
+    if hasattr(value, "tolist"):  # NumPy's and torch's arrays and numbers
+        return plain(value.tolist())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, functools.partial):
+        return reference(value)
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+
+
+def _named(source: Any) -> Any:
+    while isinstance(source, functools.partial):
+        source = source.func
+    return source if hasattr(source, "__qualname__") else type(source)
+
+
+def _installed(file: Path) -> bool:
+    standard = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    packages = {"site-packages", "dist-packages"} & set(file.parts)
+    return bool(packages) or any(file.is_relative_to(folder) for folder in standard)
+
+
+def _content(file: str | None, named: Any) -> bytes | None:
+    try:
+        return Path(file).read_bytes() if file is not None else inspect.getsource(named).encode()
+    except (OSError, TypeError):  # an archive, or text that nobody kept
+        return None

@@ -1,0 +1,29 @@
+"""The report of an experiment: one self-contained page, the same in Markdown, and the summary as CSV."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vbandits.results import Results
+
+__all__ = ["write"]
+
+
+def write(results: "Results", folder: Path) -> Path:
+    """Writes index.html, report.md and summary.csv into `folder`, each at once or not at all.
+
+    The same results give the same bytes.
+
+    Returns:
+        The page's path.
+    """
+    from vbandits.report import content, markdown, page
+    from vbandits.store import write_text
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    report = content.report(results)
+    write_text(folder / "summary.csv", results.summary().to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    write_text(folder / "report.md", markdown.render(report))
+    write_text(folder / "index.html", page.render(report, results))
+    return folder / "index.html"

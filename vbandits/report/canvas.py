@@ -1,0 +1,126 @@
+"""A figure of fixed size in the page's style, and the way from matplotlib's SVG to one that can stand inside a page."""
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from vbandits.report.formats import compact
+from vbandits.report.palette import GRID, INK, MUTED, VARIABLES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 400.0
+"""Width in points; the page scales it to its own."""
+LEFT = 44.0
+FONT = 12.0
+LETTER = 6.7
+"""Width of a letter, in points, by which room for labels is made."""
+LONGEST = 17
+"""Most letters of a label in a figure."""
+
+
+def shorten(label: str) -> str:
+    """Returns a label cut to what a figure has room for."""
+    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
+
+
+class Canvas:
+    """A matplotlib figure outside pyplot: nothing to close, no display; its style holds inside `with` alone."""
+
+    def __init__(self, height: float, salt: str) -> None:
+        self._height, self._salt = height, salt
+        self._style: Any = {
+            "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": FONT, "axes.labelsize": FONT,
+            "xtick.labelsize": FONT - 0.5, "ytick.labelsize": FONT - 0.5, "text.color": INK, "axes.labelcolor": MUTED,
+            "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "xtick.color": GRID, "ytick.color": GRID,
+            "axes.edgecolor": GRID, "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
+            "axes.spines.left": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID,
+            "grid.linewidth": 0.6, "xtick.major.size": 0, "ytick.major.size": 0, "axes.facecolor": "none",
+            "figure.facecolor": "none", "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False,
+        }  # fmt: skip
+
+    def __enter__(self) -> "Canvas":
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        self._context = rc_context(self._style)
+        self._context.__enter__()
+        self._figure = Figure(figsize=(WIDTH / 72, self._height / 72))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def axes(self, left: float, top: float, right: float, bottom: float) -> "Axes":
+        """Returns axes with these margins, in points."""
+        from matplotlib.ticker import MaxNLocator
+
+        width, height = WIDTH - left - right, self._height - top - bottom
+        axes = self._figure.add_axes((left / WIDTH, bottom / self._height, width / WIDTH, height / self._height))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if width > 200 else 3, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: compact(round(value, 10)))
+        return axes
+
+    def axes_height(self, axes: "Axes") -> float:
+        """Returns the height of axes in points."""
+        return axes.get_position().height * self._height
+
+    def label_width(self, labels: Sequence[str]) -> float:
+        """Returns the room that labels need, in points."""
+        return LETTER * max((len(shorten(label)) for label in labels), default=0) + 4
+
+    def heading(self, axes: "Axes", text: str, inset: bool = False) -> None:
+        """Writes what the vertical axis shows above it, where it reads without turning the head."""
+        box = axes.get_position()
+        x = 4 / WIDTH if inset or box.x0 * WIDTH <= LEFT else box.x0
+        self._figure.text(x, 1 - 13 / self._height, text, color=INK, va="baseline")
+
+    def legend(self, axes: "Axes", title: str, markers: Sequence[tuple[str, str]]) -> None:
+        """Writes a title and what the markers mean above axes."""
+        from matplotlib.lines import Line2D
+
+        y = 1 - 13 / self._height
+        self._figure.text(4 / WIDTH, y, title, color=INK, va="baseline")
+        x = WIDTH - 14 - 52 * len(markers)
+        for marker, text in markers:
+            point = Line2D([(x + 10) / WIDTH], [y + 4 / self._height], marker=marker, color=MUTED, markersize=5,
+                           linestyle="none")  # fmt: skip
+            self._figure.add_artist(point)
+            self._figure.text((x + 18) / WIDTH, y, text, color=MUTED, va="baseline")
+            x += 52
+
+    def svg(self, label: str) -> str:
+        """Returns the figure as SVG for a page, with a text for those who do not see it."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        file = io.StringIO()
+        metadata: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        FigureCanvasSVG(self._figure).print_svg(file, metadata=metadata)
+        return embed(file.getvalue(), self._salt, label)
+
+
+def embed(svg: str, prefix: str, label: str) -> str:
+    """Returns an SVG file as an element of a page: with its own ids, the page's colours and its container's size."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    assert box is not None
+    head = f'<svg class="figure" role="img" aria-label="{html.escape(label)}" {box.group()}>'
+    body = re.sub(r"<[^>]*>", lambda tag: _adapted(tag.group(), prefix), svg[svg.index(">") + 1 :])
+    return head + re.sub(r"\n\s*", "\n", body)
+
+
+def _adapted(tag: str, prefix: str) -> str:
+    tag = re.sub(r'\b(?:xlink:)?href="#', f'href="#{prefix}-', tag)
+    tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)  # a hundredth of a point is not seen
+    tag = re.sub(r'\bid="', f'id="{prefix}-', tag).replace("url(#", f"url(#{prefix}-")
+    return re.sub("#[0-9a-f]{6}", lambda color: _themed(color.group()), tag)
+
+
+def _themed(color: str) -> str:
+    return f"var({VARIABLES[color]})" if color in VARIABLES else color

@@ -1,0 +1,147 @@
+"""The report's arithmetic: which agents lead, a curve's band, how far coverage is off. Nothing is drawn here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from vbandits.metrics import calibration, intervals
+
+POINTS = 120
+"""Most points of a curve: more are not seen, and make the page heavy."""
+
+Interval = tuple[float, float, float]
+"""A mean over seeds, and the two ends of its 95% interval (NaN below two seeds)."""
+NAN = float("nan")
+
+
+def mean_band(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns mean, low and high of Student's t interval of the mean over seeds, at each point.
+
+    Args:
+        values: one row per seed [R, G].
+        level: of the interval, which is pointwise.
+    """
+    size = len(values)
+    mean = values.mean(0)
+    if size < 2:
+        return mean, np.full_like(mean, NAN), np.full_like(mean, NAN)
+    half = stats.t.ppf((1 + level) / 2, size - 1) * values.std(0, ddof=1) / np.sqrt(size)
+    return mean, mean - half, mean + half
+
+
+def curves(records: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns steps [G] and one row per seed [R, G] of a column of an agent's records, thinned evenly."""
+    table = records.pivot(index="seed", columns="step", values=column).sort_index(axis=0).sort_index(axis=1)
+    kept = np.unique(np.linspace(0, table.shape[1] - 1, min(POINTS, table.shape[1])).round().astype(int))
+    return table.columns.to_numpy()[kept], table.to_numpy(dtype=float)[:, kept]
+
+
+def exists(frame: pd.DataFrame, column: str) -> bool:
+    """Returns whether a column has any value."""
+    return bool(frame[column].notna().to_numpy().any())
+
+
+def final(records: pd.DataFrame, column: str) -> pd.Series:
+    """Returns a column at the last step, by seed."""
+    last: Any = records[records["step"] == records["step"].max()]
+    return pd.Series(last[column].to_numpy(), index=last["seed"].to_numpy()).sort_index()
+
+
+def mean_reward(records: pd.DataFrame) -> pd.Series:
+    """Returns the mean reward per decision, by seed."""
+    return final(records, "cumulative_reward") / (records["step"].max() + 1)
+
+
+def leaders(losses: Mapping[str, pd.Series]) -> frozenset[str]:
+    """Returns the agent of the lowest mean loss, and those not told apart from it; none where there is one seed.
+
+    An agent is told apart from the best if the 95% interval of the mean difference, paired by seed, excludes 0.
+
+    Args:
+        losses: each agent's loss, by seed.
+    """
+    known = {agent: loss for agent, loss in losses.items() if len(loss) and np.isfinite(loss).all()}
+    if not known:
+        return frozenset()
+    best = min(known, key=lambda agent: known[agent].mean())
+    if len(known[best]) < 2:
+        return frozenset()
+    tied = {best}
+    for agent, loss in known.items():
+        difference = (loss - known[best]).dropna().to_numpy()
+        if agent != best and not intervals.mean_interval(difference)[0] > 0:
+            tied.add(agent)
+    return frozenset(tied)
+
+
+def mean_ratio(pairs: Iterable[tuple[pd.Series, pd.Series]]) -> pd.Series:
+    """Returns the mean over environments of mean(own) / mean(reference), as each seed has it; their mean is the ratio.
+
+    A seed departs from it by its linear influence on the ratios (the delta method), so that seeds can be resampled or
+    compared: the same ones in every environment.
+
+    Args:
+        pairs: per environment, own and reference by seed.
+    """
+    ratios, influences = [], []
+    for own, reference in pairs:
+        both: Any = pd.DataFrame({"own": own, "reference": reference}).dropna()
+        scale = both["reference"].mean()
+        ratio = both["own"].mean() / scale
+        ratios.append(ratio)
+        influences.append((both["own"] - ratio * both["reference"]) / scale)
+    influence = pd.concat(influences, axis=1, join="inner").mean(axis=1)
+    return float(np.mean(ratios)) + influence - (influence.mean() if len(influence) else 0.0)
+
+
+def mean_interval(by_seed: pd.Series) -> Interval:
+    """Returns the mean over seeds and its 95% interval, resampling whole seeds."""
+    low, high = intervals.mean_interval(by_seed.to_numpy())
+    return float(by_seed.mean()), low, high
+
+
+def coverage_gap(records: pd.DataFrame, level: float) -> Interval:
+    """Returns observed minus nominal coverage of central intervals, in percentage points, over seeds."""
+    pits: Any = records.groupby("seed")["pit"]
+    by_seed = [calibration.coverage(pit.to_numpy(), level) for _, pit in pits]
+    return _over_seeds(100 * (np.array(by_seed) - level))
+
+
+def brier_score(records: pd.DataFrame) -> Interval:
+    """Returns the mean Brier score over seeds."""
+    briers: Any = records.groupby("seed")["brier"]
+    return _over_seeds(briers.mean().to_numpy())
+
+
+def probability_gap(records: pd.DataFrame) -> Interval:
+    """Returns the mean predicted probability of reward minus how often it came, in percentage points, over seeds.
+
+    The probability is read back from the Brier score (p - y)^2 of each decision.
+    """
+    scored: Any = records[records["brier"].notna()]
+    gap: Any = np.sqrt(scored["brier"]) * np.where(scored["reward"] > 0.5, -1.0, 1.0)
+    return _over_seeds(100 * gap.groupby(scored["seed"]).mean().to_numpy())
+
+
+def _over_seeds(by_seed: np.ndarray) -> Interval:
+    known = by_seed[np.isfinite(by_seed)]
+    if not known.size:
+        return NAN, NAN, NAN
+    mean, low, high = mean_band(known[:, None])
+    return float(mean[0]), float(low[0]), float(high[0])
+
+
+def spread(positions: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Returns the positions nearest to the given ones that are at least `gap` apart and lie in [low, high]."""
+    if not len(positions):
+        return positions
+    steps = np.arange(len(positions))
+    gap = min(gap, (high - low) / max(len(positions) - 1, 1))
+    order = np.argsort(positions, kind="stable")
+    free = optimize.isotonic_regression(positions[order] - gap * steps).x
+    moved = np.empty(len(positions))
+    moved[order] = np.clip(free, low, high - gap * steps[-1]) + gap * steps
+    return moved

@@ -1,0 +1,119 @@
+"""What a run left, read back: records, cells, and the summary that every report shows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vbandits.metrics import calibration, intervals
+from vbandits.metrics.regret import simple_regret
+
+YARDSTICK = "uniform"
+"""Label of the agent that relative regret is a percentage of."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of an experiment.
+
+    Attributes:
+        experiment: the experiment as run, with versions, device and command (`experiment.json`).
+        cells: one marker per cell, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
+        records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
+            cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
+        folder: where they lie.
+    """
+
+    experiment: dict[str, Any]
+    cells: list[dict[str, Any]]
+    records: pd.DataFrame
+    folder: Path | None = None
+
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
+
+        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
+        cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
+        interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
+        decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
+        empty for rewards in {0, 1}, brier for all others); seconds of the agent, environment_seconds,
+        scoring_seconds, and memory_mb of the process at its largest.
+        """
+        return self._summary.copy()
+
+    def report(self, path: str | Path) -> Path:
+        """Writes index.html, report.md and summary.csv into the folder `path`, and returns the page's path."""
+        from vbandits.report import write
+
+        return write(self, Path(path))
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
+        labels = ((e["label"], a["label"]) for e in self.experiment["environments"] for a in self.experiment["agents"])
+        groups = dict(list(self.records.groupby(["environment", "agent"]))) if len(self.records) else {}
+        rows = [self._row(environment, agent, groups) for environment, agent in labels]
+        frame = pd.DataFrame(rows)
+        order = {e["label"]: i for i, e in enumerate(self.experiment["environments"])}
+        best = frame["cumulative_regret"].fillna(-frame["reward"])  # by reward where there is no regret
+        return (
+            frame.assign(_order=frame["environment"].map(order), _best=best)
+            .sort_values(["_order", "_best"], kind="stable")
+            .drop(columns=["_order", "_best"])
+            .reset_index(drop=True)
+        )
+
+    def _row(self, environment: str, agent: str, groups: dict) -> dict[str, Any]:
+        cells = [cell for cell in self.cells if (cell["environment"], cell["agent"]) == (environment, agent)]
+        failed = sum(len(cell["seeds"]) for cell in cells if cell["status"] == "failed")
+        done = [cell for cell in cells if cell["status"] == "done"]
+        row = {
+            "environment": environment,
+            "agent": agent,
+            "seeds": sum(len(cell["seeds"]) for cell in done),
+            "failures": failed + sum(cell["failures"] for cell in done),
+            "steps": self.experiment["steps"],
+        }
+        records = groups.get((environment, agent))
+        row |= _measures(records, groups.get((environment, YARDSTICK)))
+        for name, purpose in (("seconds", "agent"), ("environment_seconds", "environment"),
+                              ("scoring_seconds", "scoring")):  # fmt: skip
+            row[name] = sum(cell["seconds"][purpose] for cell in done) if done else np.nan
+        row["memory_mb"] = max((cell["memory_mb"] for cell in done), default=np.nan)
+        return row
+
+
+def final_regret(records: pd.DataFrame) -> pd.Series:
+    """Returns each seed's cumulative regret at the last step, indexed by seed."""
+    return records[records["step"] == records["step"].max()].set_index("seed")["cumulative_regret"].sort_index()
+
+
+def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
+    nan = float("nan")
+    names = ("cumulative_regret", "cumulative_regret_low", "cumulative_regret_high", "relative_regret",
+             "relative_regret_low", "relative_regret_high", "simple_regret", "reward", "nll", "crps", "brier",
+             *(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS))  # fmt: skip
+    row = dict.fromkeys(names, nan)
+    if records is None:
+        return row
+    regret = final_regret(records)
+    last = records[records["step"] == records["step"].max()]
+    row["cumulative_regret"] = regret.mean(skipna=False)
+    row["cumulative_regret_low"], row["cumulative_regret_high"] = intervals.mean_interval(regret.to_numpy())
+    if uniform is not None:
+        both = pd.concat([regret, final_regret(uniform)], axis=1, join="inner", keys=["own", "uniform"])
+        own, reference = both["own"].to_numpy(), both["uniform"].to_numpy()
+        if np.isfinite(reference).all() and reference.mean() > 0:
+            row["relative_regret"] = 100 * own.mean() / reference.mean()
+            low, high = intervals.ratio_interval(own, reference)
+            row["relative_regret_low"], row["relative_regret_high"] = 100 * low, 100 * high
+    curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
+    row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
+    row["reward"] = last["cumulative_reward"].mean() / (last["step"].iloc[0] + 1)
+    for name in ("nll", "crps", "brier"):
+        row[name] = records[name].mean()
+    for level in calibration.LEVELS:
+        row[f"coverage_{100 * level:.0f}"] = calibration.coverage(records["pit"].to_numpy(), level)
+    return row

@@ -1,0 +1,164 @@
+"""A results folder: the experiment as run, and one Parquet file and marker per cell, each written at once or not at all."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vbandits.experiment import Experiment, digest, key
+from vbandits.resolve import Refused
+from vbandits.results import Results
+from vbandits.runner import Cell, Outcome
+
+LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas")
+
+
+class Store:
+    """The folder of one experiment.
+
+    Layout: `experiment.json`; `cells/{key}.parquet` with `cells/{key}.json`, the marker, written after it; `report/`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.cells = self.folder / "cells"
+
+    def prepare(self, experiment: Experiment, command: str, overwrite: bool) -> None:
+        """Makes the folder ready for an experiment: a new one, or the one that was begun here.
+
+        Raises:
+            Refused: if the folder holds another experiment, and `overwrite` is not set, or anything that is not ours.
+        """
+        document = experiment.document()
+        described = self.folder / "experiment.json"
+        if not described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
+            raise Refused(
+                [f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"]
+            )
+        before = json.loads(described.read_text(encoding="utf-8")) if described.exists() else None
+        if before is not None and before["fingerprint"] != digest(document):
+            if not overwrite:
+                raise Refused([_difference(self.folder, before, document)])
+            shutil.rmtree(self.cells, ignore_errors=True)
+            shutil.rmtree(self.folder / "report", ignore_errors=True)
+            before = None
+        elif overwrite:
+            shutil.rmtree(self.cells, ignore_errors=True)
+            before = None
+        self.cells.mkdir(parents=True, exist_ok=True)
+        for leftover in [*self.cells.glob("*.temporary"), *self.cells.glob("*.progress")]:
+            leftover.unlink(missing_ok=True)
+        if before is None:
+            made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
+            write_text(described, json.dumps(document | made, indent=2))
+
+    def marker(self, cell: Cell) -> dict[str, Any] | None:
+        """Returns the marker of a cell that finished or failed, or None."""
+        path = self.cells / f"{key(cell)}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def finish(self, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
+        """Writes a finished cell and returns its marker."""
+        name = key(cell)
+        with atomic(self.cells / f"{name}.parquet") as path:
+            outcome.records.to_parquet(path, index=False)
+        return self._mark(cell, name, status="done", reason=None, failures=outcome.failures, seconds=outcome.seconds,
+                          memory_mb=memory_mb)  # fmt: skip
+
+    def fail(self, cell: Cell, reason: str, details: str) -> dict[str, Any]:
+        """Writes the marker of a failed cell and returns it."""
+        return self._mark(cell, key(cell), status="failed", reason=reason, failures=len(cell.seeds), details=details)
+
+    def load(self) -> Results:
+        """Reads back what there is.
+
+        Raises:
+            Refused: if the folder holds no experiment.
+        """
+        described = self.folder / "experiment.json"
+        if not described.exists():
+            raise Refused([f"{self.folder}: expected a results folder with an experiment.json, got none"])
+        experiment = json.loads(described.read_text(encoding="utf-8"))
+        cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.cells.glob("*.json"))]
+        frames = [self._records(cell) for cell in cells if cell["status"] == "done"]
+        records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return Results(experiment, cells, records, self.folder)
+
+    def _records(self, cell: dict[str, Any]) -> pd.DataFrame:
+        frame = pd.read_parquet(self.cells / f"{cell['key']}.parquet")
+        frame.insert(0, "environment", cell["environment"])
+        frame.insert(1, "agent", cell["agent"])
+        return frame
+
+    def _mark(self, cell: Cell, name: str, **content: Any) -> dict[str, Any]:
+        marker = {
+            "key": name,
+            "environment": cell.environment.label,
+            "agent": cell.agent.label,
+            "seeds": list(cell.seeds),
+            "steps": cell.steps,
+            "device": cell.device,
+            "versions": versions(),
+            **content,
+        }
+        write_text(self.cells / f"{name}.json", json.dumps(marker, indent=2))
+        return marker
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which replaces it once it is whole and on disk."""
+    handle, temporary = tempfile.mkstemp(suffix=".temporary", prefix=path.name, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file at once or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that results depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the results were made on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(), "gpu": gpu}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
+    changed = [name for name in now if before.get(name) != now[name]]
+    return (
+        f"{folder}: expected the experiment that was begun in this folder, got another (changed: {', '.join(changed)}): "
+        "give a new --out, or --overwrite to discard its results"
+    )
