@@ -75,7 +75,7 @@ class Schedule:
     every: int = 10
     gradient_steps: int = 20
     batch_size: int = 64
-    initial_pulls: int = 2
+    initial_pulls: int = 5
 
 
 @dataclass(frozen=True)

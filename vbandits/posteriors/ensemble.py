@@ -39,7 +39,7 @@ class Ensemble:
         prior_scale: weight of the prior functions; 0 has none.
     """
 
-    members: Annotated[int, Field(ge=1)] = 10
+    members: Annotated[int, Field(ge=1)] = 5
     prior_scale: Annotated[float, Field(ge=0)] = 1.0
 
     def init(self, task: Task) -> EnsembleState:

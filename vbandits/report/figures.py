@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEIGHT = 300.0
+TOP, BOTTOM, EDGE, GUTTER = 26.0, 40.0, 14.0, 22.0
+"""Margins of axes, in points: above, below, at the right edge, and between two."""
 ROW = 17.0
 """Least height of an agent's row, in points."""
 ROOM = 1.15
@@ -58,7 +60,7 @@ def regret(parts: Parts, looks: Mapping[str, Look], measure: str, environment: s
     bottom, top, clipped = frame(shown, rewarded)
     with Canvas(_height(len(parts)), salt) as canvas:
         margin = canvas.label_width([*parts]) + 22
-        axes = canvas.axes(LEFT, 26, margin, 40)
+        axes = canvas.axes(LEFT, TOP, margin, BOTTOM)
         for curve in shown:
             look = looks[curve.agent]
             axes.fill_between(curve.steps, curve.low, curve.high, facecolor=(look.color, 0.12),
@@ -94,8 +96,8 @@ def cost(totals: pd.DataFrame, looks: Mapping[str, Look], salt: str) -> Figure:
     """Returns stacked bars of seconds by agent: its own in its colour, the environment's and the scoring's in grey."""
     known: Any = totals[totals["seconds"].notna()]
     agents = [str(agent) for agent in known.index]
-    with Canvas(max(120.0, 66 + 20 * len(agents)), salt) as canvas:
-        axes = canvas.axes(canvas.label_width(agents) + 8, 26, 30, 40)
+    with Canvas(max(120.0, 66.0 + 20.0 * len(agents)), salt) as canvas:
+        axes = canvas.axes(canvas.label_width(agents) + 8, TOP, 30.0, BOTTOM)
         rows, start = np.arange(len(agents)), np.zeros(len(agents))
         for name, color in (("seconds", None), ("environment_seconds", MUTED), ("scoring_seconds", GRID)):
             width = known[name].to_numpy(dtype=float)
@@ -147,7 +149,7 @@ def _labels(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], looks: Mapping
     bottom, top = axes.get_ylim()
     ends = np.array([(curve.mean[-1] - bottom) / (top - bottom) for curve in shown])
     gap = (FONT + 2.5) / canvas.axes_height(axes)
-    for curve, end, place in zip(shown, ends, statistics.spread(np.clip(ends, 0, 1), gap, 0, 1), strict=True):
+    for curve, end, place in zip(shown, ends, statistics.spread(np.clip(ends, 0, 1), gap, 0.0, 1.0), strict=True):
         look = looks[curve.agent]
         axes.plot([1.0, 1.035, 1.075], [end, place, place], color=look.color, linestyle=look.linestyle, linewidth=1.5,
                   transform=axes.transAxes, clip_on=False)  # fmt: skip
@@ -168,7 +170,7 @@ def _leaving(axes: "Axes", uniform: Curve, top: float) -> None:
 
 def _coverage(parts: Parts, looks: Mapping[str, Look], environment: str, salt: str) -> Figure:
     with Canvas(_height(len(parts)), salt) as canvas:
-        axes = canvas.axes(canvas.label_width([*parts]) + 8, 26, 14, 40)
+        axes = canvas.axes(canvas.label_width([*parts]) + 8, TOP, EDGE, BOTTOM)
         _rows(axes, [*parts])
         shift = {level: 0.24 * (i - 1) for i, level in enumerate(LEVELS)}
         ends = [-8.0, 8.0]
@@ -198,9 +200,9 @@ def _coverage(parts: Parts, looks: Mapping[str, Look], environment: str, salt: s
 def _probability(parts: Parts, looks: Mapping[str, Look], environment: str, salt: str) -> Figure:
     with Canvas(_height(len(parts)), salt) as canvas:
         names = canvas.label_width([*parts]) + 8
-        width = (WIDTH - names - 14 - 22) / 2
-        brier = _dots(canvas.axes(names, 26, 14 + 22 + width, 40), parts, looks, statistics.brier_score)
-        gap = _dots(canvas.axes(names + width + 22, 26, 14, 40), parts, looks, statistics.probability_gap)
+        width = (WIDTH - names - EDGE - GUTTER) / 2
+        brier = _dots(canvas.axes(names, TOP, EDGE + GUTTER + width, BOTTOM), parts, looks, statistics.brier_score)
+        gap = _dots(canvas.axes(names + width + GUTTER, TOP, EDGE, BOTTOM), parts, looks, statistics.probability_gap)
         brier.set_xlim(left=0)
         brier.set_xlabel("lower is better")
         low, high = gap.get_xlim()
@@ -219,7 +221,7 @@ def _dots(
 ) -> "Axes":
     _rows(axes, [*parts])
     for row, (agent, part) in enumerate(parts.items()):
-        _dot(axes, row, statistic(part), looks[agent], "o")
+        _dot(axes, float(row), statistic(part), looks[agent], "o")
     return axes
 
 
@@ -240,4 +242,4 @@ def _rows(axes: "Axes", agents: Sequence[str]) -> None:
 
 
 def _height(agents: int) -> float:
-    return max(HEIGHT, 66 + ROW * agents)
+    return max(HEIGHT, 66.0 + ROW * agents)

@@ -1,0 +1,411 @@
+"""The report is a pure function of results: same bytes, honest numbers, one page that stands alone."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from vbandits.report import content, figures, markdown, statistics, write
+from vbandits.report.formats import DASH, compact, decimals, number
+from vbandits.report.ranking import rank
+from vbandits.results import Results
+
+STEPS = 40
+NAN = float("nan")
+
+
+def cell(environment, agent, seeds, status="done", reason=None, failures=0):
+    done = {"seconds": {"agent": 1.5, "environment": 0.25, "scoring": 0.5}, "memory_mb": 300.0}
+    return {"environment": environment, "agent": agent, "seeds": list(seeds), "status": status, "reason": reason,
+            "failures": failures} | (done if status == "done" else {})  # fmt: skip
+
+
+def played(environment, agent, slope, seeds, kind="plain"):
+    """Records of an agent whose regret grows by about `slope` a step; kinds: plain, binary, reward (without regret)."""
+    rng = np.random.default_rng([len(agent), int(100 * slope)])
+    steps = np.arange(STEPS)
+    shape = (len(seeds), STEPS)
+    regret = slope * rng.uniform(0.9, 1.1, shape)
+    reward = (rng.uniform(size=shape) < 0.7) * 1.0 if kind == "binary" else 1 - regret + 0.1 * rng.normal(size=shape)
+    predicts = agent != "uniform"
+    empty = np.full(shape, NAN)
+    probability = 0.6 + 0.2 * rng.uniform(size=shape)
+    brier = (probability - reward) ** 2 if kind == "binary" and predicts else empty
+    values = {
+        "action": np.zeros(shape, dtype=int),
+        "reward": reward,
+        "regret": empty if kind == "reward" else regret,
+        "cumulative_reward": reward.cumsum(1),
+        "cumulative_regret": empty if kind == "reward" else regret.cumsum(1),
+        "nll": rng.normal(1, 0.1, shape) if predicts else empty,
+        "crps": (brier if kind == "binary" else np.abs(rng.normal(size=shape))) if predicts else empty,
+        "pit": rng.uniform(size=shape) if predicts and kind != "binary" else empty,
+        "brier": brier,
+    }
+    index = {"environment": environment, "agent": agent, "seed": np.repeat(seeds, STEPS),
+             "step": np.tile(steps, len(seeds))}  # fmt: skip
+    return pd.DataFrame(index | {name: value.ravel() for name, value in values.items()})
+
+
+def described(environments, agents, seeds, **more):
+    return {
+        "name": "small",
+        "seeds": list(seeds),
+        "steps": STEPS,
+        "environments": [
+            {"label": label, "id": "vbandits/Wheel-v0", "kwargs": {"delta": 0.5}} for label in environments
+        ],
+        "agents": [{"label": label, "posterior": None, "rule": {"kind": "uniform"}} for label in agents],
+    } | more
+
+
+def results(
+    environments: Any = ("wheel", "linear"),
+    slopes: Any = None,
+    seeds: Any = range(5),
+    kinds: Any = None,
+    failed: Any = (),
+    **more: Any,
+) -> Results:
+    """Results of every agent in every environment, except for (environment, agent, reason) in `failed`."""
+    slopes = slopes or {"good": 0.1, "bad": 0.6, "uniform": 1.0}
+    broken = {(environment, agent): reason for environment, agent, reason in failed}
+    cells, frames = [], []
+    for environment in environments:
+        for agent, slope in slopes.items():
+            if (environment, agent) in broken:
+                cells.append(cell(environment, agent, seeds, "failed", broken[environment, agent], len(seeds)))
+            else:
+                cells.append(cell(environment, agent, seeds))
+                frames.append(played(environment, agent, slope, seeds, (kinds or {}).get(environment, "plain")))
+    records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return Results(described(environments, slopes, seeds, **more), cells, records)
+
+
+def page(given, folder):
+    return write(given, folder).read_text(encoding="utf-8")
+
+
+class Words(HTMLParser):
+    """Collects what a reader sees, without style."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self._hidden = [], False
+
+    def handle_starttag(self, tag, attrs):
+        self._hidden = tag == "style"
+
+    def handle_endtag(self, tag):
+        self._hidden = False
+
+    def handle_data(self, data):
+        if not self._hidden:
+            self.words.append(data)
+
+
+def words(html):
+    parser = Words()
+    parser.feed(html)
+    return " ".join(" ".join(parser.words).split())
+
+
+MIXED = {
+    "environments": ("wheel", "digits", "shop"),
+    "kinds": {"digits": "binary", "shop": "reward"},
+    "failed": (("wheel", "bad", "ValueError: expected a number, got a pear"),),
+}
+
+
+def test_summary_csv_is_the_summary(tmp_path):
+    given = results(**MIXED)
+    write(given, tmp_path)
+    text = (tmp_path / "summary.csv").read_text(encoding="utf-8")
+    assert "nan" not in text.lower()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "summary.csv"), given.summary(), rtol=1e-9, check_dtype=False)
+
+
+def test_same_results_give_same_bytes(tmp_path):
+    first, second = (write(results(**MIXED), tmp_path / name).parent for name in ("a", "b"))
+    for name in ("index.html", "report.md", "summary.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert sorted(path.name for path in first.iterdir()) == ["index.html", "report.md", "summary.csv"]
+
+
+def test_page_stands_alone_and_hides_nothing_behind_nan(tmp_path):
+    html = page(results(**MIXED), tmp_path)
+    assert "<script" not in html.lower()
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*|url\((?!#)|@import|https?://""", html)
+    assert not re.search(r"\bnan\b", words(html), re.IGNORECASE)
+    assert not re.search(r"\bnan\b", (tmp_path / "report.md").read_text(encoding="utf-8"), re.IGNORECASE)
+    assert f"<td>{DASH}</td>" in html  # the uniform agent predicts nothing
+
+
+def test_ids_are_unique_and_references_resolve(tmp_path):
+    html = page(results(**MIXED), tmp_path)
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids)) > 50
+    used = set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', html))
+    assert {one or other for one, other in used} - {"failures"} <= set(ids)
+
+
+def test_figures_are_described_and_wear_the_colours_of_the_page(tmp_path):
+    html = page(results(), tmp_path)
+    svgs = re.findall(r'<svg class="figure".*?</svg>', html, re.DOTALL)
+    assert len(svgs) == 5  # curves and calibration of two environments, and cost
+    assert all(re.match(r'<svg class="figure" role="img" aria-label="[^"]{20,}"', svg) for svg in svgs)
+    assert "var(--color-0)" in svgs[0]
+    assert "var(--color-1)" in svgs[0]
+    assert not re.search("#[0-9a-f]{6}", "".join(svgs))
+
+
+def test_labels_are_escaped(tmp_path):
+    evil = '<img src=x onerror=alert(1)>|*"&'
+    html = page(results((evil,), {evil: 0.1, "uniform": 1.0}, name=evil, command="run <b>"), tmp_path)
+    assert "<img" not in html
+    assert "<b>run" not in html
+    assert "&lt;img src=x" in html
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| 1 |"))
+    assert "\\<img src=x onerror=alert(1)\\>\\|\\*" in row
+    heads = next(line for line in text.splitlines() if line.startswith("| Rank |"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", heads))
+
+
+def test_failed_cells_are_listed_by_reason(tmp_path):
+    reason = "ValueError: expected a number,\n got a <pear>"
+    html = page(results(failed=(("wheel", "bad", reason), ("linear", "bad", reason))), tmp_path)
+    box = html[html.index('<aside id="failures"') : html.index("</aside>")]
+    assert box.count("expected a number, got a &lt;pear&gt;") == 1
+    assert "wheel · bad (seeds 0–4)" in box  # noqa: RUF001
+    assert "linear · bad (seeds 0–4)" in box  # noqa: RUF001
+    assert "2 cells failed, and with them 10 of 30 runs" in box
+    assert "got a \\<pear\\>" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_agent_that_lacks_an_environment_is_not_ranked_by_what_it_survived():
+    slopes = {"lucky": 0.01, "good": 0.1, "bad": 0.6, "uniform": 1.0}
+    ranking = rank(results(slopes=slopes, failed=(("linear", "lucky", "broke"),)))
+    assert ranking.agents == ("good", "bad", "uniform", "lucky")
+    assert ranking.ranks == {"good": 1, "bad": 2, "uniform": 3, "lucky": None}
+    assert ranking.failures == {"lucky": 5, "good": 0, "bad": 0, "uniform": 0}
+    assert ranking.seeds["lucky"] == (5, 10)
+
+
+def test_unfinished_experiments_say_so():
+    given = results()
+    partial = Results(given.experiment, given.cells[:-1], given.records)
+    assert content.report(partial).warnings == ["5 of 30 runs have not been made yet: this report is of a part."]
+
+
+def test_ranking_is_by_mean_relative_regret():
+    given = results(slopes={"bad": 0.6, "middle": 0.3, "uniform": 1.0, "good": 0.1})
+    ranking = rank(given)
+    summary: Any = given.summary()
+    means = summary.groupby("agent")["relative_regret"].mean().sort_values()
+    assert list(ranking.agents) == list(means.index) == ["good", "middle", "bad", "uniform"]
+    for agent in ranking.agents:
+        assert ranking.means[agent][0] == pytest.approx(means[agent])
+    assert ranking.leaders == {"good"}
+
+
+def test_environment_without_regret_is_reported_by_reward(tmp_path):
+    given = results(**MIXED | {"failed": ()})
+    report = content.report(given)
+    section = report.sections[2]
+    assert section.column.measure == "reward"
+    assert [head.text for head in section.table.heads][:3] == ["Mean reward", "NLL", "CRPS"]
+    assert section.column.leaders == {"good"}  # the highest reward, not the lowest
+    reward = given.summary().query("environment == 'shop' and agent == 'good'")["reward"].item()
+    value, low, high = section.column.estimates["good"]
+    assert value == pytest.approx(reward)
+    assert low < value < high
+    assert len(report.ranking.comparable) == 2
+    html = page(given, tmp_path)
+    assert "regret is never invented" in html
+    assert "Mean reward per decision in shop" not in html
+    assert "Mean reward per decision against step in shop" in html
+
+
+def test_rewards_of_zero_and_one_are_judged_by_probability(tmp_path):
+    html = page(results(("digits",), kinds={"digits": "binary"}), tmp_path)
+    assert "Brier scores in digits" in html
+    assert "covered, %" not in html
+    assert "Brier score" in words(html)
+
+
+def test_only_uniform_has_no_calibration(tmp_path):
+    html = page(results(slopes={"uniform": 1.0}), tmp_path)
+    assert "no predictions to judge" in html
+
+
+def test_one_seed_has_no_interval(tmp_path):
+    given = results(seeds=[7])
+    html = page(given, tmp_path)
+    assert "There is a single seed" in html
+    assert not content.report(given).ranking_table.intervals
+    assert not rank(given).leaders
+    assert "<strong>" not in html
+
+
+@pytest.mark.parametrize("kind", ["failed", "nothing"])
+def test_an_experiment_without_results_still_renders(tmp_path, kind):
+    names = ("wheel", "linear")
+    everything = [(e, a, "RuntimeError: no luck") for e in names for a in ("good", "bad", "uniform")]
+    given = results(failed=everything)
+    given = given if kind == "failed" else Results(given.experiment, [], given.records)
+    html = page(given, tmp_path)
+    assert html.count("There are no results.") == 2
+    assert ("RuntimeError: no luck" in html) == (kind == "failed")
+
+
+def test_markdown_shows_the_same_numbers_as_the_page(tmp_path):
+    given = results()
+    html, text = page(given, tmp_path), markdown.render(content.report(given))
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == text
+    for row in content.report(given).ranking_table.rows:
+        for entry in row.entries:
+            assert entry.text in html
+            assert entry.text in text
+            assert entry.interval in html
+
+
+def test_band_is_students_t_interval_of_the_mean():
+    values = np.random.default_rng(0).normal(3, 2, (9, 4))
+    mean, low, high = statistics.mean_band(values)
+    for i in range(4):
+        expected = stats.t.interval(0.95, 8, values[:, i].mean(), stats.sem(values[:, i]))
+        np.testing.assert_allclose((low[i], high[i]), expected)
+        assert mean[i] == pytest.approx(values[:, i].mean())
+    assert np.isnan(statistics.mean_band(values[:1])[1]).all()
+
+
+def test_mean_ratio_is_the_mean_of_ratios_and_narrows_by_pairing():
+    rng = np.random.default_rng(1)
+    scale: Any = pd.Series(rng.uniform(1, 3, 30))
+    pairs = [(0.2 * scale, scale), (0.4 * scale * rng.uniform(0.99, 1.01, 30), scale)]
+    by_seed: Any = statistics.mean_ratio(pairs)
+    expected = np.mean([own.mean() / reference.mean() for own, reference in pairs])
+    assert by_seed.mean() == pytest.approx(expected)
+    assert by_seed.std() < 0.01  # a seed that is hard for both is no evidence for either
+
+
+def test_leaders_are_told_apart_by_differences_paired_by_seed():
+    rng = np.random.default_rng(2)
+    hardness: Any = pd.Series(rng.uniform(0, 100, 20))
+    losses = {"a": hardness, "b": hardness + rng.normal(0.0, 1, 20) + 0.1, "c": hardness + 3 + rng.normal(0, 1, 20)}
+    assert statistics.leaders(losses) == {"a", "b"}
+    assert statistics.leaders({name: loss[:1] for name, loss in losses.items()}) == frozenset()
+    assert statistics.leaders({"a": hardness, "broken": hardness * NAN}) == {"a"}
+
+
+def test_coverage_gap_of_known_pits():
+    pit = np.tile([0.01, 0.2, 0.4, 0.6, 0.8], 2)  # three of five, 0.2 and 0.8 outside, lie within the 50% interval
+    records = pd.DataFrame({"seed": np.repeat([0, 1], 5), "pit": pit})
+    value, low, high = statistics.coverage_gap(records, 0.5)
+    assert value == pytest.approx(40 - 50)
+    assert low == pytest.approx(high) == pytest.approx(value)
+    assert statistics.coverage_gap(records, 0.95)[0] == pytest.approx(80 - 95)
+
+
+def test_probability_is_read_back_from_brier():
+    probability = np.array([0.9, 0.3, 0.6, 0.2])
+    reward = np.array([1.0, 0.0, 0.0, 1.0])
+    records = pd.DataFrame({"seed": [0, 0, 1, 1], "reward": reward, "brier": (probability - reward) ** 2})
+    expected = 100 * (probability - reward).mean()
+    assert statistics.probability_gap(records)[0] == pytest.approx(expected)
+
+
+def test_spread_keeps_order_distance_and_frame():
+    positions = np.array([0.5, 0.52, 0.1, 0.51, 0.99])
+    moved = statistics.spread(positions, 0.1, 0.0, 1.0)
+    assert list(np.argsort(moved)) == list(np.argsort(positions))
+    assert np.diff(np.sort(moved)).min() >= 0.1 - 1e-12
+    assert moved[2] == pytest.approx(0.1)  # nobody near, so nobody moves it
+    assert moved[[0, 1, 3]].mean() == pytest.approx(0.51)
+    crowded = statistics.spread(np.full(30, 0.9), 0.1, 0.0, 1.0)
+    assert crowded.min() == pytest.approx(0)
+    assert crowded.max() == pytest.approx(1)
+
+
+def test_curves_are_thinned_to_the_ends():
+    steps = np.arange(1000)
+    records = pd.DataFrame({"seed": np.repeat([4, 2], 1000), "step": np.tile(steps, 2),
+                            "cumulative_regret": np.concatenate([steps * 4.0, steps * 2.0])})  # fmt: skip
+    shown, values = statistics.curves(records, "cumulative_regret")
+    assert len(shown) == statistics.POINTS
+    assert (shown[0], shown[-1]) == (0, 999)
+    np.testing.assert_array_equal(values, np.outer([2.0, 4.0], shown))  # seeds in order
+
+
+def test_uniform_leaves_the_frame_only_where_it_dwarfs_the_others():
+    def curve(agent, end):
+        mean = np.linspace(0, end, 5)
+        return figures.Curve(agent, np.arange(5), mean, mean, mean)
+
+    assert figures.frame([curve("a", 10), curve("uniform", 100)], False) == (0, pytest.approx(11.5), True)
+    assert figures.frame([curve("a", 80), curve("uniform", 100)], False) == (0, pytest.approx(105), False)
+    assert figures.frame([curve("uniform", 100)], False) == (0, pytest.approx(105), False)
+
+
+def test_numbers_are_set_with_care():
+    assert number(-1234.5, 1) == "\N{MINUS SIGN}1,234.5"
+    assert number(-0.001, 1) == "0.0"
+    assert number(NAN, 2) == DASH
+    assert number(3e8, 0) == "3.00e+08"
+    assert decimals([1234.0, 45.0]) == 0
+    assert decimals([0.0123, NAN]) == 4
+    assert decimals([]) == 0
+    assert [compact(value) for value in (0.5, 1500.0, 25e3, 2.5e6)] == ["0.5", "1,500", "25k", "2.5M"]
+
+
+PROBE = """<pre id="probe"></pre><script>
+addEventListener("load", () => {
+  const root = document.documentElement, wide = root.clientWidth;
+  const out = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll") && !e.closest("svg")
+    && e.getBoundingClientRect().right > wide + 1).map(e => e.tagName + "." + e.className);
+  const small = [...document.querySelectorAll("svg.figure text")].filter(e => e.getBoundingClientRect().height < 9);
+  document.getElementById("probe").textContent = JSON.stringify([root.scrollWidth, wide, out, small.length]);
+});</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1400])
+def test_page_fits_the_screen(tmp_path, width):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium to open the page with")
+    slopes = {f"agent with a long name {i}": 0.1 * (i + 1) for i in range(6)} | {"uniform": 1.0}
+    given = results(**MIXED | {"slopes": slopes, "failed": (("wheel", "uniform", "Broken" * 60),)})
+    path = write(given, tmp_path)
+    path.write_text(path.read_text(encoding="utf-8") + PROBE, encoding="utf-8")
+    # Some versions of Chromium have no window below 500: in a frame of the wanted width the page is as on a phone.
+    frame = tmp_path / "frame.html"
+    frame.write_text(f'<iframe src="{path.name}" style="width:{width}px;height:900px;border:0"></iframe>'
+                     '<script>addEventListener("load",()=>{document.title=document.querySelector("iframe")'
+                     '.contentDocument.getElementById("probe").textContent})</script>')  # fmt: skip
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+               "--disable-background-networking", "--disable-component-update", "--disable-sync",
+               "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
+               "--hide-scrollbars",
+               "--virtual-time-budget=3000", f"--window-size={width + 100},1000", "--dump-dom",
+               frame.as_uri()]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in shown.stderr
+    found = re.search(r"<title>\[(\d+),(\d+),\[(.*?)\],(\d+)\]</title>", shown.stdout)
+    assert found is not None, shown.stdout[-500:]
+    assert int(found[2]) == width
+    assert int(found[1]) <= width
+    assert found[3] == ""
+    assert found[4] == "0"
+
+
+def test_report_of_results_is_write(tmp_path):
+    assert results().report(str(tmp_path)) == Path(tmp_path) / "index.html"
