@@ -17,7 +17,7 @@ def test_the_divergence_is_that_between_the_normal_distributions(family):
     for name, scale in prior.items():
         covariance = torch.diag_embed(softplus(leaves[f"spread/{name}"]).square())
         if family == "low_rank":
-            covariance = covariance + leaves[f"factor/{name}"].mT @ leaves[f"factor/{name}"]
+            covariance = covariance + leaves[f"factor/{name}"] @ leaves[f"factor/{name}"].mT
         ours = MultivariateNormal(leaves[f"mean/{name}"], covariance)
         expected += kl_divergence(ours, MultivariateNormal(torch.zeros_like(scale), torch.diag(scale**2)))
     torch.testing.assert_close(state.family.divergence(leaves, prior), expected, rtol=1e-9, atol=1e-9)
@@ -39,7 +39,7 @@ def test_on_a_linear_network_the_bound_is_tight():
     location = torch.linalg.solve(precision, x[0].T @ y / 0.25)
     leaves = state.parameters.detached
     factor, spread = leaves["factor/0"][0], softplus(leaves["spread/0"][0])
-    covariance = factor.T @ factor + torch.diag(spread**2)
+    covariance = factor @ factor.T + torch.diag(spread**2)
     torch.testing.assert_close(leaves["mean/0"][0], location, rtol=0, atol=0.02)
     torch.testing.assert_close(covariance, torch.linalg.inv(precision), rtol=0.1, atol=1e-3)
 

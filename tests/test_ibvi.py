@@ -33,7 +33,7 @@ def test_on_a_linear_network_the_limit_is_the_projection_of_the_prior(momentum):
     mean, factor = state.parameters.detached["mean/0"], state.parameters.detached["factor/0"]
     expected = (inverse @ data.y.unsqueeze(2) + null @ mean0.unsqueeze(2)).squeeze(2)
     torch.testing.assert_close(mean, expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(factor, factor0 @ null.mT, rtol=0, atol=1e-6)  # columns of F are the rows here
+    torch.testing.assert_close(factor, null @ factor0, rtol=0, atol=1e-6)
     assert (factor - factor0).abs().max() > 0.01
 
 
@@ -42,14 +42,14 @@ def test_what_the_data_do_not_span_never_moves():
     linear = task(features=12, outputs=1, hidden=(), bias=False, schedule=Schedule(gradient_steps=1, batch_size=2))
     method = IBVI(rank=4)
     state = method.init(linear)
-    start = {name: block @ null.mT if block.dim() == 3 else (null @ block.unsqueeze(2)).squeeze(2)
+    start = {name: null @ block if block.dim() == 3 else (null @ block.unsqueeze(2)).squeeze(2)
              for name, block in state.parameters.detached.items()}  # fmt: skip
     before = state.parameters.values.clone()
     for _ in range(50):
         method.update(state, data)
     torch.testing.assert_close((null @ state.parameters.detached["mean/0"].unsqueeze(2)).squeeze(2), start["mean/0"],
                                rtol=0, atol=1e-12)  # fmt: skip
-    torch.testing.assert_close(state.parameters.detached["factor/0"] @ null.mT, start["factor/0"], rtol=0, atol=1e-12)
+    torch.testing.assert_close(null @ state.parameters.detached["factor/0"], start["factor/0"], rtol=0, atol=1e-12)
     assert (state.parameters.values - before).abs().max() > 1e-3
 
 
@@ -116,8 +116,8 @@ def test_a_factors_rate_is_divided_by_its_rank_only_where_its_gradient_is_sample
     state = IBVI(rank=5).init(task())
     blocks = dict(zip(state.parameters.leaves, state.parameters.rates.split(
         [leaf[0].numel() for leaf in state.parameters.leaves.values()]), strict=True))  # fmt: skip
-    assert torch.equal(blocks["factor/0"].view(5, -1)[0] * 5, blocks["mean/0"])
-    assert torch.equal(blocks["factor/1"].view(5, -1)[0], blocks["mean/1"])
+    assert torch.equal(blocks["factor/0"].view(-1, 5)[:, 0] * 5, blocks["mean/0"])
+    assert torch.equal(blocks["factor/1"].view(-1, 5)[:, 0], blocks["mean/1"])
 
 
 def test_one_draw_is_one_function():

@@ -34,14 +34,21 @@ def run_cells(
         paths: appended to `sys.path` in every worker, to find a user's modules.
     """
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
 
     if backend == "ray":
         from ray.util.joblib import register_ray
 
         register_ray()
+    folder = str(store.folder.resolve())  # a worker may stand in another folder
     with parallel_config(backend=backend if workers > 1 or backend != "loky" else "sequential"):
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-        yield from parallel(delayed(execute)(cell, str(store.folder), tuple(paths), os.getpid()) for cell in cells)
+        # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
+        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
+        try:
+            yield from parallel(delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
+        finally:
+            if workers > 1 and backend == "loky":  # the next run must see a user's modules as they are by then
+                get_reusable_executor().shutdown(kill_workers=True)
 
 
 def execute(cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:

@@ -35,9 +35,21 @@ NETWORKS = {"mlp": "vbandits.networks.mlp:MLP", "module": "vbandits.networks.mod
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
     "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
-    "ensemble": {"posterior": {"kind": "ensemble"}, "rule": {"kind": "thompson"}},
-    "epsilon-greedy": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "epsilon_greedy", "epsilon": 0.01}},
-    "ibvi": {"posterior": {"kind": "ibvi"}, "rule": {"kind": "thompson"}, "optimizer": {"learning_rate": 0.01}},
+    "ensemble": {
+        "posterior": {"kind": "ensemble"},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
+    "epsilon-greedy": {
+        "posterior": {"kind": "deterministic"},
+        "rule": {"kind": "epsilon_greedy", "epsilon": 0.01},
+        "optimizer": {"learning_rate": 0.01},
+    },
+    "ibvi": {
+        "posterior": {"kind": "ibvi", "prior_scale": 2.0},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
     "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
     "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
 }

@@ -40,7 +40,7 @@ class Ensemble:
     """
 
     members: Annotated[int, Field(ge=1)] = 5
-    prior_scale: Annotated[float, Field(ge=0)] = 1.0
+    prior_scale: Annotated[float, Field(ge=0)] = 0.0
 
     def init(self, task: Task) -> EnsembleState:
         """Draws every member's initial weights; the first member starts where the deterministic network does."""

@@ -28,7 +28,7 @@ ROLES = {
 class Gaussian:
     """The family over the weights of a task's network.
 
-    Leaves, per layer of P entries: `mean/{layer}` [R, P]; in stochastic layers also `factor/{layer}` [R, rank, P] where
+    Leaves, per layer of P entries: `mean/{layer}` [R, P]; in stochastic layers also `factor/{layer}` [R, P, rank] where
     rank > 0, and `spread/{layer}` [R, P] (before softplus) where there is a diagonal.
     """
 
@@ -67,9 +67,9 @@ class Gaussian:
         for layer in self.stochastic:
             name, scale = layer.name, scales[layer.name]
             if self.rank:
-                noise = normal.normal(self.rank, size(layer))
-                blocks[f"factor/{name}"] = noise * (scale * factor_scale / self.rank**0.5)
-                factors[f"factor/{name}"] = rate[name] * self._factor_rate(layer)
+                noise = normal.normal(size(layer), self.rank)
+                blocks[f"factor/{name}"] = noise * (scale * factor_scale / self.rank**0.5).unsqueeze(1)
+                factors[f"factor/{name}"] = (rate[name] * self._factor_rate(layer)).unsqueeze(1)
             if self.diagonal:
                 spread = torch.log(torch.expm1(scale * spread_scale))  # the inverse of softplus
                 blocks[f"spread/{name}"] = spread.expand_as(means[name]).clone()
@@ -99,17 +99,17 @@ class Gaussian:
         """Returns the variance of the output taken, over the last layer alone, given its features."""
         layer = network_of(self.task).layers[-1]
         replicas, draws, rows, _ = features.shape
-        features = features.flatten(1, 2)
-        output = output.unsqueeze(1).expand(-1, draws, -1).flatten(1, 2)  # [R, S * N]
+        features = features.flatten(1, 2)  # [R, M, H], with M = S * N
+        output = output.unsqueeze(1).expand(-1, draws, -1).flatten()
+        taken = torch.arange(len(output), device=output.device) * layer.fan_out + output  # of all R * M * K outputs
         variance = torch.zeros_like(features[:, :, 0])
         if self.rank:
-            deviations = _columns(features, leaves[f"factor/{layer.name}"], layer)
-            index = output[:, :, None, None].expand(-1, -1, self.rank, 1)
-            variance = variance + deviations.gather(3, index).square().sum((2, 3))
+            deviations = _affine(features, leaves[f"factor/{layer.name}"], layer)
+            variance = variance + deviations.index_select(0, taken).square().sum(1).view_as(variance)
         if self.diagonal:
-            spread = softplus(leaves[f"spread/{layer.name}"]).square().unsqueeze(1)
-            variances = _columns(features.square(), spread, layer).squeeze(2)
-            variance = variance + variances.gather(2, output.unsqueeze(2)).squeeze(2)
+            spread = softplus(leaves[f"spread/{layer.name}"]).square().unsqueeze(2)
+            variances = _affine(features.square(), spread, layer)
+            variance = variance + variances.index_select(0, taken).view_as(variance)
         return variance.view(replicas, draws, rows)
 
     def divergence(self, leaves: Mapping[str, Tensor], prior: Mapping[str, Tensor]) -> Float[Tensor, " R"]:
@@ -127,9 +127,9 @@ class Gaussian:
             total = total + 0.5 * (trace - 1 - log_determinant + 2 * scale.log()).sum(1)
             if self.rank:
                 factor = leaves[f"factor/{layer.name}"]
-                scaled = factor / spread.unsqueeze(1)
-                small = torch.eye(self.rank, device=factor.device, dtype=factor.dtype) + scaled @ scaled.mT
-                total = total + 0.5 * (factor / scale).square().sum((1, 2)) - 0.5 * torch.logdet(small)
+                scaled = factor / spread.unsqueeze(2)
+                small = torch.eye(self.rank, device=factor.device, dtype=factor.dtype) + scaled.mT @ scaled
+                total = total + 0.5 * (factor / scale.unsqueeze(1)).square().sum((1, 2)) - 0.5 * torch.logdet(small)
         return total
 
     def expected_squared_error(
@@ -161,17 +161,16 @@ class Gaussian:
     def _sample_layer(self, leaves: Mapping[str, Tensor], layer: Layer, noise: Tensor) -> Tensor:
         weights = leaves[f"mean/{layer.name}"].unsqueeze(1)  # [R, 1, P]
         if self.rank:
-            weights = torch.baddbmm(weights, noise[:, :, : self.rank], leaves[f"factor/{layer.name}"])
+            weights = torch.baddbmm(weights, noise[:, :, : self.rank], leaves[f"factor/{layer.name}"].mT)
         if self.diagonal:
             weights = weights + softplus(leaves[f"spread/{layer.name}"]).unsqueeze(1) * noise[:, :, self.rank :]
         return weights  # [R, S, P]
 
 
-def _columns(features: Tensor, columns: Tensor, layer: Layer) -> Tensor:
-    """Returns features [R, M, H] times each of C flattened linear layers [R, C, P], as one product: [R, M, C, K]."""
-    replicas, rows, _ = features.shape
-    count, split = columns.shape[1], layer.fan_in * layer.fan_out
-    weight = columns[:, :, :split].unflatten(2, (layer.fan_in, layer.fan_out)).transpose(1, 2)  # [R, H, C, K]
-    product = torch.bmm(features, weight.reshape(replicas, layer.fan_in, count * layer.fan_out))
-    product = product.view(replicas, rows, count, layer.fan_out)
-    return product + columns[:, None, :, split:] if layer.biases else product
+def _affine(features: Tensor, columns: Tensor, layer: Layer) -> Tensor:
+    """Returns features [R, M, H] times each of C flattened linear layers [R, P, C], as one product: [R * M * K, C]."""
+    count, split = columns.shape[2], layer.fan_in * layer.fan_out
+    weight = columns[:, :split].reshape(-1, layer.fan_in, layer.fan_out * count)
+    if not layer.biases:
+        return torch.bmm(features, weight).view(-1, count)
+    return torch.baddbmm(columns[:, split:].reshape(-1, 1, layer.fan_out * count), features, weight).view(-1, count)
