@@ -11,7 +11,7 @@ from vbandits.agents.memory import Memory, NoiseVariance
 from vbandits.agents.rules import pick
 from vbandits.networks import MLP
 from vbandits.streams import Stream
-from vbandits.types import Optimizer, Posterior, Predictive, Rule, Schedule, Scaling, Task
+from vbandits.types import Optimizer, Posterior, Predictive, Rule, Scaling, Schedule, Task
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class AgentSpec:
     posterior: Posterior | None
     rule: Rule
     network: Any = field(default_factory=MLP)
-    schedule: Schedule = Schedule()
-    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = field(default_factory=Schedule)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     standardize: bool = True
 
 
@@ -131,7 +131,7 @@ class Agent:
         return self._memory.last(rows)
 
     def climate(self) -> tuple[Tensor, Tensor]:
-        """Returns mean and standard deviation of the rewards learned from [R, 1]: the prediction of a failed replica."""
+        """Returns mean and standard deviation of the rewards learned from [R, 1]: what a failed replica predicts."""
         return self._scaling.y_shift, self._scaling.y_scale
 
     def _noise_variance(self) -> Tensor:

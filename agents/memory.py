@@ -11,15 +11,14 @@ class Memory:
 
     def __init__(self, task: Task, steps: int, standardize: bool) -> None:
         replicas = len(task.seeds)
-        on = {"device": task.device}
         self.rows = 0
         self._task = task
         self._standardize = standardize
-        self._contexts = torch.empty(replicas, steps, task.features, dtype=task.dtype, **on)
-        self._actions = torch.empty(replicas, steps, dtype=torch.long, **on)
-        self._rewards = torch.empty(replicas, steps, dtype=torch.float64, **on)
+        self._contexts = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
+        self._actions = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
+        self._rewards = torch.empty(replicas, steps, dtype=torch.float64, device=task.device)
         self._summed = 0
-        self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, **on)
+        self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, device=task.device)
 
     def add(self, contexts: Tensor, actions: Tensor, rewards: Tensor) -> None:
         """Appends a row [R, D], [R], [R] per replica."""
@@ -61,8 +60,8 @@ class NoiseVariance:
     """The variance of rewards about the true function, estimated from prequential residuals; one for all posteriors.
 
     Two independent draws f, g of the posterior, made before the reward y was seen, have mean m and an unbiased variance
-    (f - g)^2 / 2. A calibrated posterior with variance v has squared residuals (y - m)^2 of noise + 3/2 v on average, so
-    the difference of the two estimates the noise. Averages decay into the past, because early residuals speak of a
+    (f - g)^2 / 2. A calibrated posterior with variance v has squared residuals (y - m)^2 of noise + 3/2 v on average,
+    so the difference of the two estimates the noise. Averages decay into the past, because early residuals speak of a
     network that is no more.
     """
 

@@ -1,4 +1,4 @@
-"""Shapes in signatures are checked at run time while the tests run; every test has one torch thread, as a worker has."""
+"""Shapes in signatures are checked while the tests run; every test has one torch thread, as a worker has."""
 
 from jaxtyping import install_import_hook
 

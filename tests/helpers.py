@@ -18,8 +18,8 @@ def preset(name: str, **sections) -> AgentSpec:
     return resolve(document).agents[0]
 
 
-def task(seeds=(0, 1), features=3, outputs=2, hidden=(8,), dtype=torch.float64, bias=True, schedule=None, optimizer=None,
-         parametrization="mup") -> Task:  # fmt: skip
+def task(seeds=(0, 1), features=3, outputs=2, hidden=(8,), dtype=torch.float64, bias=True, schedule=None,
+         optimizer=None, parametrization="mup") -> Task:  # fmt: skip
     """Returns a small task in float64."""
     network = MLP(hidden=tuple(hidden), bias=bias, parametrization=parametrization).build(features, outputs)
     return Task(tuple(seeds), features, outputs, network, schedule or Schedule(), optimizer or Optimizer(), dtype=dtype)

@@ -64,8 +64,8 @@ def test_any_module_is_the_same_function_as_the_network_written_by_hand():
         (b.fan_in, b.fan_out, b.role, size(b)) for b in hand.layers
     ]
     random = torch.Generator().manual_seed(0)
-    weights = {f"{i}.{kind}": torch.randn(2, 4, *shape, generator=random)
-               for i, kind, shape in [(0, "weight", (3, 6)), (0, "bias", (6,)), (1, "weight", (6, 2)), (1, "bias", (2,))]}  # fmt: skip
+    shapes = {"0.weight": (3, 6), "0.bias": (6,), "1.weight": (6, 2), "1.bias": (2,)}
+    weights = {name: torch.randn(2, 4, *shape, generator=random) for name, shape in shapes.items()}
     x = torch.randn(2, 1, 5, 3, generator=random)
     names = {"0": "0", "1": "2"}
     same = {f"{names[name[0]]}{name[1:]}": value.mT if "weight" in name else value for name, value in weights.items()}
@@ -81,7 +81,7 @@ def test_norm_layers_start_at_their_identity_and_are_trained():
 
 
 def test_rows_that_influence_each_other_are_refused():
-    with pytest.raises(ValueError, match="BatchNorm1d at '1'.*GroupNorm"):
+    with pytest.raises(ValueError, match=r"BatchNorm1d at '1'.*GroupNorm"):
         from_module(nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)))
     with pytest.raises(ValueError, match="at least one weight matrix"):
         from_module(nn.ReLU())

@@ -11,7 +11,7 @@ def test_regret_is_what_was_missed_in_expectation():
 
 
 def test_a_negative_regret_is_an_error():
-    with pytest.raises(ValueError, match="at least 0, got -0.5"):
+    with pytest.raises(ValueError, match=r"at least 0, got -0\.5"):
         regret.expected_regret(np.array([2.0]), np.array([1.5]))
 
 

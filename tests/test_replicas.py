@@ -51,6 +51,7 @@ def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
     spec = preset("ibvi")
     agent, healthy = (Agent(spec, (0, 1, 2), 2, 5, 60) for _ in range(2))
     actions, expected = [], []
+    x, action = torch.zeros(3, 2), torch.zeros(3, dtype=torch.long)
     for step in range(60):
         for one, kept in ((agent, actions), (healthy, expected)):
             x = torch.tensor([[0.1 * step, 1.0]] * 3).sin()

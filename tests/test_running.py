@@ -68,7 +68,7 @@ def test_a_run_leaves_its_cells_its_experiment_and_its_report(file):
     assert len(markers(out)) == 6  # two environments, three agents: the uniform one always runs
     experiment = json.loads((out / "experiment.json").read_text())
     assert [agent["label"] for agent in experiment["agents"]] == ["ibvi", "linear-ts", "uniform"]
-    assert experiment["agents"][0]["posterior"]["rank"] == 10
+    assert experiment["agents"][0]["posterior"]["rank"] == 5
     assert experiment["versions"]["torch"]
     assert experiment["device"] == "cpu"
     summary = pd.read_csv(out / "report" / "summary.csv")
@@ -163,7 +163,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_finish(file, capsys):
     assert "57" in page
 
 
-BROKEN = '''
+BROKEN = """
 import gymnasium
 import numpy as np
 
@@ -182,11 +182,13 @@ class Breaks(gymnasium.Env):
             raise RuntimeError("the feed went away")
         self.steps += 1
         return np.zeros(2, np.float32), float(action), False, False, {"regret": 2.0 - action}
-'''
+"""
 
 
 def test_a_failed_cell_is_tried_again(file):
-    Path("mended_envs.py").write_text(BROKEN.replace("== 57", "== 57 and not __import__('pathlib').Path('mended').exists()"))
+    Path("mended_envs.py").write_text(
+        BROKEN.replace("== 57", "== 57 and not __import__('pathlib').Path('mended').exists()")
+    )
     run = ("run", "--environments", "mended_envs:Breaks", "--agents", "linear-ts", "--seeds", 2, "--steps", 80)
     assert vbandits(*run, "--workers", 2, "--out", "out") == 1
     Path("mended").touch()
@@ -196,7 +198,19 @@ def test_a_failed_cell_is_tried_again(file):
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
-    command = [sys.executable, "-m", "vbandits", "run", str(file), "--steps", "300", "--out", "stopped", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "vbandits",
+        "run",
+        str(file),
+        "--steps",
+        "300",
+        "--out",
+        "stopped",
+        "--workers",
+        "2",
+    ]
     run = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(Path("stopped/cells").glob("*.json")):

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 # the same result wherever it stands in a batch. It costs no time.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-from vbandits.registry import register_environments  # noqa: E402
+from vbandits.registry import register_environments
 
 __version__ = "0.1.0"
 
 register_environments()
 
-__all__ = ["AgentSpec", "EnvironmentSpec", "Results", "__version__", "check", "run"]
+__all__ = ["AgentSpec", "EnvironmentSpec", "Refused", "Results", "__version__", "check", "run"]
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
+    "Refused": "vbandits.resolve",
     "Results": "vbandits.results",
     "check": "vbandits.envs.check",
     "run": "vbandits.api",
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from vbandits.api import run
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec
+    from vbandits.resolve import Refused
     from vbandits.results import Results
 
 

@@ -36,8 +36,8 @@ def run(
     Args:
         environments: ids, dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make a
             `gymnasium.Env`.
-        agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The uniform
-            agent always runs as well.
+        agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The
+            uniform agent always runs as well.
         seeds: how many, counted from 0, or which.
         steps: decisions per seed.
         name: of the experiment.
@@ -99,6 +99,6 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Refused([f"{folder}: expected a folder that no other run writes to, got one in use: wait for that run, "
-                           "or give another --out"]) from None  # fmt: skip
+            raise Refused([f"{folder}: expected a folder that no other run writes to, got one in use: wait for that "
+                           "run, or give another --out"]) from None  # fmt: skip
         yield

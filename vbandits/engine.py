@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -37,15 +37,16 @@ def run_cells(
     from joblib.externals.loky import get_reusable_executor
 
     if backend == "ray":
-        from ray.util.joblib import register_ray
+        from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]: an extra
 
         register_ray()
     folder = str(store.folder.resolve())  # a worker may stand in another folder
     with parallel_config(backend=backend if workers > 1 or backend != "loky" else "sequential"):
         # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
+        parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
         try:
-            yield from parallel(delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
+            jobs = (delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
+            yield from cast(Iterator[dict[str, Any]], parallel(jobs))
         finally:
             if workers > 1 and backend == "loky":  # the next run must see a user's modules as they are by then
                 get_reusable_executor().shutdown(kill_workers=True)

@@ -1,4 +1,4 @@
-"""From what a user wrote to an experiment: everything is checked before anything runs, and all faults are told at once."""
+"""From what a user wrote to an experiment: all of it is checked before anything runs, and all faults told at once."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -91,11 +91,9 @@ def resolve(document: Mapping[str, Any], settings: Iterable[str] = ()) -> Experi
     faults: list[str] = []
     file = _validate(ExperimentFile, dict(document), "", faults)
     overrides = _Settings(settings, faults)
-    loose = file is None  # go on as far as it makes sense, to tell all faults at once
-    environments = [_environment(entry, i, overrides, faults)
-                    for i, entry in enumerate(_list(document, "environments") if loose else file.environments)]  # fmt: skip
-    agents = [_agent(entry, i, overrides, faults)
-              for i, entry in enumerate(_list(document, "agents") if loose else file.agents)]  # fmt: skip
+    # also where the document as a whole is faulty, to tell all faults at once
+    environments = [_environment(entry, i, overrides, faults) for i, entry in _numbered(document, "environments")]
+    agents = [_agent(entry, i, overrides, faults) for i, entry in _numbered(document, "agents")]
     known_agents = [spec for spec in agents if spec is not None]
     if YARDSTICK not in [spec.label for spec in known_agents]:
         known_agents.append(_preset(YARDSTICK))
@@ -244,9 +242,9 @@ def _told(fault: Any, place: str, known: list[str]) -> str:
     return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {fault['input']!r}"
 
 
-def _list(document: Mapping[str, Any], name: str) -> list[Any]:
+def _numbered(document: Mapping[str, Any], name: str) -> Iterable[tuple[int, Any]]:
     value = document.get(name)
-    return value if isinstance(value, list) else []
+    return enumerate(value if isinstance(value, list) else [])
 
 
 def _seeds(seeds: Any, faults: list[str]) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ class Results:
         order = {e["label"]: i for i, e in enumerate(self.experiment["environments"])}
         best = frame["cumulative_regret"].fillna(-frame["reward"])  # by reward where there is no regret
         return (
-            frame.assign(_order=frame["environment"].map(order), _best=best)
+            frame.assign(_order=[order[name] for name in frame["environment"]], _best=best)
             .sort_values(["_order", "_best"], kind="stable")
             .drop(columns=["_order", "_best"])
             .reset_index(drop=True)
@@ -87,7 +87,12 @@ class Results:
 
 def final_regret(records: pd.DataFrame) -> pd.Series:
     """Returns each seed's cumulative regret at the last step, indexed by seed."""
-    return records[records["step"] == records["step"].max()].set_index("seed")["cumulative_regret"].sort_index()
+    return pd.Series(last_step(records)["cumulative_regret"])
+
+
+def last_step(records: pd.DataFrame) -> pd.DataFrame:
+    """Returns the last recorded step of each seed, indexed by seed."""
+    return records.loc[records["step"] == records["step"].max()].set_index("seed").sort_index()
 
 
 def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
@@ -99,8 +104,7 @@ def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dic
     if records is None:
         return row
     regret = final_regret(records)
-    last = records[records["step"] == records["step"].max()]
-    row["cumulative_regret"] = regret.mean(skipna=False)
+    row["cumulative_regret"] = float(np.mean(regret.to_numpy()))
     row["cumulative_regret_low"], row["cumulative_regret_high"] = intervals.mean_interval(regret.to_numpy())
     if uniform is not None:
         both = pd.concat([regret, final_regret(uniform)], axis=1, join="inner", keys=["own", "uniform"])
@@ -111,9 +115,10 @@ def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dic
             row["relative_regret_low"], row["relative_regret_high"] = 100 * low, 100 * high
     curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
     row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
-    row["reward"] = last["cumulative_reward"].mean() / (last["step"].iloc[0] + 1)
+    row["reward"] = last_step(records)["cumulative_reward"].to_numpy().mean() / (curves.columns[-1] + 1)
     for name in ("nll", "crps", "brier"):
-        row[name] = records[name].mean()
+        known = records[name].dropna().to_numpy()
+        row[name] = known.mean() if known.size else nan
     for level in calibration.LEVELS:
         row[f"coverage_{100 * level:.0f}"] = calibration.coverage(records["pit"].to_numpy(), level)
     return row

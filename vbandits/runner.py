@@ -112,10 +112,10 @@ class Recorder:
         grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
         self.steps = np.unique(np.append(grid, max(cell.steps - 1 - regrets.LAST, 0)))
         shape = (len(cell.seeds), cell.steps)
-        on = {"device": agent.task.device}
-        self._actions = torch.zeros(shape, dtype=torch.long, **on)
-        self._rewards = torch.zeros(shape, dtype=torch.float64, **on)
-        self._regret = torch.zeros(shape, dtype=torch.float64, **on)
+        device = agent.task.device
+        self._actions = torch.zeros(shape, dtype=torch.long, device=device)
+        self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
+        self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
         self._scores = {name: np.full((len(cell.seeds), len(self.steps)), np.nan)
                         for name in ("nll", "crps", "pit", "mean")}  # fmt: skip
         self._scored = 0

@@ -1,4 +1,4 @@
-"""A results folder: the experiment as run, and one Parquet file and marker per cell, each written at once or not at all."""
+"""A results folder: the experiment as run, and a Parquet file and a marker per cell, written at once or not at all."""
 
 import importlib.metadata
 import json
@@ -159,6 +159,6 @@ def _processor() -> str:
 def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
     changed = [name for name in now if before.get(name) != now[name]]
     return (
-        f"{folder}: expected the experiment that was begun in this folder, got another (changed: {', '.join(changed)}): "
-        "give a new --out, or --overwrite to discard its results"
+        f"{folder}: expected the experiment that was begun in this folder, got another (changed: "
+        f"{', '.join(changed)}): give a new --out, or --overwrite to discard its results"
     )

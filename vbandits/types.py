@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Field
 from torch import Tensor
 
 Weights = Mapping[str, Tensor]
@@ -56,8 +57,10 @@ class HeadedNetwork(Network, Protocol):
         """Evaluates all but the last layer."""
         ...
 
-    def head(self, weights: Weights, features: Float[Tensor, "R s N H"]) -> Float[Tensor, "R S N K"]:
-        """Evaluates the last layer."""
+    def head(
+        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"]
+    ) -> Float[Tensor, "R S N"]:
+        """Evaluates the last layer, in each row only at the output taken."""
         ...
 
 
@@ -72,10 +75,10 @@ class Schedule:
         initial_pulls: pulls of each arm, in turn, before the agent decides.
     """
 
-    every: int = 10
-    gradient_steps: int = 20
-    batch_size: int = 64
-    initial_pulls: int = 5
+    every: Annotated[int, Field(ge=1)] = 10
+    gradient_steps: Annotated[int, Field(ge=0)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    initial_pulls: Annotated[int, Field(ge=0)] = 5
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ class Optimizer:
         clip: largest norm of a replica's gradient.
     """
 
-    learning_rate: float = 0.03
-    momentum: float = 0.9
-    clip: float = 10.0
+    learning_rate: Annotated[float, Field(ge=0)] = 0.03
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    clip: Annotated[float, Field(gt=0)] = 10.0
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ class Task:
     features: int
     outputs: int
     network: Network | None = None
-    schedule: Schedule = Schedule()
-    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = field(default_factory=Schedule)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 

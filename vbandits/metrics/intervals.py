@@ -30,7 +30,7 @@ def _interval(data: tuple[np.ndarray, ...], statistic, level: float) -> tuple[fl
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,
-        confidence_level=1 - 2 * tail,
+        confidence_level=float(1 - 2 * tail),
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval

@@ -24,8 +24,8 @@ def check(regret: np.ndarray) -> np.ndarray:
     """
     if np.any(regret < -TOLERANCE):
         raise ValueError(
-            f"expected a regret of at least 0, got {np.nanmin(regret):.6g}: the environment's optimal_expected_reward is "
-            "less than the expected_reward of the action taken"
+            f"expected a regret of at least 0, got {np.nanmin(regret):.6g}: the environment's optimal_expected_reward "
+            "is less than the expected_reward of the action taken"
         )
     return np.where(regret < 0, 0.0, regret)
 

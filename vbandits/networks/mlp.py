@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vbandits.types import Layer, Weights
@@ -60,13 +60,25 @@ class MLPNetwork:
             x = self._activation(self._affine(weights, layer, x))
         return x
 
-    def head(self, weights: Weights, features: Float[Tensor, "R s N H"]) -> Float[Tensor, "R S N K"]:
-        """Returns the last layer's outputs, given its inputs."""
-        return self._affine(weights, self.layers[-1], features)
+    def head(
+        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"]
+    ) -> Float[Tensor, "R S N"]:
+        """Returns the last layer's output taken in each row, given its inputs; the other outputs cost nothing."""
+        layer = self.layers[-1]
+        weight = weights[f"{layer.name}.weight"].mT  # [R, S, K, H]
+        replicas, draws, fan_out, fan_in = weight.shape
+        first = torch.arange(replicas * draws, device=output.device).view(replicas, draws, 1) * fan_out
+        taken = (first + output.unsqueeze(1)).flatten()  # of all R * S * K outputs
+        rows = weight.reshape(-1, fan_in).index_select(0, taken).view(replicas, draws, -1, fan_in)
+        values = (features * rows).sum(3)
+        if not self._bias:
+            return values
+        bias = weights[f"{layer.name}.bias"].reshape(-1).index_select(0, taken)
+        return values + bias.view(replicas, draws, -1)
 
     def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
         """Returns the network's outputs."""
-        return self.head(weights, self.features(weights, x))
+        return self._affine(weights, self.layers[-1], self.features(weights, x))
 
     def _affine(self, weights: Weights, layer: Layer, x: Tensor) -> Tensor:
         return affine(x, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"] if self._bias else None)

@@ -1,10 +1,12 @@
 """What the network posteriors share: the loss of the output taken, draws as functions, the predictive mixture."""
 
+from typing import TypeGuard
+
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vbandits.predictive import Mixture
-from vbandits.types import Functions, Network, Task, Weights
+from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
 
 PREDICTIVE_DRAWS = 64
 """Draws in the predictive mixture, the same for every posterior that is sampled."""
@@ -21,10 +23,22 @@ def network_of(task: Task) -> Network:
     return task.network
 
 
+def headed(network: Network) -> TypeGuard[HeadedNetwork]:
+    """Says whether the network's last layer is linear in features that it gives."""
+    return hasattr(network, "head")  # an isinstance of a protocol is slow, and this stands in the innermost loop
+
+
 def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) -> Float[Tensor, "R S N"]:
     """Picks the output taken in each row."""
     index = output[:, None, :, None].expand(*values.shape[:3], 1)
     return values.gather(3, index).squeeze(3)
+
+
+def taken(network: Network, weights: Weights, x: Float[Tensor, "R s N D"], output: Int64[Tensor, "R N"]) -> Tensor:
+    """Returns the network at the output taken in each row [R, S, N], by the shortest way that it has."""
+    if headed(network):
+        return network.head(weights, network.features(weights, x), output)
+    return at_output(network.apply(weights, x), output)
 
 
 def squared_error(values: Float[Tensor, "R S N"], y: Float[Tensor, "R N"]) -> Float[Tensor, "R S"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import at_output, functions, mixture, network_of, squared_error
+from vbandits.posteriors.common import functions, mixture, network_of, squared_error, taken
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
@@ -37,8 +37,8 @@ class Deterministic:
 
         def loss(leaves, batch):
             x, output, y = batch
-            values = network.apply(_weights(state.task, leaves), x.unsqueeze(1))
-            return squared_error(at_output(values, output), y).sum(1)
+            values = taken(network, _weights(state.task, leaves), x.unsqueeze(1), output)
+            return squared_error(values, y).sum(1)
 
         train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
 

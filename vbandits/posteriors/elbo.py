@@ -22,8 +22,8 @@ class ELBO:
         minimise:  E[(y - f_w(x))^2] + kl_weight * 2 noise / N * KL(N(mean, F F^T + diag(spread^2)) || N(0, s^2))
 
     which is the negative evidence lower bound of a Gaussian likelihood, times 2 noise / N: without the last term it is
-    the loss of `IBVI`. The prior's s is that of the standard parametrisation, whatever the network's: that of muP has an
-    output of 1 / fan_in, whose prior functions vanish with the width and, as an explicit prior, hold the data off.
+    the loss of `IBVI`. The prior's s is that of the standard parametrisation, whatever the network's: that of muP has
+    an output of 1 / fan_in, whose prior functions vanish with the width and, as an explicit prior, hold the data off.
 
     Attributes:
         family: "mean_field" has a diagonal covariance; "low_rank" adds a factor to it.
@@ -36,7 +36,7 @@ class ELBO:
     """
 
     family: Literal["mean_field", "low_rank"] = "mean_field"
-    rank: Annotated[int, Field(ge=1)] = 10
+    rank: Annotated[int, Field(ge=1)] = 5
     layers: Layers = "all"
     prior_scale: Annotated[float, Field(gt=0)] = 1.0
     kl_weight: Annotated[float, Field(ge=0)] = 1.0

@@ -1,5 +1,6 @@
 """Deep ensembles (Lakshminarayanan et al., 2017), optionally with randomised prior functions."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import at_output, functions, mixture, network_of, squared_error
+from vbandits.posteriors.common import mixture, network_of, squared_error, taken
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
@@ -56,43 +57,48 @@ class Ensemble:
 
     def update(self, state: EnsembleState, data: Data) -> None:
         """Trains every member on the squared error of the same minibatches."""
-        members = self._members(state)
+        network = network_of(state.task)
 
         def loss(leaves, batch):
             x, output, y = batch
-            values = members(x, leaves)
-            return squared_error(at_output(values, output), y).flatten()
+            values = self._sum(state, leaves, lambda weights: taken(network, weights, x.unsqueeze(1), output))
+            return squared_error(values, y).flatten()
 
         train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
 
     def draw(self, state: EnsembleState, draws: int) -> Functions:
         """Draws members, with replacement."""
-        chosen = state.choices.integers(self.members, draws)
-        return lambda x: self._members(state, chosen)(x, state.parameters.detached)
+        return self._functions(state, state.choices.integers(self.members, draws))
 
     def mean(self, state: EnsembleState) -> Functions:
         """Returns the mean of the members."""
-        return lambda x: self._members(state)(x, state.parameters.detached).mean(1, keepdim=True)
+        return lambda x: self._functions(state)(x).mean(1, keepdim=True)
 
     def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
         """Returns the equal mixture over members of N(f_m, noise)."""
-        return mixture(lambda x: self._members(state)(x, state.parameters.detached), x, output, noise)
+        return mixture(self._functions(state), x, output, noise)
 
-    def _members(self, state: EnsembleState, chosen: Tensor | None = None):
-        """Returns the function from rows [R, N, D] and leaves to the values [R, M, N, K] of all, or chosen, members."""
+    def _functions(self, state: EnsembleState, chosen: Tensor | None = None) -> Functions:
+        """Returns all members, or the chosen ones [R, S], as functions."""
         network = network_of(state.task)
+        return lambda x: self._sum(
+            state, state.parameters.detached, lambda weights: network.apply(weights, x.unsqueeze(1)), chosen
+        )
 
-        def evaluate(x: Tensor, leaves: dict[str, Tensor]) -> Tensor:
-            values = functions(network, self._weights(state, leaves, chosen), -1)(x)
-            if self.prior_scale:
-                values = values + self.prior_scale * functions(network, self._weights(state, state.prior, chosen), -1)(
-                    x
-                )
-            return values
+    def _sum(
+        self,
+        state: EnsembleState,
+        leaves: Mapping[str, Tensor],
+        evaluate: Callable[[Weights], Tensor],
+        chosen: Tensor | None = None,
+    ) -> Tensor:
+        """Evaluates the members and adds their prior functions."""
+        values = evaluate(self._weights(state, leaves, chosen))
+        if self.prior_scale:
+            values = values + self.prior_scale * evaluate(self._weights(state, state.prior, chosen))
+        return values
 
-        return evaluate
-
-    def _weights(self, state: EnsembleState, leaves: dict[str, Tensor], chosen: Tensor | None) -> Weights:
+    def _weights(self, state: EnsembleState, leaves: Mapping[str, Tensor], chosen: Tensor | None) -> Weights:
         blocks = {name: block.unflatten(0, (-1, self.members)) for name, block in leaves.items()}  # [R, M, P]
         if chosen is not None:
             lane = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)

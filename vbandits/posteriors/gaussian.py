@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from vbandits.networks.weights import initial, prior_std, rates, size, unflatten
-from vbandits.posteriors.common import at_output, network_of, squared_error
+from vbandits.posteriors.common import headed, network_of, squared_error, taken
 from vbandits.streams import Stream
 from vbandits.types import HeadedNetwork, Layer, Task, Weights
 
@@ -44,8 +44,8 @@ class Gaussian:
         """Returns the family over some layers, a key of `ROLES`; norm layers stay deterministic."""
         network = network_of(task)
         stochastic = tuple(layer for layer in network.layers if layer.role in ROLES[layers])
-        headed = isinstance(network, HeadedNetwork) and network.layers[-1] in stochastic
-        return cls(task, stochastic, rank, diagonal, headed)
+        closed = headed(network) and network.layers[-1] in stochastic
+        return cls(task, stochastic, rank, diagonal, closed)
 
     @property
     def noise_size(self) -> int:
@@ -101,15 +101,15 @@ class Gaussian:
         replicas, draws, rows, _ = features.shape
         features = features.flatten(1, 2)  # [R, M, H], with M = S * N
         output = output.unsqueeze(1).expand(-1, draws, -1).flatten()
-        taken = torch.arange(len(output), device=output.device) * layer.fan_out + output  # of all R * M * K outputs
+        index = torch.arange(len(output), device=output.device) * layer.fan_out + output  # of all R * M * K outputs
         variance = torch.zeros_like(features[:, :, 0])
         if self.rank:
             deviations = _affine(features, leaves[f"factor/{layer.name}"], layer)
-            variance = variance + deviations.index_select(0, taken).square().sum(1).view_as(variance)
+            variance = variance + deviations.index_select(0, index).square().sum(1).view_as(variance)
         if self.diagonal:
             spread = softplus(leaves[f"spread/{layer.name}"]).square().unsqueeze(2)
             variances = _affine(features.square(), spread, layer)
-            variance = variance + variances.index_select(0, taken).view_as(variance)
+            variance = variance + variances.index_select(0, index).view_as(variance)
         return variance.view(replicas, draws, rows)
 
     def divergence(self, leaves: Mapping[str, Tensor], prior: Mapping[str, Tensor]) -> Float[Tensor, " R"]:
@@ -142,12 +142,12 @@ class Gaussian:
         x, output, y = batch
         network = network_of(self.task)
         if not self.closed_form_head:
-            values = network.apply(self.sample(leaves, noise), x.unsqueeze(1))
-            return squared_error(at_output(values, output), y).mean(1)
+            values = taken(network, self.sample(leaves, noise), x.unsqueeze(1), output)
+            return squared_error(values, y).mean(1)
         network = cast(HeadedNetwork, network)
         weights = self.sample(leaves, noise, head_at_mean=True)
         features = network.features(weights, x.unsqueeze(1))
-        mean = at_output(network.head(weights, features), output)
+        mean = network.head(weights, features, output)
         return (squared_error(mean, y) + self.head_variance(leaves, features, output).mean(2)).mean(1)
 
     def _width(self, layer: Layer) -> int:

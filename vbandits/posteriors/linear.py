@@ -90,7 +90,7 @@ class Linear:
 
     def draw(self, state: LinearState, draws: int) -> Functions:
         """Draws the noise variance, then the weights given it."""
-        replicas, outputs, width = state.location.shape
+        _, outputs, width = state.location.shape
         uniform = state.uniforms.uniform(draws, outputs)  # [R, S, K]
         shape = state.shape.unsqueeze(1).expand_as(uniform)
         gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)

@@ -1,0 +1,146 @@
+"""The Python side: `vbandits.run`, a user's own agents, posteriors, rules, networks and environments."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import vbandits
+from vbandits.agents import Greedy, Thompson
+from vbandits.networks import Module
+from vbandits.posteriors.ibvi import IBVI
+from vbandits.predictive import Mixture
+
+
+class Coin(gymnasium.Env):
+    """Arm 1 pays 1, arm 0 nothing."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        info = {"expected_reward": int(action), "optimal_expected_reward": 1}
+        return np.zeros(1, np.float32), float(action), True, False, info
+
+
+@dataclass(frozen=True)
+class RunningMean:
+    """A posterior as a user would write it: the mean reward of each output, with a spread that falls as 1 / sqrt(n)."""
+
+    spread: float = 1.0
+
+    def init(self, task):
+        zeros = torch.zeros(len(task.seeds), task.outputs)
+        return {"mean": zeros, "count": zeros + 1, "random": torch.Generator().manual_seed(0)}
+
+    def update(self, state, data):
+        taken = nn.functional.one_hot(data.output, state["mean"].shape[1])
+        state["count"] = taken.sum(1) + 1.0
+        state["mean"] = (taken * data.scaling.y(data.y).unsqueeze(2)).sum(1) / state["count"]
+
+    def draw(self, state, draws):
+        noise = torch.randn(len(state["mean"]), draws, state["mean"].shape[1], generator=state["random"])
+        values = state["mean"].unsqueeze(1) + self.spread * noise / state["count"].sqrt().unsqueeze(1)
+        return lambda x: values.unsqueeze(2).expand(-1, -1, x.shape[1], -1)
+
+    def mean(self, state):
+        return lambda x: state["mean"][:, None, None].expand(-1, 1, x.shape[1], -1)
+
+    def predict(self, state, x, output, noise):
+        return Mixture(state["mean"].gather(1, output).unsqueeze(1), noise.unsqueeze(1).expand(output.shape))
+
+
+@dataclass(frozen=True)
+class Second:
+    """A rule as a user would write it: always the second arm."""
+
+    draws: ClassVar[int] = 1
+
+    def choose(self, values, random):
+        return torch.ones(len(values), dtype=torch.long)
+
+
+def mine():
+    """An agent as a user would keep it in a file."""
+    return vbandits.AgentSpec("mine", RunningMean(), Thompson())
+
+
+def run(agents, environments=("vbandits/Wheel-v0",), **options):
+    return vbandits.run(list(environments), agents, **{"seeds": 3, "steps": 60, "workers": 1, **options})
+
+
+def test_results_have_a_summary_and_a_report(tmp_path):
+    results = run(["linear-ts"])
+    summary = results.summary()
+    assert isinstance(summary, pd.DataFrame)
+    assert set(summary.agent) == {"linear-ts", "uniform"}
+    page = results.report(tmp_path / "report")
+    assert page.read_text().count("linear-ts") > 2
+
+
+def test_a_users_environment_agent_posterior_and_rule_run_together():
+    results = run([mine(), vbandits.AgentSpec("second", RunningMean(), Second())], [Coin])
+    regret = results.summary().set_index("agent")["cumulative_regret"]
+    assert regret["second"] == 5.0  # its pulls of arm 0 in turn
+    assert regret["mine"] < 0.5 * regret["uniform"]
+    assert regret["uniform"] > 15
+
+
+@pytest.mark.parametrize("place", ["tests.test_api:mine", "my_agents:make"])
+def test_a_users_agent_is_found_by_its_place(place, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path(tmp_path, "my_agents.py").write_text(
+        'def make():\n    return {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}, "label": "mine"}\n'
+    )
+    sys.modules.pop("my_agents", None)
+    results = run([place])
+    assert set(results.summary().agent) == {"mine", "uniform"}
+
+
+def test_a_users_posterior_can_be_a_kind():
+    spec = {
+        "posterior": {"kind": "tests.test_api:RunningMean", "spread": 0.5},
+        "rule": {"kind": "thompson"},
+        "label": "m",
+    }
+    results = run([spec], [Coin])
+    assert results.experiment["agents"][0]["posterior"]["spread"] == 0.5
+    assert results.experiment["agents"][0]["posterior"]["source"]
+
+
+def test_any_module_can_be_the_network():
+    def convolution(features, outputs):
+        return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(),
+                             nn.Linear(144, outputs))  # fmt: skip
+
+    agents = [vbandits.AgentSpec(name, posterior, rule, network=Module(convolution))
+              for name, posterior, rule in (("cnn ibvi", IBVI(), Thompson()),)]  # fmt: skip
+    digits = {"id": "vbandits/Classification-v0", "kwargs": {"dataset": "digits"}}
+    results = run(agents, [digits], steps=200, seeds=2)
+    regret = results.summary().set_index("agent")["cumulative_regret"]
+    assert regret["cnn ibvi"] < 0.9 * regret["uniform"]
+    assert Greedy.draws == 0
+
+
+def test_a_run_in_a_folder_goes_on(tmp_path):
+    first = run(["linear-ts"], out=tmp_path / "kept")
+    again = run(["linear-ts"], out=tmp_path / "kept")
+    assert first.summary().equals(again.summary())
+    with pytest.raises(vbandits.Refused, match="changed: steps"):
+        run(["linear-ts"], out=tmp_path / "kept", steps=61)
+
+
+def test_bad_input_is_refused_with_all_its_faults():
+    with pytest.raises(vbandits.Refused, match=r"did you mean 'ibvi'.*\n.*did you mean 'vbandits/Wheel-v0'"):
+        run(["ibiv"], ["vbandits/Weel-v0"])
