@@ -45,14 +45,21 @@ def test_help_does_not_wait_for_torch():
     assert shown.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["--version", "--help", "run --help", "list agents", "list environments",
-                                     "list datasets"])  # fmt: skip
+SHOWN = {
+    "--version": PROJECT["project"]["version"],
+    "--help": "check",
+    "run --help": "--set",
+    "list agents": "ibvi",
+    "list environments": "Wheel-v0",
+    "list datasets": "digits",
+}
+
+
+@pytest.mark.parametrize("command", SHOWN)
 def test_commands_that_show_something(command):
     shown = subprocess.run([sys.executable, "-m", "vbandits", *command.split()], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
-    expected = {"--version": PROJECT["project"]["version"], "--help": "check", "run --help": "--set", "list agents": "ibvi",
-                "list environments": "Wheel-v0", "list datasets": "digits"}  # fmt: skip
-    assert expected[command] in shown.stdout
+    assert SHOWN[command] in shown.stdout
 
 
 def test_files_stay_short():

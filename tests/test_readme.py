@@ -1,0 +1,65 @@
+"""The README is true: its code runs, its files exist, its commands are commands."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.test_running import vbandits
+from vbandits.resolve import resolve
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_its_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 5
+    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
+
+
+def test_its_experiment_is_one():
+    experiment = resolve(tomllib.loads(blocks("toml")[0]))
+    assert [spec.label for spec in experiment.agents] == ["ibvi", "ibvi rank 50", "uniform"]
+
+
+def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
+    source = blocks("python")[0]
+    assert len(source.strip().splitlines()) <= 13
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    sys.modules.pop("my_envs", None)
+    Path("my_envs.py").write_text(source)
+    check, run = re.findall(r"vbandits ((?:check|run) .*my_envs:Ads.*)", README)
+    assert vbandits(*check.split()) == 0
+    assert "regret: known" in capsys.readouterr().out
+    assert vbandits(*run.split(), "--seeds", 2, "--steps", 60, "--workers", 1) == 0
+    assert "linear-ts" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_its_script_runs_as_it_stands(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(blocks("python")[1].replace("seeds=8, steps=500", "seeds=2, steps=60"))
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "mine" in done.stdout
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_its_commands_have_the_options_it_says():
+    commands = re.findall(r"^vbandits (.+?)(?: {2,}#.*)?$", "\n".join(blocks("bash")), re.MULTILINE)
+    assert len(commands) >= 8
+    for command in commands:
+        name, *rest = command.split()
+        shown = subprocess.run([sys.executable, "-m", "vbandits", name, "--help"], capture_output=True, text=True)
+        assert shown.returncode == 0, command
+        for option in (word for word in rest if word.startswith("--")):
+            assert option in shown.stdout, command
