@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from vbandits.cli import main
+from vbandits.registry import PRESETS
 
 EXPERIMENT = """
 name = "small"
@@ -33,6 +34,9 @@ id = "ibvi"
 [[agents]]
 id = "linear-ts"
 """
+EVERY_PRESET = EXPERIMENT + "".join(
+    f'[[agents]]\nid = "{name}"\n' for name in sorted({*PRESETS} - {"ibvi", "linear-ts"})
+)
 
 
 @pytest.fixture
@@ -116,10 +120,11 @@ def test_a_changed_experiment_is_refused_until_told_otherwise(file, capsys):
 
 
 def test_workers_and_blocks_do_not_change_a_seed(file):
+    file.write_text(EVERY_PRESET)
     assert vbandits("run", file, "--workers", 1, "--out", "one") == 0
-    file.write_text(EXPERIMENT.replace("steps = 60", "steps = 60\nblock = 2"))
+    file.write_text(EVERY_PRESET.replace("steps = 60", "steps = 60\nblock = 2"))
     assert vbandits("run", file, "--workers", 2, "--out", "two") == 0
-    assert len(markers("two")) == 12
+    assert len(markers("two")) == 2 * 2 * len(PRESETS)
     assert table("one").equals(table("two"))
 
 

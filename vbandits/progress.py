@@ -93,7 +93,7 @@ class Live:
             self._console.print(f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False)
         elif not self._console.is_terminal:
             seconds = sum(marker["seconds"].values())
-            line = f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s{self._left()}"
+            line = f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s{', ' * bool(self._left())}{self._left()}"
             self._console.print(line, markup=False, highlight=False)
         if self._console.is_terminal:
             self._show()
@@ -115,4 +115,4 @@ class Live:
         seconds = self._estimate.seconds
         if seconds is None or self._finished == len(self._names):
             return ""
-        return f", about {int(seconds // 60)}:{int(seconds % 60):02d} left"
+        return f"about {int(seconds // 60)}:{int(seconds % 60):02d} left"
