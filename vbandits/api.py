@@ -1,6 +1,7 @@
 """`vbandits.run`: an experiment from Python, and what the command line stands on."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import tempfile
@@ -55,7 +56,8 @@ def run(
     experiment = resolve(document)
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
-        return execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
+        results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
+        return results if out else dataclasses.replace(results, folder=None)
 
 
 def execute(

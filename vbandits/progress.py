@@ -93,8 +93,8 @@ class Live:
             self._console.print(f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False)
         elif not self._console.is_terminal:
             seconds = sum(marker["seconds"].values())
-            line = f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s{', ' * bool(self._left())}{self._left()}"
-            self._console.print(line, markup=False, highlight=False)
+            parts = [f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s", self._left()]
+            self._console.print(", ".join(filter(None, parts)), markup=False, highlight=False)
         if self._console.is_terminal:
             self._show()
 
