@@ -13,6 +13,9 @@ from vbandits.networks import MLP
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Scaling, Schedule, Task
 
+LIMIT = 1e6
+"""A posterior that draws values beyond this, where rewards have variance 1, has diverged: clipping keeps it finite."""
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -41,7 +44,7 @@ class Agent:
     """Plays R replicas of a bandit in lockstep. It sees contexts and the rewards of its own actions, nothing else.
 
     Attributes:
-        failed: replicas whose posterior is no longer finite [R]; they play uniformly from then on.
+        failed: replicas whose posterior has diverged [R]; they play uniformly from then on.
     """
 
     def __init__(
@@ -63,8 +66,11 @@ class Agent:
         self._memory = Memory(self.task, steps, spec.standardize)
         self._scaling = Scaling.identity(len(seeds), features, device, dtype)
         self._noise = NoiseVariance(len(seeds), device)
+        self._variance = torch.ones(len(seeds), dtype=dtype, device=device)  # of the noise, in standardised units
+        self._learned = False
         self._random = Stream(seeds, "rule", device=device)
         self._initial = arms * spec.schedule.initial_pulls if spec.posterior is not None else 0
+        self._limit = LIMIT if spec.standardize else float("inf")
         self._predicted: Tensor | None = None
 
     @property
@@ -81,7 +87,7 @@ class Agent:
     @property
     def trained(self) -> bool:
         """Whether the agent has learned from anything yet."""
-        return self.learns and self._memory.rows > self._initial
+        return self._learned
 
     def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica."""
@@ -95,7 +101,7 @@ class Agent:
         looked_at = self.spec.rule.draws
         values = self.spec.posterior.draw(self._state, looked_at + 2)(x)[:, :, 0]  # [R, S, A]
         choices = values[:, :looked_at] if looked_at else self.spec.posterior.mean(self._state)(x)[:, :, 0]
-        self.failed |= ~(values.isfinite().all(2).all(1) & choices.isfinite().all(2).all(1))
+        self.failed |= ~(values.abs().amax((1, 2)).maximum(choices.abs().amax((1, 2))) < self._limit)
         actions = torch.where(self.failed, anything, self.spec.rule.choose(choices, random[:, :2]))
         # the two draws that the rule did not look at measure the noise, free of its choice of the largest
         lane = torch.arange(len(actions), device=actions.device)
@@ -116,14 +122,18 @@ class Agent:
         """Updates the posterior on everything remembered."""
         if self.spec.posterior is None:
             return
+        self._learned = True
         self._scaling = self._memory.scaling()
-        self.spec.posterior.update(self._state, self._memory.data(self._scaling, self._noise_variance()))
+        scale = self._scaling.y_scale[:, 0].double()
+        # held until the next update: what is predicted in between must not know outcomes that are not learned from yet
+        self._variance = (self._noise.value(scale.square()) / scale.square()).to(self.task.dtype)
+        self.spec.posterior.update(self._state, self._memory.data(self._scaling, self._variance))
 
     def predict(self, contexts: Float[Tensor, "R N D"], actions: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
         assert self.spec.posterior is not None, "an agent without a posterior predicts nothing"
         x = self._scaling.x(contexts.to(self.task.dtype))
-        predictive = self.spec.posterior.predict(self._state, x, actions, self._noise_variance())
+        predictive = self.spec.posterior.predict(self._state, x, actions, self._variance)
         return predictive.affine(self._scaling.y_shift, self._scaling.y_scale)
 
     def recent(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,7 +143,3 @@ class Agent:
     def climate(self) -> tuple[Tensor, Tensor]:
         """Returns mean and standard deviation of the rewards learned from [R, 1]: what a failed replica predicts."""
         return self._scaling.y_shift, self._scaling.y_scale
-
-    def _noise_variance(self) -> Tensor:
-        scale = self._scaling.y_scale[:, 0].double()
-        return (self._noise.value(scale.square()) / scale.square()).to(self.task.dtype)

@@ -18,6 +18,7 @@ class Memory:
         self._actions = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
         self._rewards = torch.empty(replicas, steps, dtype=torch.float64, device=task.device)
         self._summed = 0
+        self._origin: Tensor
         self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, device=task.device)
 
     def add(self, contexts: Tensor, actions: Tensor, rewards: Tensor) -> None:
@@ -39,6 +40,9 @@ class Memory:
             return Scaling.identity(replicas, features, self._task.device, self._task.dtype)
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
             values = torch.cat([self._contexts[:, row].double(), self._rewards[:, row, None]], 1)
+            if row == 0:
+                self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
+            values = values - self._origin
             self._sums[0] += values
             self._sums[1] += values * values
         self._summed = self.rows
@@ -46,6 +50,7 @@ class Memory:
         variance = square - mean * mean
         rounding = 1e-12 * square  # the difference of two equal sums is not exactly zero
         scale = torch.where(variance > rounding, variance, 1.0).sqrt()
+        mean = mean + self._origin
         mean, scale = mean.to(self._task.dtype).unsqueeze(1), scale.to(self._task.dtype).unsqueeze(1)
         return Scaling(mean[:, :, :-1], scale[:, :, :-1], mean[:, :, -1], scale[:, :, -1])
 

@@ -87,8 +87,8 @@ class NativeBandit(VectorEnv):
         self._step = 0
         contexts, expected, rewards = zip(*(next(lane) for lane in self._lanes), strict=True)
         self._contexts = torch.from_numpy(np.stack(contexts).astype(np.float32, copy=False)).to(self.device)
-        self._expected = torch.from_numpy(np.stack(expected)).to(self.device)
-        self._rewards = torch.from_numpy(np.stack(rewards)).to(self.device)
+        self._expected = torch.from_numpy(np.stack(expected).astype(np.float64, copy=False)).to(self.device)
+        self._rewards = torch.from_numpy(np.stack(rewards).astype(np.float64, copy=False)).to(self.device)
 
 
 class SingleLane(gymnasium.Env):

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane, require
 from vbandits.envs.datasets import load
 from vbandits.streams import generator
 
@@ -28,6 +28,7 @@ class Classification(NativeBandit):
         self.dataset = load(dataset)
         super().__init__(num_envs, device, features=self.dataset.features.shape[1], arms=self.dataset.classes)
         self._rewards_of = (reward_wrong, reward_right)
+        require(bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of)
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""
@@ -35,7 +36,7 @@ class Classification(NativeBandit):
         wrong, right = self._rewards_of
         while True:
             rows = np.fromiter(order, np.int64, BLOCK)
-            expected = np.full((BLOCK, self.dataset.classes), wrong)
+            expected = np.full((BLOCK, self.dataset.classes), wrong, np.float64)
             expected[np.arange(BLOCK), self.dataset.labels[rows]] = right
             yield Block(self.dataset.features[rows], expected, expected)
 

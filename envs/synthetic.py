@@ -98,11 +98,14 @@ class GaussianBandit(_Regression):
         num_envs: int = 1,
         device: str = "cpu",
         *,
-        arms: int = 5,
+        arms: int | None = None,
         noise: float = 1.0,
         means: Sequence[float] | None = None,
     ) -> None:
-        """Takes the arms' means where they should not be drawn."""
+        """Takes the number of arms (5 by default), or their means where they should not be drawn."""
+        require(arms is None or means is None, "arms, means", "one of the two", (arms, means))
+        require(means is None or bool(np.isfinite(means).all()), "means", "finite means", means)
+        arms = 5 if arms is None else arms
         super().__init__(num_envs, device, 1, arms if means is None else len(means), noise)
         self.means = means
 

@@ -31,9 +31,11 @@ class Wheel(NativeBandit):
     ) -> None:
         require(0 < delta < 1, "delta", "a radius between 0 and 1", delta)
         require(std >= 0 and std_outer >= 0, "std, std_outer", "standard deviations of at least 0", (std, std_outer))
+        means = (mean_base, mean_inner, mean_outer)
+        require(bool(np.isfinite(means).all()), "mean_base, mean_inner, mean_outer", "finite means", means)
         super().__init__(num_envs, device, features=2, arms=5)
         self.delta = delta
-        self._means = (mean_base, mean_inner, mean_outer)
+        self._means = means
         self._stds = (std, std_outer)
 
     def blocks(self, seed: int) -> Iterator[Block]:
@@ -45,9 +47,9 @@ class Wheel(NativeBandit):
             radius, turn = contexts.random((BLOCK, 2)).T
             radius, angle = np.sqrt(radius), 2 * np.pi * turn
             x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-            expected = np.full((BLOCK, 5), base)
+            expected = np.full((BLOCK, 5), base, np.float64)
             expected[:, 0] = inner
-            std = np.full((BLOCK, 5), self._stds[0])
+            std = np.full((BLOCK, 5), self._stds[0], np.float64)
             beyond = radius > self.delta
             quadrant = 1 + 2 * (x[:, 0] < 0) + (x[:, 1] < 0)
             expected[steps[beyond], quadrant[beyond]] = outer

@@ -26,7 +26,7 @@ class Cell:
     """The unit of parallelism and of resumption: one environment, one agent, a block of seeds.
 
     Attributes:
-        recorded: most decisions that are recorded and scored, evenly spaced.
+        recorded: decisions that are recorded and scored, evenly spaced; the ends of the last 500 come on top.
     """
 
     environment: EnvironmentSpec
@@ -59,12 +59,24 @@ def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
         features, arms = environment.single_observation_space.shape[0], int(environment.single_action_space.n)
         agent = Agent(cell.agent, cell.seeds, features, arms, cell.steps, cell.device)
         recorder = Recorder(cell, agent)
-        gc.freeze()  # all that is alive outlives the loop: the collector need not look at it again and again
-        clock = play(environment, agent, cell, recorder, progress)
+        with frozen():
+            clock = play(environment, agent, cell, recorder, progress)
         return Outcome(recorder.frame(), int(agent.failed.sum()), clock.seconds)
     finally:
-        gc.unfreeze()
         environment.close()
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Spares the garbage collector what is alive already: it outlives the loop, and need not be looked at in it."""
+    if gc.get_freeze_count():  # the caller's, to be left as it is
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> "Clock":
@@ -83,6 +95,7 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
         if agent.due or step + 1 == cell.steps:
             with clock.of("scoring"):
                 recorder.score(agent, step)  # what is predicted now, before the agent learns from these outcomes
+        if agent.due and step + 1 < cell.steps:
             with clock.of("agent"):
                 agent.learn()
         contexts = following
@@ -110,7 +123,8 @@ class Recorder:
     def __init__(self, cell: Cell, agent: Agent) -> None:
         self._cell = cell
         grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
-        self.steps = np.unique(np.append(grid, max(cell.steps - 1 - regrets.LAST, 0)))
+        ends = [cell.steps - 1, max(cell.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
+        self.steps = np.unique(np.append(grid, ends))
         shape = (len(cell.seeds), cell.steps)
         device = agent.task.device
         self._actions = torch.zeros(shape, dtype=torch.long, device=device)

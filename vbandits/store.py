@@ -43,15 +43,14 @@ class Store:
             raise Refused(
                 [f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"]
             )
-        before = json.loads(described.read_text(encoding="utf-8")) if described.exists() else None
+        before = _read(described) if described.exists() else None
+        if before is not None and "fingerprint" not in before:
+            raise Refused([f"{described}: expected the experiment of a vbandits run, got something else: give another --out"])
         if before is not None and before["fingerprint"] != digest(document):
             if not overwrite:
                 raise Refused([_difference(self.folder, before, document)])
             shutil.rmtree(self.cells, ignore_errors=True)
             shutil.rmtree(self.folder / "report", ignore_errors=True)
-            before = None
-        elif overwrite:
-            shutil.rmtree(self.cells, ignore_errors=True)
             before = None
         self.cells.mkdir(parents=True, exist_ok=True)
         for leftover in [*self.cells.glob("*.temporary"), *self.cells.glob("*.progress")]:
@@ -63,7 +62,9 @@ class Store:
     def marker(self, cell: Cell) -> dict[str, Any] | None:
         """Returns the marker of a cell that finished or failed, or None."""
         path = self.cells / f"{key(cell)}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        marker = _read(path) if path.exists() else None
+        whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
+        return marker if whole else None
 
     def finish(self, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
         """Writes a finished cell and returns its marker."""
@@ -74,7 +75,10 @@ class Store:
                           memory_mb=memory_mb)  # fmt: skip
 
     def fail(self, cell: Cell, reason: str, details: str) -> dict[str, Any]:
-        """Writes the marker of a failed cell and returns it."""
+        """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
+        finished = self.marker(cell)
+        if finished is not None and finished["status"] == "done":
+            return finished
         return self._mark(cell, key(cell), status="failed", reason=reason, failures=len(cell.seeds), details=details)
 
     def load(self) -> Results:
@@ -86,8 +90,12 @@ class Store:
         described = self.folder / "experiment.json"
         if not described.exists():
             raise Refused([f"{self.folder}: expected a results folder with an experiment.json, got none"])
-        experiment = json.loads(described.read_text(encoding="utf-8"))
-        cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.cells.glob("*.json"))]
+        experiment = _read(described)
+        if "fingerprint" not in experiment:
+            raise Refused([f"{described}: expected the experiment of a vbandits run, got something else"])
+        cells = [_read(path) for path in sorted(self.cells.glob("*.json"))]
+        cells = [cell for cell in cells
+                 if cell["status"] != "done" or (self.cells / f"{cell['key']}.parquet").exists()]  # fmt: skip
         frames = [self._records(cell) for cell in cells if cell["status"] == "done"]
         records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         return Results(experiment, cells, records, self.folder)
@@ -111,6 +119,13 @@ class Store:
         }
         write_text(self.cells / f"{name}.json", json.dumps(marker, indent=2))
         return marker
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Refused([f"{path}: expected JSON as a run leaves it, got: {error}"]) from None
 
 
 @contextmanager

@@ -19,7 +19,9 @@ class LinearState:
     """Sufficient statistics and the posterior they give, for every replica and output.
 
     Attributes:
-        moments: sums of z z^T with z = (x, 1, y) in raw units [R, K, D + 2, D + 2], so that a new scaling is exact.
+        origin: the first row (x, y) [R, D + 1], which sums are taken from so that no digits are lost.
+        moments: sums of z z^T with z = (x, 1, y) in raw units less the origin [R, K, D + 2, D + 2], so that a new
+            scaling is exact.
         seen: rows in the moments.
         location: posterior mean of the weights (x, 1) [R, K, W].
         precision: Cholesky factor of the weights' precision, in units of the noise [R, K, W, W].
@@ -28,6 +30,7 @@ class LinearState:
     """
 
     task: Task
+    origin: Tensor
     moments: Tensor
     seen: int
     location: Tensor
@@ -65,6 +68,7 @@ class Linear:
         double = {"dtype": torch.float64, "device": task.device}
         return LinearState(
             task,
+            torch.zeros(len(task.seeds), task.features + 1, **double),
             torch.zeros(*cells, task.features + 2, task.features + 2, **double),
             0,
             torch.zeros(*cells, width, **double),
@@ -78,11 +82,12 @@ class Linear:
     def update(self, state: LinearState, data: Data) -> None:
         """Adds the rows not seen yet and solves for the posterior."""
         _add(state, data)
-        moments = _standardised(state.moments, data.scaling)
+        moments = _standardised(state, data.scaling)
         width = state.location.shape[2]
         gram, cross, square = moments[..., :width, :width], moments[..., :width, -1], moments[..., -1, -1]
         precision = gram + self.prior_precision * torch.eye(width, dtype=gram.dtype, device=gram.device)
-        state.precision = torch.linalg.cholesky(precision)
+        factor, failed = torch.linalg.cholesky_ex(precision)
+        state.precision = torch.where(failed[..., None, None] > 0, float("nan"), factor)  # a replica fails for itself
         state.location = torch.cholesky_solve(cross.unsqueeze(3), state.precision).squeeze(3)
         explained = (state.location * cross).sum(2)
         state.shape = self.noise_shape + moments[..., -2, -2] / 2
@@ -122,6 +127,9 @@ def _add(state: LinearState, data: Data) -> None:
     x, y = data.x[:, state.seen :].double(), data.y[:, state.seen :].double()
     output = data.output[:, state.seen :]
     replicas, rows, _ = x.shape
+    if state.seen == 0 and rows:
+        state.origin = torch.cat([x[:, 0], y[:, :1]], 1)
+    x, y = x - state.origin[:, None, :-1], y - state.origin[:, -1:]
     z = torch.cat([x, torch.ones_like(x[:, :, :1]), y.unsqueeze(2)], 2)
     for row in range(rows):  # a row at a time: the sum does not depend on how the rows were batched
         lane = torch.arange(replicas, device=x.device)
@@ -129,10 +137,11 @@ def _add(state: LinearState, data: Data) -> None:
     state.seen += rows
 
 
-def _standardised(moments: Tensor, scaling: Scaling) -> Tensor:
+def _standardised(state: LinearState, scaling: Scaling) -> Tensor:
     """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale)."""
-    one = torch.ones_like(scaling.y_scale)
-    shift = torch.cat([scaling.x_shift[:, 0], 0 * one, scaling.y_shift], 1)[:, None, :]  # [R, 1, D + 2]
+    moments, one = state.moments, torch.ones_like(scaling.y_scale)
+    x_shift = scaling.x_shift[:, 0] - state.origin[:, :-1]
+    shift = torch.cat([x_shift, 0 * one, scaling.y_shift - state.origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
     scale = torch.cat([scaling.x_scale[:, 0], one, scaling.y_scale], 1)[:, None, :]
     sums = moments[..., -2]  # [R, K, D + 2]
     count = moments[..., -2, -2, None, None]
