@@ -28,7 +28,9 @@ class Classification(NativeBandit):
         self.dataset = load(dataset)
         super().__init__(num_envs, device, features=self.dataset.features.shape[1], arms=self.dataset.classes)
         self._rewards_of = (reward_wrong, reward_right)
-        require(bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of)
+        require(
+            bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of
+        )
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""

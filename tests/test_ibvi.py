@@ -53,7 +53,7 @@ def test_what_the_data_do_not_span_never_moves():
     assert (state.parameters.values - before).abs().max() > 1e-3
 
 
-def test_without_a_factor_it_is_the_deterministic_network_bit_for_bit():
+def test_a_prior_scale_of_zero_is_the_deterministic_network_bit_for_bit():
     data = rows(dtype=torch.float32)
     single = task(dtype=torch.float32)
     trained = []

@@ -86,7 +86,10 @@ def test_all_faults_are_told_at_once():
         (("run", "small.toml", "--device", "cuda"), "expected a CUDA device"),
         (("run", "small.toml", "--workers", "0"), "--workers: expected at least 1"),
         (("run", "broken.toml"), "expected TOML"),
-        (("run",), "environments: expected a value, got none"),
+        (("run", "small.toml", "--out", "small.toml"), "expected a folder to write results to"),
+        (("run", "small.toml", "--set", "standardize=maybe"), "standardize: expected a valid boolean"),
+        (("run", "small.toml", "--engine", "ray"), "pip install 'vbandits[ray]'"),
+        (("run",), "expected an experiment file, or --environments"),
     ],
 )
 def test_the_command_line_refuses_with_exit_code_2_and_leaves_nothing(file, capsys, arguments, message):

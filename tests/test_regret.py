@@ -33,11 +33,27 @@ def test_the_interval_of_normal_means_is_about_students():
     assert (low, high) == pytest.approx(exact, abs=0.15 * (exact[1] - exact[0]))
 
 
-def test_intervals_cover_the_mean_as_often_as_they_say(monkeypatch):
+@pytest.mark.parametrize("size", [2, 3, 5, 9, 10, 20])
+def test_intervals_cover_the_mean_as_often_as_they_say(monkeypatch, size):
     monkeypatch.setattr(intervals, "RESAMPLES", 999)
-    random = np.random.default_rng(1)
-    hits = [low <= 1 <= high for low, high in (intervals.mean_interval(random.gamma(4, 0.25, 10)) for _ in range(400))]
-    assert 0.91 < np.mean(hits) < 0.985
+    random = np.random.default_rng(size)
+    found = [intervals.mean_interval(random.normal(1, 1, size)) for _ in range(400)]
+    assert 0.91 < np.mean([low <= 1 <= high for low, high in found]) < 0.985
+
+
+def test_intervals_of_a_ratio_cover_it_with_few_seeds():
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        reference = random.uniform(5, 15, 4)
+        found.append(intervals.ratio_interval(reference * random.normal(0.3, 0.05, 4), reference))
+    assert 0.91 < np.mean([low <= 0.3 <= high for low, high in found]) < 0.985
+
+
+def test_a_reference_that_is_often_zero_has_a_wide_interval_and_one_that_nearly_always_is_has_none():
+    low, high = intervals.ratio_interval(np.arange(12.0), np.array([1.0, 1.0, 1.0] + [0.0] * 9))
+    assert high - low > 20
+    assert np.isnan(intervals.ratio_interval(np.arange(12.0), np.array([1.0] + [0.0] * 11))).all()
 
 
 def test_ratios_are_paired_by_seed():

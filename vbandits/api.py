@@ -3,12 +3,12 @@
 import contextlib
 import dataclasses
 import fcntl
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import joblib
 from rich.console import Console
 
 from vbandits.engine import run_cells
@@ -51,8 +51,8 @@ def run(
     Raises:
         vbandits.resolve.Refused: for bad input, with all its faults.
     """
-    document = {"name": name, "environments": list(environments), "agents": list(agents), "steps": steps,
-                "seeds": seeds if isinstance(seeds, int) else list(seeds), "device": device, **options}  # fmt: skip
+    document = {"name": name, "environments": _listed(environments), "agents": _listed(agents), "steps": steps,
+                "seeds": seeds, "device": device, **options}  # fmt: skip
     experiment = resolve(document)
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
@@ -73,7 +73,12 @@ def execute(
 ) -> Results:
     """Runs the cells of an experiment that its folder does not hold yet; cells that failed before are tried again."""
     console = console or Console(stderr=True)
-    store.folder.mkdir(parents=True, exist_ok=True)
+    for note in experiment.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
     with locked(store.folder):
         store.prepare(experiment, command, overwrite)
         cells = [cell for cell in experiment.cells() if not _finished(store.marker(cell))]
@@ -85,12 +90,16 @@ def execute(
         return store.load()
 
 
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
+
+
 def _finished(marker: Mapping[str, Any] | None) -> bool:
     return marker is not None and marker["status"] == "done"
 
 
 def _workers(experiment: Experiment, cells: int, wanted: int | None) -> int:
-    available = 1 if experiment.device == "cuda" else len(os.sched_getaffinity(0))
+    available = 1 if experiment.device == "cuda" else joblib.cpu_count()
     return max(1, min(wanted or available, cells))
 
 
@@ -100,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise Refused([f"{folder}: expected a folder that no other run writes to, got one in use: wait for that "
                            "run, or give another --out"]) from None  # fmt: skip
         yield

@@ -59,15 +59,17 @@ def run(
     engine
         How cells are spread: loky on this machine, dask or ray across machines.
     overwrite
-        Discard the results of another experiment in the same folder.
+        Discard the results of another experiment in the same folder; the same one goes on.
     """
     from vbandits.api import execute
-    from vbandits.engine import extend_path
+    from vbandits.engine import extend_path, installed
     from vbandits.resolve import Refused, read, resolve
     from vbandits.store import Store
 
     if workers is not None and workers < 1:
         raise Refused([f"--workers: expected at least 1, got {workers}"])
+    if not installed(engine):
+        raise Refused([f"--engine: expected {engine} to be installed, got none: pip install 'vbandits[{engine}]'"])
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
@@ -77,6 +79,8 @@ def run(
     for name, chosen in {"agents": agents, "environments": environments}.items():
         if chosen is not None:
             document[name] = _chosen(document.get(name, []), chosen)
+    if not file and not document.get("environments"):
+        raise Refused(["expected an experiment file, or --environments (and --agents), got neither"])
     if not file:
         document["name"] = _name(document)
     experiment = resolve(document, set_ or ())
@@ -87,9 +91,8 @@ def run(
         results = execute(experiment, store, command=command, workers=workers, backend=engine, overwrite=overwrite,
                           paths=paths, console=console)  # fmt: skip
     except KeyboardInterrupt:
-        console.print(
-            f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}", highlight=False
-        )
+        message = f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}"
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
         return INTERRUPTED
     return _show(results, store.folder)
 
@@ -105,7 +108,12 @@ def report(folder: Path) -> int:
     """
     from vbandits.store import Store
 
-    return _show(Store(folder).load(), folder)
+    results = Store(folder).load()
+    for cell in results.cells:
+        if cell["status"] == "failed":
+            message = f"failed: {cell['environment']} · {cell['agent']}: {cell['reason']}"
+            Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    return _show(results, folder)
 
 
 @app.command(name="list")
@@ -176,7 +184,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _chosen(entries: list[Any], names: str) -> list[Any]:
     """Returns the entries of a file with a label or id among `names`; a name that is in none stands for itself."""
     chosen = []
-    for name in filter(None, (name.strip() for name in names.split(","))):
+    labels = [entry.get("label") for entry in entries if isinstance(entry, dict)]
+    for name in [names] if names in labels else filter(None, (name.strip() for name in names.split(","))):
         matching = [
             entry for entry in entries if isinstance(entry, dict) and name in (entry.get("label"), entry.get("id"))
         ]
@@ -196,9 +205,5 @@ def _show(results: Any, folder: Path) -> int:
 
     page = write(results, folder / "report")
     Console().print(table(results))
-    failed = [cell for cell in results.cells if cell["status"] == "failed"]
-    console = Console(stderr=True)
-    for cell in failed:
-        console.print(f"failed: {cell['environment']} · {cell['agent']}: {cell['reason']}", style="red", markup=False)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
-    return FAILED if failed else 0
+    Console(stderr=True).print(f"Report: {page}", highlight=False, markup=False, soft_wrap=True)
+    return FAILED if any(cell["status"] == "failed" for cell in results.cells) else 0

@@ -1,6 +1,7 @@
 """Runs cells, in this process or in others, and survives their failures."""
 
 import contextlib
+import importlib.util
 import os
 import resource
 import signal
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from vbandits.experiment import key
 from vbandits.runner import Cell, run_cell
@@ -33,23 +37,64 @@ def run_cells(
         backend: of joblib: "loky" on this machine, "dask" or "ray" across machines.
         paths: appended to `sys.path` in every worker, to find a user's modules.
     """
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
+    folder = str(store.folder.resolve())  # a worker may stand in another folder
+    waiting = {key(cell): cell for cell in cells}
+    try:
+        for marker in _parallel(list(waiting.values()), folder, paths, workers, backend):
+            del waiting[marker["key"]]
+            yield marker
+    except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which cell it was
+        for name, cell in waiting.items():
+            finished = store.marker(cell)
+            if finished is not None and finished["status"] == "done":
+                yield finished
+                continue
+            try:
+                yield from _parallel([cell], folder, paths, 2, backend)
+            except TerminatedWorkerError as error:
+                (store.cells / f"{name}.progress").unlink(missing_ok=True)
+                yield store.fail(
+                    cell, "the worker process died (out of memory, or a crash in compiled code)", str(error)
+                )
 
+
+def _parallel(
+    cells: Sequence[Cell], folder: str, paths: Sequence[str], workers: int, backend: str
+) -> Iterator[dict[str, Any]]:
+    with contextlib.ExitStack() as stack:
+        if backend != "loky":
+            stack.enter_context(_cluster(backend, workers))
+        elif workers > 1:  # the next run must see a user's modules as they are by then
+            stack.callback(lambda: get_reusable_executor().shutdown(kill_workers=True))
+        name = "sequential" if backend == "loky" and workers == 1 else backend
+        stack.enter_context(parallel_config(backend=name))
+        # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
+        parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
+        jobs = (delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
+        yield from cast(Iterator[dict[str, Any]], parallel(jobs))
+
+
+@contextlib.contextmanager
+def _cluster(backend: str, workers: int) -> Iterator[None]:
+    """Connects to dask (the scheduler at DASK_SCHEDULER_ADDRESS, or one started here) or ray."""
     if backend == "ray":
         from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]: an extra
 
         register_ray()
-    folder = str(store.folder.resolve())  # a worker may stand in another folder
-    with parallel_config(backend=backend if workers > 1 or backend != "loky" else "sequential"):
-        # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
-        parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
-        try:
-            jobs = (delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
-            yield from cast(Iterator[dict[str, Any]], parallel(jobs))
-        finally:
-            if workers > 1 and backend == "loky":  # the next run must see a user's modules as they are by then
-                get_reusable_executor().shutdown(kill_workers=True)
+        yield
+        return
+    import dask  # pyright: ignore[reportMissingImports]: an extra
+    from distributed import Client  # pyright: ignore[reportMissingImports]
+
+    local = {} if dask.config.get("scheduler-address", None) else {"n_workers": workers, "threads_per_worker": 1}
+    with Client(**local):
+        yield
+
+
+def installed(backend: str) -> bool:
+    """Says whether what a backend needs is installed."""
+    needed = {"loky": "joblib", "dask": "distributed", "ray": "ray"}[backend]
+    return importlib.util.find_spec(needed) is not None
 
 
 def execute(cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
@@ -62,10 +107,10 @@ def execute(cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dic
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with Pulse(store.cells / f"{key(cell)}.progress") as pulse:
+        with Pulse(store.cells / f"{key(cell)}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
             outcome = run_cell(cell, pulse.beat)
         return store.finish(cell, outcome, _memory(cell.device))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code may call exit()
         notes = " ".join(getattr(error, "__notes__", []))
         reason = f"{type(error).__name__}: {error} {notes}".strip()
         return store.fail(cell, reason, traceback.format_exc())
@@ -81,8 +126,10 @@ def extend_path(paths: Sequence[str]) -> None:
 class Pulse:
     """Writes a cell's step and seconds to a file now and then, for the progress of the whole; it goes with the cell."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, child: bool) -> None:
+        """Takes the file, and whether this is a child of the process that runs the experiment."""
         self._path = path
+        self._parent = os.getppid() if child else None
         self._begun = self._last = time.monotonic()
 
     def __enter__(self) -> "Pulse":
@@ -96,6 +143,8 @@ class Pulse:
         now = time.monotonic()
         if now - self._last >= PULSE:
             self._last = now
+            if self._parent is not None and os.getppid() != self._parent:
+                os._exit(1)  # the run was killed: nobody waits for this cell, and the next run will make it
             with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
                 self._path.write_text(f"{step} {now - self._begun}", encoding="utf-8")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vbandits.agents.agent import AgentSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
-from vbandits.provenance import plain, source_hash
-from vbandits.registry import NETWORKS, POSTERIORS, RULES
+from vbandits.provenance import plain, reference, source_hash
+from vbandits.registry import NETWORKS, POSTERIORS, RULES, load
 from vbandits.runner import Cell
 
 KINDS = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS}
@@ -24,6 +24,7 @@ class Experiment:
         block: most seeds in one cell.
         recorded: most decisions of a run that are recorded and scored.
         device: "cpu" or "cuda".
+        notes: what a person should know before it runs.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Experiment:
     block: int = 32
     recorded: int = 500
     device: str = "cpu"
+    notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Returns the experiment as JSON, with everything that its results depend on."""
@@ -91,8 +93,11 @@ def _section(value: Any, kinds: Mapping[str, str]) -> dict[str, Any] | None:
     )
     described: dict[str, Any] = {"kind": registered or place}
     described |= {name: plain(entry) for name, entry in content.items()}
-    source = None if registered else source_hash(cls)
-    return described | ({"source": source} if source else {})
+    # the user's own files that it comes from, so that edited code is not taken for the code that ran
+    named = [load(entry) if isinstance(entry, str) else entry for entry in content.values()
+             if callable(entry) or (isinstance(entry, str) and ":" in entry)]  # fmt: skip
+    code = {reference(origin): found for origin in [cls, *named] if (found := source_hash(origin)) is not None}
+    return described | ({"code": code} if code else {})
 
 
 def _slug(name: str) -> str:

@@ -1,15 +1,16 @@
 """From what a user wrote to an experiment: all of it is checked before anything runs, and all faults told at once."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.rules import Uniform
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.experiment import KINDS, Experiment
 from vbandits.networks import MLP
@@ -103,11 +104,11 @@ def resolve(document: Mapping[str, Any], settings: Iterable[str] = ()) -> Experi
     known_environments = [spec for spec in environments if spec is not None]
     _labels("environments", known_environments, faults)
     _labels("agents", known_agents, faults)
-    _try(known_environments, known_agents, faults)
+    sizes = _try(known_environments, known_agents, faults)
     if faults or file is None:
         raise Refused(faults)
     return Experiment(file.name, seeds, file.steps, tuple(known_environments), tuple(known_agents), file.block,
-                      file.recorded, device)  # fmt: skip
+                      file.recorded, device, _notes(sizes, known_agents, file.steps))  # fmt: skip
 
 
 def _environment(entry: Any, index: int, settings: "_Settings", faults: list[str]) -> EnvironmentSpec | None:
@@ -135,7 +136,10 @@ def _agent(entry: Any, index: int, settings: "_Settings", faults: list[str]) -> 
     where = f"agents[{index}]"
     if isinstance(entry, AgentSpec):
         return entry
-    parsed = _validate(AgentEntry, {"id": entry} if isinstance(entry, str) else entry, where, faults)
+    entry = {"id": entry} if isinstance(entry, str) else entry
+    if isinstance(entry, Mapping):
+        entry = {**entry, **dict(settings.of("", {"standardize"}))}
+    parsed = _validate(AgentEntry, entry, where, faults)
     if parsed is None:
         return None
     if parsed.id is None and (parsed.posterior is None or parsed.rule is None):
@@ -151,8 +155,10 @@ def _agent(entry: Any, index: int, settings: "_Settings", faults: list[str]) -> 
         faults.append(f"{where}: {error}")
         return None
     standardize = base.standardize if parsed.standardize is None else parsed.standardize
-    for _, value in settings.of("", {"standardize"}):
-        standardize = value
+    if len(faults) == before and parts["posterior"] is None and not isinstance(parts["rule"], Uniform):
+        faults.append(
+            f"{where}: expected a posterior, which the rule {type(parts['rule']).__name__} looks at, got none"
+        )
     if len(faults) > before:
         return None
     label = parsed.label or base.label or f"{(parsed.posterior or {}).get('kind')} {(parsed.rule or {}).get('kind')}"
@@ -244,19 +250,25 @@ def _told(fault: Any, place: str, known: list[str]) -> str:
 
 def _numbered(document: Mapping[str, Any], name: str) -> Iterable[tuple[int, Any]]:
     value = document.get(name)
-    return enumerate(value if isinstance(value, list) else [])
+    return enumerate(value if _is_list(value) else [])
 
 
 def _seeds(seeds: Any, faults: list[str]) -> tuple[int, ...]:
     """Returns the seeds that a count or a list stands for."""
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
-        return tuple(range(seeds))
-    if isinstance(seeds, list | tuple) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds):
-        if len(set(seeds)) < len(seeds):
-            faults.append(f"seeds: expected each seed once, got {list(seeds)}")
-        return tuple(seeds)
+    plain = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # NumPy's numbers and arrays
+    if type(plain) is int and plain >= 1:
+        return tuple(range(plain))
+    plain = [seed.tolist() if hasattr(seed, "tolist") else seed for seed in (plain if _is_list(plain) else ())]
+    if plain and all(type(seed) is int and seed >= 0 for seed in plain):
+        if len(set(plain)) < len(plain):
+            faults.append(f"seeds: expected each seed once, got {plain}")
+        return tuple(plain)
     faults.append(f"seeds: expected a count of at least 1, or a list of seeds of at least 0, got {seeds!r}")
     return ()
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple | range)
 
 
 def _device(file: ExperimentFile, faults: list[str]) -> str:
@@ -275,8 +287,8 @@ def _labels(what: str, specs: list[Any], faults: list[str]) -> None:
         faults.append(f"agents: expected the label {YARDSTICK!r} on the uniform agent alone, the yardstick of regret")
 
 
-def _try(environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: list[str]) -> None:
-    """Opens every environment with one lane, and makes every agent for it."""
+def _try(environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: list[str]) -> set[tuple[int, int]]:
+    """Opens every environment with one lane, makes every agent for it, and returns the sizes: features and arms."""
     sizes = set()
     for spec in environments:
         try:
@@ -291,6 +303,21 @@ def _try(environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: l
                 Agent(spec, (0,), features, arms, 1)
             except Exception as error:
                 faults.append(f"agent {spec.label!r} with {features} features and {arms} arms: {_words(error)}")
+    return sizes
+
+
+def _notes(sizes: set[tuple[int, int]], agents: list[AgentSpec], steps: int) -> tuple[str, ...]:
+    """Says where agents never come to decide, because they are still pulling each arm in turn when the run ends."""
+    notes = []
+    for arms in sorted({arms for _, arms in sizes}):
+        pulls = {spec.label: arms * spec.schedule.initial_pulls for spec in agents if spec.posterior is not None}
+        late = [label for label, pulled in pulls.items() if pulled >= steps]
+        if late:
+            notes.append(
+                f"with {arms} arms, {', '.join(late)} pull each arm in turn for all {steps} steps and never learn: "
+                "raise steps or lower schedule.initial_pulls"
+            )
+    return tuple(notes)
 
 
 def _words(error: Exception) -> str:
@@ -330,6 +357,7 @@ class _Settings:
 
 def parse(text: str) -> Any:
     """Returns what a text stands for in TOML: a number, a boolean, a list; anything else is a string."""
+    text = {"True": "true", "False": "false"}.get(text.strip(), text)
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

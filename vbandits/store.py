@@ -45,7 +45,9 @@ class Store:
             )
         before = _read(described) if described.exists() else None
         if before is not None and "fingerprint" not in before:
-            raise Refused([f"{described}: expected the experiment of a vbandits run, got something else: give another --out"])
+            raise Refused(
+                [f"{described}: expected the experiment of a vbandits run, got something else: give another --out"]
+            )
         if before is not None and before["fingerprint"] != digest(document):
             if not overwrite:
                 raise Refused([_difference(self.folder, before, document)])

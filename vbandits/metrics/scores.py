@@ -33,11 +33,10 @@ def mixture_crps(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarra
     (Grimit, Gneiting, Berrocal and Johnson, "The continuous ranked probability score for circular variables and its
     application to mesoscale forecast ensemble verification", 2006, equation 5).
     """
-    std = std[..., None]
-    size = means.shape[-1]
-    first, second = np.triu_indices(size, 1)  # A is even in d, so half of the pairs will do
-    pairs = _mean_absolute(means[..., first] - means[..., second], np.sqrt(2) * std).sum(-1) * 2
-    pairs += size * _mean_absolute(np.zeros_like(std), np.sqrt(2) * std)[..., 0]
+    std, size = std[..., None], means.shape[-1]
+    pairs = size * _mean_absolute(np.zeros_like(std), np.sqrt(2) * std)[..., 0]
+    for shift in range(1, size):  # each distance once, as A is even in d, and never all of them in memory
+        pairs += 2 * _mean_absolute(means[..., shift:] - means[..., :-shift], np.sqrt(2) * std).sum(-1)
     return _mean_absolute(y[..., None] - means, std).mean(-1) - 0.5 * pairs / size**2
 
 
