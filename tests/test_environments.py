@@ -248,3 +248,25 @@ def test_gaussian_arms_have_the_means_that_are_given_or_drawn_once():
     means = drawn[:, 0]
     assert means.mean() == pytest.approx(0, abs=4 / np.sqrt(means.size))
     assert means.var() == pytest.approx(1, abs=4 * np.sqrt(2 / means.size))
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "real"),
+    [
+        ("vbandits/Wheel-v0", {"mean_base": 1, "std": 0}, {"mean_base": 1.0, "std": 0.0}),
+        (
+            "vbandits/Classification-v0",
+            {"dataset": "wine", "reward_wrong": 0, "reward_right": 0.5},
+            {"dataset": "wine", "reward_wrong": 0.0, "reward_right": 0.5},
+        ),
+        ("vbandits/GaussianBandit-v0", {"means": [0, 0.5], "noise": 1}, {"means": [0.0, 0.5], "noise": 1.0}),
+    ],
+)
+def test_a_whole_number_means_the_same_as_a_real_one(name, whole, real):
+    rewards = []
+    for kwargs in (whole, real):
+        environment = gymnasium.make_vec(name, 3, vectorization_mode="vector_entry_point", **kwargs)
+        environment.reset(seed=[0, 1, 2])
+        rewards.append([environment.step([step % 2] * 3)[1].tolist() for step in range(40)])
+    assert rewards[0] == rewards[1]
+    assert any(reward % 1 for row in rewards[0] for reward in row)

@@ -13,6 +13,7 @@ import pytest
 
 from vbandits.cli import main
 from vbandits.registry import PRESETS
+from vbandits.store import Store
 
 EXPERIMENT = """
 name = "small"
@@ -60,6 +61,12 @@ def table(folder):
     """The summary of a results folder, but for what was measured by the clock."""
     frame = pd.read_csv(Path(folder) / "report" / "summary.csv")
     return frame.drop(columns=["seconds", "environment_seconds", "scoring_seconds", "memory_mb"])
+
+
+def cells(folder):
+    """All records of a results folder, in an order that does not depend on how they were made."""
+    records = Store(folder).load().records
+    return records.sort_values(["environment", "agent", "seed", "step"]).reset_index(drop=True)
 
 
 def markers(folder):
@@ -125,7 +132,7 @@ def test_workers_and_blocks_do_not_change_a_seed(file):
     file.write_text(EVERY_PRESET.replace("steps = 60", "steps = 60\nblock = 2"))
     assert vbandits("run", file, "--workers", 2, "--out", "two") == 0
     assert len(markers("two")) == 2 * 2 * len(PRESETS)
-    assert table("one").equals(table("two"))
+    assert cells("one").equals(cells("two"))
 
 
 def test_settings_apply_to_every_agent_and_environment_that_has_the_field(file):
@@ -235,6 +242,68 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
     assert {name: after[name] for name in finished} == finished
     assert vbandits("run", file, "--steps", 300, "--out", "undisturbed", "--workers", 2) == 0
     assert table("stopped").equals(table("undisturbed"))
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_run_that_was_killed(file):
+    command = [
+        sys.executable,
+        "-m",
+        "vbandits",
+        "run",
+        str(file),
+        "--steps",
+        "100000",
+        "--out",
+        "killed",
+        "--workers",
+        "2",
+    ]
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(Path("killed/cells").glob("*.progress"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    run.kill()
+    run.wait()
+    notes = {path: path.stat().st_mtime_ns for path in Path("killed/cells").glob("*.progress")}
+    time.sleep(3)  # six times the half second in which a worker notes its step
+    later = {path: path.stat().st_mtime_ns for path in Path("killed/cells").glob("*.progress")}
+    time.sleep(3)
+    assert {path: path.stat().st_mtime_ns for path in later} == later
+    assert notes
+
+
+@pytest.mark.parametrize("death", ["import os; os._exit(3)", "import sys; sys.exit('bye')"])
+def test_a_worker_that_dies_takes_only_its_cell_along(file, death):
+    module = f"deadly_envs_{len(death)}"
+    Path(f"{module}.py").write_text(BROKEN.replace('raise RuntimeError("the feed went away")', death))
+    code = vbandits("run", "--environments", f"{module}:Breaks,vbandits/Wheel-v0", "--agents", "linear-ts", "--seeds",
+                    2, "--steps", 80, "--workers", 2, "--out", "out")  # fmt: skip
+    assert code == 1
+    summary = table("out").set_index(["environment", "agent"])
+    assert summary.failures[f"{module}:Breaks"].tolist() == [2, 2]
+    assert summary.failures["Wheel-v0"].tolist() == [0, 0]
+
+
+def test_an_edited_network_is_another_experiment(file, capsys):
+    written = "import torch.nn as nn\ndef make(d, k):\n    return nn.Linear(d, k{})\n"
+    Path("own_networks.py").write_text(written.format(""))
+    network = 'network = { kind = "module", factory = "own_networks:make" }'
+    file.write_text(EXPERIMENT.replace('id = "ibvi"', f'id = "ibvi"\n{network}'))
+    assert vbandits("run", file, "--workers", 1) == 0
+    Path("own_networks.py").write_text(written.format(", bias=False"))
+    assert vbandits("run", file, "--workers", 1) == 2
+    assert "changed: agents" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recorded", [1, 7, 1000])
+def test_the_summary_is_of_the_whole_run_however_little_is_recorded(file, recorded):
+    file.write_text(EXPERIMENT.replace("steps = 60", f"steps = 600\nrecorded = {recorded}"))
+    assert vbandits("run", file, "--workers", 1, "--agents", "uniform", "--environments", "wheel") == 0
+    summary = table("results/small")
+    assert summary.cumulative_regret[0] == pytest.approx(29.41 * 600, rel=0.05)
+    assert summary.simple_regret[0] == pytest.approx(29.41, rel=0.05)
 
 
 def test_a_half_written_cell_does_not_count(file):

@@ -80,9 +80,3 @@ def test_coverage_counts_targets_between_the_quantiles():
         error = 4 * (level * (1 - level) / 20_000) ** 0.5
         assert calibration.coverage(pit, level) == pytest.approx(level, abs=error)
     assert np.isnan(calibration.coverage(np.full(3, np.nan), 0.9))
-
-
-def test_pit_histogram_is_a_density():
-    assert calibration.histogram(np.array([0.05, 0.15, 0.15, np.nan]), 10)[:3].tolist() == pytest.approx(
-        [10 / 3, 20 / 3, 0]
-    )

@@ -7,11 +7,13 @@ import outsider_envs
 import pytest
 import torch
 
+from tests.helpers import preset
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.envs.lanes import problems
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.linear import Linear
+from vbandits.registry import PRESETS
 from vbandits.runner import Cell, run_cell
 
 UNIFORM = AgentSpec("uniform", None, Uniform())
@@ -153,15 +155,17 @@ def test_images_are_flattened_and_no_regret_is_invented():
     assert np.isnan(play(outsider_envs.Images, LINEAR, steps=20)[2]).all()
 
 
-def test_no_agent_can_peek_into_info():
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_agent_can_peek_into_info(name):
     """The answer is in every info. Whoever plays otherwise with it than without has looked."""
-    with_answers, rewards, regrets, _ = play(outsider_envs.TellTale, LINEAR, steps=200)
-    without, same_rewards, unknown, _ = play(outsider_envs.TellTale, LINEAR, steps=200, answers=False)
+    agent = preset(name)
+    with_answers, rewards, regrets, _ = play(outsider_envs.TellTale, agent, steps=60)
+    without, same_rewards, unknown, _ = play(outsider_envs.TellTale, agent, steps=60, answers=False)
     np.testing.assert_array_equal(with_answers, without)
     np.testing.assert_array_equal(rewards, same_rewards)
     np.testing.assert_array_equal(regrets, 1 - rewards)
     assert np.isnan(unknown).all()
-    assert rewards.mean() == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / 600))
+    assert rewards.mean() == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / rewards.size))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import joblib
 from rich.console import Console
 
 from vbandits.engine import run_cells
-from vbandits.experiment import Experiment
+from vbandits.experiment import Experiment, key
 from vbandits.progress import Live
 from vbandits.resolve import Refused, resolve
 from vbandits.results import Results
@@ -81,7 +81,7 @@ def execute(
         raise Refused([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
     with locked(store.folder):
         store.prepare(experiment, command, overwrite)
-        cells = [cell for cell in experiment.cells() if not _finished(store.marker(cell))]
+        cells = [cell for cell in experiment.cells() if not _finished(store.marker(key(cell)))]
         if cells:
             workers = _workers(experiment, len(cells), workers)
             with Live(cells, store, workers, console) as live:

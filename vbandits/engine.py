@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,26 +40,26 @@ def run_cells(
     folder = str(store.folder.resolve())  # a worker may stand in another folder
     waiting = {key(cell): cell for cell in cells}
     try:
-        for marker in _parallel(list(waiting.values()), folder, paths, workers, backend):
+        for marker in _parallel(dict(waiting), folder, paths, workers, backend):
             del waiting[marker["key"]]
             yield marker
     except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which cell it was
         for name, cell in waiting.items():
-            finished = store.marker(cell)
+            finished = store.marker(name)
             if finished is not None and finished["status"] == "done":
                 yield finished
                 continue
             try:
-                yield from _parallel([cell], folder, paths, 2, backend)
+                yield from _parallel({name: cell}, folder, paths, 2, backend)
             except TerminatedWorkerError as error:
                 (store.cells / f"{name}.progress").unlink(missing_ok=True)
                 yield store.fail(
-                    cell, "the worker process died (out of memory, or a crash in compiled code)", str(error)
+                    name, cell, "the worker process died (out of memory, or a crash in compiled code)", str(error)
                 )
 
 
 def _parallel(
-    cells: Sequence[Cell], folder: str, paths: Sequence[str], workers: int, backend: str
+    cells: Mapping[str, Cell], folder: str, paths: Sequence[str], workers: int, backend: str
 ) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         if backend != "loky":
@@ -70,7 +70,7 @@ def _parallel(
         stack.enter_context(parallel_config(backend=name))
         # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
         parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
-        jobs = (delayed(execute)(cell, folder, tuple(paths), os.getpid()) for cell in cells)
+        jobs = [delayed(execute)(name, cell, folder, tuple(paths), os.getpid()) for name, cell in cells.items()]
         yield from cast(Iterator[dict[str, Any]], parallel(jobs))
 
 
@@ -97,8 +97,8 @@ def installed(backend: str) -> bool:
     return importlib.util.find_spec(needed) is not None
 
 
-def execute(cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
-    """Runs one cell and writes what it leaves, also if it fails; returns its marker."""
+def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
+    """Runs one cell and writes what it leaves under its key, also if it fails; returns its marker."""
     if os.getpid() != parent:  # a worker: Ctrl-C is the parent's to handle
         with contextlib.suppress(ValueError):  # signals belong to the main thread alone
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -107,13 +107,13 @@ def execute(cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dic
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with Pulse(store.cells / f"{key(cell)}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
+        with Pulse(store.cells / f"{name}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
             outcome = run_cell(cell, pulse.beat)
-        return store.finish(cell, outcome, _memory(cell.device))
+        return store.finish(name, cell, outcome, _memory(cell.device))
     except (Exception, SystemExit) as error:  # a user's code may call exit()
         notes = " ".join(getattr(error, "__notes__", []))
         reason = f"{type(error).__name__}: {error} {notes}".strip()
-        return store.fail(cell, reason, traceback.format_exc())
+        return store.fail(name, cell, reason, traceback.format_exc())
     finally:
         torch.set_num_threads(threads)
 

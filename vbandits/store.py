@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from vbandits.experiment import Experiment, digest, key
+from vbandits.experiment import Experiment, digest
 from vbandits.resolve import Refused
 from vbandits.results import Results
 from vbandits.runner import Cell, Outcome
@@ -61,27 +61,26 @@ class Store:
             made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
             write_text(described, json.dumps(document | made, indent=2))
 
-    def marker(self, cell: Cell) -> dict[str, Any] | None:
-        """Returns the marker of a cell that finished or failed, or None."""
-        path = self.cells / f"{key(cell)}.json"
+    def marker(self, name: str) -> dict[str, Any] | None:
+        """Returns the marker of the cell with a key, if it finished or failed, or None."""
+        path = self.cells / f"{name}.json"
         marker = _read(path) if path.exists() else None
         whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
         return marker if whole else None
 
-    def finish(self, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
-        """Writes a finished cell and returns its marker."""
-        name = key(cell)
+    def finish(self, name: str, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
+        """Writes a finished cell under its key and returns its marker."""
         with atomic(self.cells / f"{name}.parquet") as path:
             outcome.records.to_parquet(path, index=False)
         return self._mark(cell, name, status="done", reason=None, failures=outcome.failures, seconds=outcome.seconds,
                           memory_mb=memory_mb)  # fmt: skip
 
-    def fail(self, cell: Cell, reason: str, details: str) -> dict[str, Any]:
+    def fail(self, name: str, cell: Cell, reason: str, details: str) -> dict[str, Any]:
         """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
-        finished = self.marker(cell)
+        finished = self.marker(name)
         if finished is not None and finished["status"] == "done":
             return finished
-        return self._mark(cell, key(cell), status="failed", reason=reason, failures=len(cell.seeds), details=details)
+        return self._mark(cell, name, status="failed", reason=reason, failures=len(cell.seeds), details=details)
 
     def load(self) -> Results:
         """Reads back what there is.

@@ -12,9 +12,3 @@ def coverage(pit: np.ndarray, level: float) -> float:
     """
     known = pit[~np.isnan(pit)]
     return float((np.abs(known - 0.5) <= level / 2).mean()) if known.size else float("nan")
-
-
-def histogram(pit: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Returns the density of the PIT in equal bins, which is 1 everywhere for a calibrated prediction; NaN if none."""
-    known = pit[~np.isnan(pit)]
-    return np.histogram(known, bins, (0.0, 1.0), density=True)[0] if known.size else np.full(bins, np.nan)

@@ -7,20 +7,11 @@ LAST = 500
 """Decisions at the end of a run over which simple regret is a mean."""
 
 
-def expected_regret(expected: np.ndarray, optimal: np.ndarray) -> np.ndarray:
-    """Returns what the arms taken fell short of the best, in expectation.
+def check(regret: np.ndarray) -> np.ndarray:
+    """Returns `regret`, optimal minus expected reward of the arms taken, with rounding below 0 cut off.
 
     Raises:
         ValueError: if an arm was better than the best by more than rounding: the environment's optimum is wrong.
-    """
-    return check(optimal - expected)
-
-
-def check(regret: np.ndarray) -> np.ndarray:
-    """Returns `regret` with rounding below 0 cut off.
-
-    Raises:
-        ValueError: if it is negative by more than rounding.
     """
     if np.any(regret < -TOLERANCE):
         raise ValueError(

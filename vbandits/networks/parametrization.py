@@ -11,8 +11,6 @@ from torch import Tensor
 
 from vbandits.types import Layer
 
-PARAMETRIZATIONS = ("mup", "sp")
-
 
 def std(layer: Layer, parameter: str, parametrization: str) -> float:
     """Returns the standard deviation of a parameter at initialisation, which is also that of its prior.
