@@ -45,6 +45,7 @@ class Agent:
 
     Attributes:
         failed: replicas whose posterior has diverged [R]; they play uniformly from then on.
+        state: of the posterior; None without one.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Agent:
         self.spec = spec
         self.task = Task(seeds, features, arms, network, spec.schedule, spec.optimizer, device, dtype)
         self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
-        self._state = spec.posterior.init(self.task) if spec.posterior is not None else None
+        self.state = spec.posterior.init(self.task) if spec.posterior is not None else None
         self._memory = Memory(self.task, steps, spec.standardize)
         self._scaling = Scaling.identity(len(seeds), features, device, dtype)
         self._noise = NoiseVariance(len(seeds), device)
@@ -99,8 +100,8 @@ class Agent:
             return torch.full_like(anything, self._memory.rows % self.task.outputs)
         x = self._scaling.x(contexts.to(self.task.dtype).unsqueeze(1))
         looked_at = self.spec.rule.draws
-        values = self.spec.posterior.draw(self._state, looked_at + 2)(x)[:, :, 0]  # [R, S, A]
-        choices = values[:, :looked_at] if looked_at else self.spec.posterior.mean(self._state)(x)[:, :, 0]
+        values = self.spec.posterior.draw(self.state, looked_at + 2)(x)[:, :, 0]  # [R, S, A]
+        choices = values[:, :looked_at] if looked_at else self.spec.posterior.mean(self.state)(x)[:, :, 0]
         self.failed |= ~(values.abs().amax((1, 2)).maximum(choices.abs().amax((1, 2))) < self._limit)
         actions = torch.where(self.failed, anything, self.spec.rule.choose(choices, random[:, :2]))
         # the two draws that the rule did not look at measure the noise, free of its choice of the largest
@@ -127,13 +128,13 @@ class Agent:
         scale = self._scaling.y_scale[:, 0].double()
         # held until the next update: what is predicted in between must not know outcomes that are not learned from yet
         self._variance = (self._noise.value(scale.square()) / scale.square()).to(self.task.dtype)
-        self.spec.posterior.update(self._state, self._memory.data(self._scaling, self._variance))
+        self.spec.posterior.update(self.state, self._memory.data(self._scaling, self._variance))
 
     def predict(self, contexts: Float[Tensor, "R N D"], actions: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
         assert self.spec.posterior is not None, "an agent without a posterior predicts nothing"
         x = self._scaling.x(contexts.to(self.task.dtype))
-        predictive = self.spec.posterior.predict(self._state, x, actions, self._variance)
+        predictive = self.spec.posterior.predict(self.state, x, actions, self._variance)
         return predictive.affine(self._scaling.y_shift, self._scaling.y_scale)
 
     def recent(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:

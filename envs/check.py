@@ -138,7 +138,7 @@ def _passes_gymnasium(spec: EnvironmentSpec, report: CheckReport) -> None:
     for text in advice:
         report.add("advice", f"gymnasium's own checker warns: {text}")
     if failure is not None:
-        report.add("failed", f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
+        report.add("advice", f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
                              "here need is checked below)")  # fmt: skip
     elif not advice:
         report.add("passed", "gymnasium's own checker has nothing to say")

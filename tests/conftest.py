@@ -2,7 +2,8 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("vbandits", "beartype.beartype")
+# is_pep484_tower: a whole number will do where a real one is expected, as type checkers have it
+install_import_hook("vbandits", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import torch  # noqa: E402
 

@@ -143,3 +143,61 @@ def test_a_run_in_a_folder_goes_on(tmp_path):
 def test_bad_input_is_refused_with_all_its_faults():
     with pytest.raises(vbandits.Refused, match=r"did you mean 'ibvi'.*\n.*did you mean 'vbandits/Wheel-v0'"):
         run(["ibiv"], ["vbandits/Weel-v0"])
+
+
+def test_results_are_read_back_and_shown(tmp_path):
+    made = run(["linear-ts"], out=tmp_path / "kept")
+    again = vbandits.load(tmp_path / "kept")
+    assert again.summary().equals(made.summary())
+    assert "linear-ts" in repr(again)
+    assert again.report() == tmp_path / "kept" / "report" / "index.html"
+    with pytest.raises(ValueError, match="in no folder"):
+        run(["linear-ts"]).report()
+
+
+@dataclass(frozen=True)
+class Short(RunningMean):
+    """A posterior that loses the last arm."""
+
+    def draw(self, state, draws):
+        values = super().draw(state, draws)
+        return lambda x: values(x)[..., :-1]
+
+
+@dataclass(frozen=True)
+class Beyond(Second):
+    """A rule that plays an arm that is not there."""
+
+    def choose(self, values, random):
+        return torch.full((len(values),), values.shape[2])
+
+
+class Incomplete:
+    """A posterior without its methods."""
+
+    def init(self, task):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("posterior", "rule", "message"),
+    [
+        (
+            Short(),
+            Thompson(),
+            r"expected Short.draw to give a tensor .* = \[1, 2, 3, 2\], got \[1, 2, 3, 1\]",
+        ),
+        (RunningMean(), Beyond(), r"expected Beyond.choose to return an arm from 0 to 1, got 2"),
+        (Incomplete(), Thompson(), r"expected Incomplete to have the methods .*update, draw, mean, predict"),
+    ],
+)
+def test_a_posterior_or_rule_that_breaks_the_contract_is_refused(posterior, rule, message):
+    with pytest.raises(vbandits.Refused, match=message):
+        vbandits.run([Coin], [{"id": "linear-ts"}, _spec(posterior, rule)], seeds=2, steps=20)
+
+
+def _spec(posterior, rule):
+    spec = vbandits.AgentSpec("broken", RunningMean(), Second())
+    object.__setattr__(spec, "posterior", posterior)  # as a user without a type checker would pass it
+    object.__setattr__(spec, "rule", rule)
+    return spec

@@ -267,6 +267,6 @@ def test_a_whole_number_means_the_same_as_a_real_one(name, whole, real):
     for kwargs in (whole, real):
         environment = gymnasium.make_vec(name, 3, vectorization_mode="vector_entry_point", **kwargs)
         environment.reset(seed=[0, 1, 2])
-        rewards.append([environment.step([step % 2] * 3)[1].tolist() for step in range(40)])
+        rewards.append([environment.step(torch.tensor([step % 2] * 3))[1].tolist() for step in range(40)])
     assert rewards[0] == rewards[1]
     assert any(reward % 1 for row in rewards[0] for reward in row)

@@ -27,7 +27,7 @@ def test_its_links_lead_somewhere():
 
 def test_its_experiment_is_one():
     experiment = resolve(tomllib.loads(blocks("toml")[0]))
-    assert [spec.label for spec in experiment.agents] == ["ibvi", "ibvi rank 50", "uniform"]
+    assert [spec.label for spec in experiment.agents] == ["ibvi", "ibvi rank 20", "uniform"]
 
 
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):

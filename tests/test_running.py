@@ -240,7 +240,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
     assert vbandits(*command[3:]) == 0
     after = markers("stopped")
     assert {name: after[name] for name in finished} == finished
-    assert vbandits("run", file, "--steps", 300, "--out", "undisturbed", "--workers", 2) == 0
+    assert vbandits("run", file, "--steps", 1500, "--out", "undisturbed", "--workers", 2) == 0
     assert table("stopped").equals(table("undisturbed"))
 
 
@@ -294,7 +294,7 @@ def test_an_edited_network_is_another_experiment(file, capsys):
     assert vbandits("run", file, "--workers", 1) == 0
     Path("own_networks.py").write_text(written.format(", bias=False"))
     assert vbandits("run", file, "--workers", 1) == 2
-    assert "changed: agents" in capsys.readouterr().err
+    assert "changed: agents.ibvi.network.code" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recorded", [1, 7, 1000])

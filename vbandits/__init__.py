@@ -13,23 +13,28 @@ __version__ = "0.1.0"
 
 register_environments()
 
-__all__ = ["AgentSpec", "EnvironmentSpec", "Refused", "Results", "__version__", "check", "run"]
+__all__ = ["AgentSpec", "EnvironmentSpec", "Refused", "Results", "__version__", "check", "load", "run"]
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
     "Refused": "vbandits.resolve",
     "Results": "vbandits.results",
     "check": "vbandits.envs.check",
+    "load": "vbandits.api",
     "run": "vbandits.api",
 }
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
-    from vbandits.api import run
+    from vbandits.api import load, run
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec
     from vbandits.resolve import Refused
     from vbandits.results import Results
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:  # torch takes a second to import: `vbandits --help` does not wait for it

@@ -60,6 +60,15 @@ def run(
         return results if out else dataclasses.replace(results, folder=None)
 
 
+def load(folder: str | Path) -> Results:
+    """Returns the results that a run left in a folder.
+
+    Raises:
+        vbandits.resolve.Refused: if there are none.
+    """
+    return Store(folder).load()
+
+
 def execute(
     experiment: Experiment,
     store: Store,

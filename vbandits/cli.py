@@ -47,7 +47,7 @@ def run(
     steps
         Decisions per seed, instead of the file's.
     agents
-        Agents to run, separated by commas: labels or ids of the file's, or presets.
+        Agents to run, separated by commas: labels or ids of the file's, or presets. Without a file, all presets.
     environments
         Environments to run, separated by commas: labels or ids of the file's, or ids.
     device
@@ -63,6 +63,7 @@ def run(
     """
     from vbandits.api import execute
     from vbandits.engine import extend_path, installed
+    from vbandits.registry import PRESETS
     from vbandits.resolve import Refused, read, resolve
     from vbandits.store import Store
 
@@ -82,6 +83,7 @@ def run(
     if not file and not document.get("environments"):
         raise Refused(["expected an experiment file, or --environments (and --agents), got neither"])
     if not file:
+        document.setdefault("agents", [{"id": name} for name in PRESETS])
         document["name"] = _name(document)
     experiment = resolve(document, set_ or ())
     console = Console(stderr=True)

@@ -18,6 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from vbandits.experiment import key
+from vbandits.provenance import source_hash
 from vbandits.runner import Cell, run_cell
 from vbandits.store import Store
 
@@ -112,10 +113,24 @@ def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: 
         return store.finish(name, cell, outcome, _memory(cell.device))
     except (Exception, SystemExit) as error:  # a user's code may call exit()
         notes = " ".join(getattr(error, "__notes__", []))
-        reason = f"{type(error).__name__}: {error} {notes}".strip()
+        reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
         return store.fail(name, cell, reason, traceback.format_exc())
     finally:
         torch.set_num_threads(threads)
+
+
+def _place(error: BaseException) -> str:
+    """Returns where in a user's own code an error comes from, or nothing."""
+    root = error.__cause__ or error
+    frames = [(sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
+              for frame, line in traceback.walk_tb(root.__traceback__)]  # fmt: skip
+    own = [
+        (module, line, name) for module, line, name in frames if module is not None and source_hash(module) is not None
+    ]
+    if not own:
+        return ""
+    module, line, name = own[-1]
+    return f" ({Path(module.__file__ or '').name}:{line}, in {name})"
 
 
 def extend_path(paths: Sequence[str]) -> None:

@@ -90,11 +90,13 @@ class Live:
             self._estimate.drop(marker["key"])
         where = f"{marker['environment']} · {marker['agent']}"
         if marker["status"] == "failed":
-            self._console.print(f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False)
+            self._console.print(
+                f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False, soft_wrap=True
+            )
         elif not self._console.is_terminal:
             seconds = sum(marker["seconds"].values())
             parts = [f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s", self._left()]
-            self._console.print(", ".join(filter(None, parts)), markup=False, highlight=False)
+            self._console.print(", ".join(filter(None, parts)), markup=False, highlight=False, soft_wrap=True)
         if self._console.is_terminal:
             self._show()
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import Uniform
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.experiment import KINDS, Experiment
@@ -139,6 +140,11 @@ def _agent(entry: Any, index: int, settings: "_Settings", faults: list[str]) -> 
     entry = {"id": entry} if isinstance(entry, str) else entry
     if isinstance(entry, Mapping):
         entry = {**entry, **dict(settings.of("", {"standardize"}))}
+        for name in sorted(
+            entry.keys() - AgentEntry.model_fields.keys()
+        ):  # told here, so that the rest is looked at too
+            faults.append(f"{where}: {unknown('key', str(name), AgentEntry.model_fields)}")
+            del entry[name]
     parsed = _validate(AgentEntry, entry, where, faults)
     if parsed is None:
         return None
@@ -200,7 +206,11 @@ def _section(name: str, base: Any, given: Any, settings: "_Settings", where: str
     """Returns a section of an agent: the base's, with the fields given, and those of the settings that it has."""
     given = dict(given) if given is not None else {}
     kind = given.pop("kind", None) if name in KINDS else None
-    cls = find(f"kind of {name}", kind, KINDS[name]) if kind is not None else type(base)
+    try:
+        cls = find(f"kind of {name}", kind, KINDS[name]) if kind is not None else type(base)
+    except ValueError as error:
+        faults.append(f"{where}.{name}: {error}")
+        return base
     if cls is type(None):
         if given:
             faults.append(f"{where}.{name}: expected a kind (one of {', '.join(KINDS[name])}), got {given}")
@@ -300,7 +310,7 @@ def _try(environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: l
     for features, arms in sorted(sizes):
         for spec in agents:
             try:
-                Agent(spec, (0,), features, arms, 1)
+                rehearse(Agent(spec, (0,), features, arms, 1))
             except Exception as error:
                 faults.append(f"agent {spec.label!r} with {features} features and {arms} arms: {_words(error)}")
     return sizes

@@ -44,11 +44,21 @@ class Results:
         """
         return self._summary.copy()
 
-    def report(self, path: str | Path) -> Path:
-        """Writes index.html, report.md and summary.csv into the folder `path`, and returns the page's path."""
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes index.html, report.md and summary.csv into a folder, and returns the page's path.
+
+        Without a path, the folder is `report` in the results folder; results in memory alone need one.
+        """
         from vbandits.report import write
 
-        return write(self, Path(path))
+        if path is None and self.folder is None:
+            raise ValueError("expected a path, as these results are in no folder: report('report'), or run(out=...)")
+        return write(self, Path(path) if path is not None else Path(self.folder or "") / "report")
+
+    def __repr__(self) -> str:
+        """Shows what was run, and how it ended."""
+        shown = ["environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll"]
+        return f"Results of {self.experiment['name']!r}\n{self._summary[shown].to_string(index=False)}"
 
     @cached_property
     def _summary(self) -> pd.DataFrame:

@@ -21,6 +21,10 @@ from vbandits.runner import Cell, Outcome
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas")
 
 
+SHOWN = 4
+"""Changes that are told where an experiment is refused."""
+
+
 class Store:
     """The folder of one experiment.
 
@@ -173,8 +177,26 @@ def _processor() -> str:
 
 
 def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
-    changed = [name for name in now if before.get(name) != now[name]]
+    old, new = (_leaves({name: document.get(name) for name in now}) for document in (before, now))
+    changed = [f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+               for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]  # fmt: skip
+    shown = "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
     return (
-        f"{folder}: expected the experiment that was begun in this folder, got another (changed: "
-        f"{', '.join(changed)}): give a new --out, or --overwrite to discard its results"
+        f"{folder}: expected the experiment that was begun in this folder, got another (changed: {shown}): give a new "
+        "--out, or --overwrite to discard its results"
     )
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns the values of nested dicts and lists by path; entries of a list go by their label where they have one."""
+    if isinstance(value, dict):
+        parts = value
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        parts = {entry.get("label", i): entry for i, entry in enumerate(value)}
+    else:
+        return {path: value}
+    return {
+        leaf: found
+        for name, part in parts.items()
+        for leaf, found in _leaves(part, f"{path}.{name}".strip(".")).items()
+    }

@@ -174,7 +174,10 @@ class Data:
 
 @runtime_checkable
 class Functions(Protocol):
-    """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated."""
+    """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated.
+
+    Contexts and values are in the units that the posterior learns in, which the agent standardises.
+    """
 
     def __call__(self, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R S N K"]:
         """Evaluates every function at every row."""
@@ -211,7 +214,8 @@ class Posterior(Protocol):
     """A distribution over functions x -> K outputs, one per replica. It knows rows and outputs, nothing of bandits.
 
     An implementation is a frozen dataclass (its fields are the configuration) with these five methods. `state` is
-    whatever `init` returns; `update` may change it in place.
+    whatever `init` returns; `update` may change it in place. `update` gets raw rows with their scaling (`Data.rows`
+    gives them standardised); everything else goes in and comes out standardised, and the agent turns it back.
     """
 
     def init(self, task: Task) -> Any:

@@ -1,0 +1,41 @@
+"""A look at a user's posterior and rule before any work: do they keep the contract's shapes?"""
+
+import torch
+
+from vbandits.agents.agent import Agent
+
+METHODS = ("init", "update", "draw", "mean", "predict")
+ROWS, DRAWS = 3, 2
+
+
+def rehearse(agent: Agent) -> None:
+    """Draws from the posterior of an agent that has one replica, and lets its rule choose once.
+
+    Raises:
+        ValueError: if a method is missing, or what it returns has another shape than `vbandits.types` says.
+    """
+    posterior, rule, arms = agent.spec.posterior, agent.spec.rule, agent.task.outputs
+    if posterior is None:
+        return
+    name = type(posterior).__name__
+    missing = [method for method in METHODS if not callable(getattr(posterior, method, None))]
+    if missing:
+        raise ValueError(f"expected {name} to have the methods {', '.join(METHODS)}, got no {', '.join(missing)}")
+    x = torch.zeros(1, ROWS, agent.task.features, dtype=agent.task.dtype)
+    for method, functions, draws in (
+        ("draw", posterior.draw(agent.state, DRAWS), DRAWS),
+        ("mean", posterior.mean(agent.state), 1),
+    ):
+        _expect(f"{name}.{method}", functions(x), (1, draws, ROWS, arms), "[R, S, N, K]")
+    values = posterior.draw(agent.state, max(rule.draws, 1))(x)[:, :, 0]
+    action = rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64))
+    _expect(f"{type(rule).__name__}.choose", action, (1,), "[R]")
+    if not 0 <= int(action) < arms:
+        raise ValueError(
+            f"expected {type(rule).__name__}.choose to return an arm from 0 to {arms - 1}, got {int(action)}"
+        )
+
+
+def _expect(what: str, values: torch.Tensor, shape: tuple[int, ...], letters: str) -> None:
+    if tuple(values.shape) != shape:
+        raise ValueError(f"expected {what} to give a tensor {letters} = {list(shape)}, got {list(values.shape)}")
