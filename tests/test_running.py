@@ -210,19 +210,8 @@ def test_a_failed_cell_is_tried_again(file):
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
-    command = [
-        sys.executable,
-        "-m",
-        "vbandits",
-        "run",
-        str(file),
-        "--steps",
-        "300",
-        "--out",
-        "stopped",
-        "--workers",
-        "2",
-    ]
+    long = ("run", file, "--steps", 1500, "--workers", 2)  # long enough not to end before it is stopped
+    command = [sys.executable, "-m", "vbandits", *map(str, long), "--out", "stopped"]
     run = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(Path("stopped/cells").glob("*.json")):
@@ -237,10 +226,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
         assert "to go on" in message
         assert "Traceback" not in message
     assert len(finished) < 6
-    assert vbandits(*command[3:]) == 0
+    assert vbandits(*long, "--out", "stopped") == 0
     after = markers("stopped")
     assert {name: after[name] for name in finished} == finished
-    assert vbandits("run", file, "--steps", 1500, "--out", "undisturbed", "--workers", 2) == 0
+    assert vbandits(*long, "--out", "undisturbed") == 0
     assert table("stopped").equals(table("undisturbed"))
 
 
