@@ -46,6 +46,7 @@ class Agent:
     Attributes:
         failed: replicas whose posterior has diverged [R]; they play uniformly from then on.
         state: of the posterior; None without one.
+        trained: whether it has learned from anything yet.
     """
 
     def __init__(
@@ -68,27 +69,19 @@ class Agent:
         self._scaling = Scaling.identity(len(seeds), features, device, dtype)
         self._noise = NoiseVariance(len(seeds), device)
         self._variance = torch.ones(len(seeds), dtype=dtype, device=device)  # of the noise, in standardised units
-        self._learned = False
+        self.trained = False
         self._random = Stream(seeds, "rule", device=device)
         self._initial = arms * spec.schedule.initial_pulls if spec.posterior is not None else 0
         self._limit = LIMIT if spec.standardize else float("inf")
         self._predicted: Tensor | None = None
 
     @property
-    def learns(self) -> bool:
-        """Whether the agent has a posterior."""
-        return self.spec.posterior is not None
-
-    @property
     def due(self) -> bool:
         """Whether the schedule asks for an update now."""
+        if self.spec.posterior is None or self._memory.rows == 0:
+            return False
         since = self._memory.rows - self._initial
-        return self.learns and self._memory.rows > 0 and since >= 0 and since % self.spec.schedule.every == 0
-
-    @property
-    def trained(self) -> bool:
-        """Whether the agent has learned from anything yet."""
-        return self._learned
+        return since >= 0 and since % self.spec.schedule.every == 0
 
     def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica."""
@@ -123,7 +116,7 @@ class Agent:
         """Updates the posterior on everything remembered."""
         if self.spec.posterior is None:
             return
-        self._learned = True
+        self.trained = True
         self._scaling = self._memory.scaling()
         scale = self._scaling.y_scale[:, 0].double()
         # held until the next update: what is predicted in between must not know outcomes that are not learned from yet

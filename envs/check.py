@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, problems
 from vbandits.envs.spec import EnvironmentSpec, resolve
+from vbandits.metrics.regret import from_info
 from vbandits.provenance import reference
 
 STEPS = 64
@@ -206,10 +207,7 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
             contexts, reward, _, _, info = environment.step(torch.full((len(seeds),), int(action)))
             seen.append(_array(contexts))
             rewards.append(_array(reward))
-            shortfall = (
-                info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
-            )
-            regret.append(_array(shortfall))
+            regret.append(_array(from_info(info)))
         lanes = environment.lanes if isinstance(environment, GymnasiumLanes) else []
         told = {str(key): sum(lane.told[key] for lane in lanes) for key in CONTRACT}
         episodes = sum(lane.episodes for lane in lanes)

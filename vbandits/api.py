@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vbandits.engine import run_cells
 from vbandits.experiment import Experiment, key
-from vbandits.progress import Live
+from vbandits.progress import Live, say
 from vbandits.resolve import Refused, resolve
 from vbandits.results import Results
 from vbandits.store import Store
@@ -83,14 +83,15 @@ def execute(
     """Runs the cells of an experiment that its folder does not hold yet; cells that failed before are tried again."""
     console = console or Console(stderr=True)
     for note in experiment.notes:
-        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"note: {note}", "yellow")
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
     with locked(store.folder):
         store.prepare(experiment, command, overwrite)
-        cells = [cell for cell in experiment.cells() if not _finished(store.marker(key(cell)))]
+        named = {key(cell): cell for cell in experiment.cells()}
+        cells = {name: cell for name, cell in named.items() if store.finished(name) is None}
         if cells:
             workers = _workers(experiment, len(cells), workers)
             with Live(cells, store, workers, console) as live:
@@ -101,10 +102,6 @@ def execute(
 
 def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
-
-
-def _finished(marker: Mapping[str, Any] | None) -> bool:
-    return marker is not None and marker["status"] == "done"
 
 
 def _workers(experiment: Experiment, cells: int, wanted: int | None) -> int:

@@ -63,6 +63,7 @@ def run(
     """
     from vbandits.api import execute
     from vbandits.engine import extend_path, installed
+    from vbandits.progress import say
     from vbandits.registry import PRESETS
     from vbandits.resolve import Refused, read, resolve
     from vbandits.store import Store
@@ -93,8 +94,7 @@ def run(
         results = execute(experiment, store, command=command, workers=workers, backend=engine, overwrite=overwrite,
                           paths=paths, console=console)  # fmt: skip
     except KeyboardInterrupt:
-        message = f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}"
-        console.print(message, highlight=False, markup=False, soft_wrap=True)
+        say(console, f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}")
         return INTERRUPTED
     return _show(results, store.folder)
 
@@ -108,13 +108,13 @@ def report(folder: Path) -> int:
     folder
         What a run left, such as results/quickstart.
     """
+    from vbandits.progress import say_failed
     from vbandits.store import Store
 
     results = Store(folder).load()
     for cell in results.cells:
         if cell["status"] == "failed":
-            message = f"failed: {cell['environment']} · {cell['agent']}: {cell['reason']}"
-            Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+            say_failed(Console(stderr=True), cell)
     return _show(results, folder)
 
 
@@ -176,9 +176,10 @@ def main(arguments: list[str] | None = None) -> None:
 
         if not isinstance(error, Refused):
             raise
-        console = Console(stderr=True)
+        from vbandits.progress import say
+
         for fault in error.faults:
-            console.print(f"error: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+            say(Console(stderr=True), f"error: {fault}", "red")
         code = REFUSED
     sys.exit(code or 0)
 
@@ -202,10 +203,11 @@ def _name(document: dict[str, Any]) -> str:
 
 
 def _show(results: Any, folder: Path) -> int:
+    from vbandits.progress import say
     from vbandits.report import write
     from vbandits.report.terminal import table
 
     page = write(results, folder / "report")
     Console().print(table(results))
-    Console(stderr=True).print(f"Report: {page}", highlight=False, markup=False, soft_wrap=True)
+    say(Console(stderr=True), f"Report: {page}")
     return FAILED if any(cell["status"] == "failed" for cell in results.cells) else 0

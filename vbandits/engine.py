@@ -17,7 +17,6 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from vbandits.experiment import key
 from vbandits.provenance import source_hash
 from vbandits.runner import Cell, run_cell
 from vbandits.store import Store
@@ -27,27 +26,26 @@ PULSE = 0.5
 
 
 def run_cells(
-    cells: Sequence[Cell], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
+    cells: Mapping[str, Cell], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Runs cells and yields their markers as they finish.
 
     Args:
-        cells: to run.
+        cells: to run, by key.
         store: where they are written.
         workers: processes; 1 runs in this one.
         backend: of joblib: "loky" on this machine, "dask" or "ray" across machines.
         paths: appended to `sys.path` in every worker, to find a user's modules.
     """
     folder = str(store.folder.resolve())  # a worker may stand in another folder
-    waiting = {key(cell): cell for cell in cells}
+    waiting = dict(cells)
     try:
-        for marker in _parallel(dict(waiting), folder, paths, workers, backend):
+        for marker in _parallel(cells, folder, paths, workers, backend):
             del waiting[marker["key"]]
             yield marker
     except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which cell it was
         for name, cell in waiting.items():
-            finished = store.marker(name)
-            if finished is not None and finished["status"] == "done":
+            if (finished := store.finished(name)) is not None:
                 yield finished
                 continue
             try:
@@ -124,13 +122,10 @@ def _place(error: BaseException) -> str:
     root = error.__cause__ or error
     frames = [(sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
               for frame, line in traceback.walk_tb(root.__traceback__)]  # fmt: skip
-    own = [
-        (module, line, name) for module, line, name in frames if module is not None and source_hash(module) is not None
-    ]
-    if not own:
-        return ""
-    module, line, name = own[-1]
-    return f" ({Path(module.__file__ or '').name}:{line}, in {name})"
+    for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
+        if module is not None and source_hash(module) is not None:
+            return f" ({Path(module.__file__ or '').name}:{line}, in {name})"
+    return ""
 
 
 def extend_path(paths: Sequence[str]) -> None:

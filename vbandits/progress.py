@@ -2,24 +2,34 @@
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vbandits.experiment import key
+from vbandits.engine import PULSE
 from vbandits.runner import Cell
 from vbandits.store import Store
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints a line as it is, whole: names may look like markup, and a command that is wrapped cannot be pasted."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_failed(console: Console, marker: Mapping[str, Any]) -> None:
+    """Prints which cell failed, and why."""
+    say(console, f"failed: {marker['environment']} · {marker['agent']}: {marker['reason']}", "red")
 
 
 class Estimate:
     """Time left, from the measured speed of each agent: agents differ a hundredfold, so a common mean would lie."""
 
-    def __init__(self, cells: Sequence[Cell], workers: int) -> None:
+    def __init__(self, cells: Mapping[str, Cell], workers: int) -> None:
         self._workers = workers
-        self._steps = {key(cell): cell.steps for cell in cells}
-        self._agents = {key(cell): cell.agent.label for cell in cells}
+        self._steps = {name: cell.steps for name, cell in cells.items()}
+        self._agents = {name: cell.agent.label for name, cell in cells.items()}
         self._left = dict(self._steps)
         self._pace: dict[str, float] = {}
 
@@ -51,9 +61,9 @@ class Estimate:
 class Live:
     """Shows progress on a terminal as a bar with the time left, elsewhere as a line per cell."""
 
-    def __init__(self, cells: Sequence[Cell], store: Store, workers: int, console: Console) -> None:
+    def __init__(self, cells: Mapping[str, Cell], store: Store, workers: int, console: Console) -> None:
         self._estimate = Estimate(cells, workers)
-        self._names = [key(cell) for cell in cells]
+        self._names = list(cells)
         self._store, self._console = store, console
         self._finished = 0
         self._lock = threading.Lock()
@@ -64,7 +74,7 @@ class Live:
             TimeElapsedColumn(),
         )
         self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=sum(cell.steps for cell in cells), left="")
+        self._task = self._bar.add_task("", total=sum(cell.steps for cell in cells.values()), left="")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -88,20 +98,18 @@ class Live:
             if marker["status"] == "done":
                 self._estimate.note(marker["key"], marker["steps"], sum(marker["seconds"].values()))
             self._estimate.drop(marker["key"])
-        where = f"{marker['environment']} · {marker['agent']}"
         if marker["status"] == "failed":
-            self._console.print(
-                f"failed: {where}: {marker['reason']}", style="red", markup=False, highlight=False, soft_wrap=True
-            )
+            say_failed(self._console, marker)
         elif not self._console.is_terminal:
+            where = f"{marker['environment']} · {marker['agent']}"
             seconds = sum(marker["seconds"].values())
             parts = [f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s", self._left()]
-            self._console.print(", ".join(filter(None, parts)), markup=False, highlight=False, soft_wrap=True)
+            say(self._console, ", ".join(filter(None, parts)))
         if self._console.is_terminal:
             self._show()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(PULSE):
             for name in self._names:
                 with contextlib.suppress(OSError, ValueError):  # the cell has not begun, or has just ended
                     step, seconds = (self._store.cells / f"{name}.progress").read_text(encoding="utf-8").split()

@@ -61,10 +61,17 @@ class Results:
         return f"Results of {self.experiment['name']!r}\n{self._summary[shown].to_string(index=False)}"
 
     @cached_property
+    def parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The records by environment and agent."""
+        if not len(self.records):
+            return {}
+        groups: Any = self.records.groupby(["environment", "agent"])
+        return {(str(environment), str(agent)): part for (environment, agent), part in groups}
+
+    @cached_property
     def _summary(self) -> pd.DataFrame:
         labels = ((e["label"], a["label"]) for e in self.experiment["environments"] for a in self.experiment["agents"])
-        groups = dict(list(self.records.groupby(["environment", "agent"]))) if len(self.records) else {}
-        rows = [self._row(environment, agent, groups) for environment, agent in labels]
+        rows = [self._row(environment, agent) for environment, agent in labels]
         frame = pd.DataFrame(rows)
         order = {e["label"]: i for i, e in enumerate(self.experiment["environments"])}
         best = frame["cumulative_regret"].fillna(-frame["reward"])  # by reward where there is no regret
@@ -75,7 +82,7 @@ class Results:
             .reset_index(drop=True)
         )
 
-    def _row(self, environment: str, agent: str, groups: dict) -> dict[str, Any]:
+    def _row(self, environment: str, agent: str) -> dict[str, Any]:
         cells = [cell for cell in self.cells if (cell["environment"], cell["agent"]) == (environment, agent)]
         failed = sum(len(cell["seeds"]) for cell in cells if cell["status"] == "failed")
         done = [cell for cell in cells if cell["status"] == "done"]
@@ -86,8 +93,7 @@ class Results:
             "failures": failed + sum(cell["failures"] for cell in done),
             "steps": self.experiment["steps"],
         }
-        records = groups.get((environment, agent))
-        row |= _measures(records, groups.get((environment, YARDSTICK)))
+        row |= _measures(self.parts.get((environment, agent)), self.parts.get((environment, YARDSTICK)))
         for name, purpose in (("seconds", "agent"), ("environment_seconds", "environment"),
                               ("scoring_seconds", "scoring")):  # fmt: skip
             row[name] = sum(cell["seconds"][purpose] for cell in done) if done else np.nan
@@ -95,14 +101,15 @@ class Results:
         return row
 
 
-def final_regret(records: pd.DataFrame) -> pd.Series:
-    """Returns each seed's cumulative regret at the last step, indexed by seed."""
-    return pd.Series(last_step(records)["cumulative_regret"])
+def final(records: pd.DataFrame, column: str) -> pd.Series:
+    """Returns a column at the last step, by seed."""
+    last: Any = records[records["step"] == records["step"].max()]
+    return pd.Series(last[column].to_numpy(), index=last["seed"].to_numpy()).sort_index()
 
 
-def last_step(records: pd.DataFrame) -> pd.DataFrame:
-    """Returns the last recorded step of each seed, indexed by seed."""
-    return records.loc[records["step"] == records["step"].max()].set_index("seed").sort_index()
+def mean_reward(records: pd.DataFrame) -> pd.Series:
+    """Returns the mean reward per decision, by seed."""
+    return final(records, "cumulative_reward") / (records["step"].max() + 1)
 
 
 def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
@@ -113,11 +120,11 @@ def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dic
     row = dict.fromkeys(names, nan)
     if records is None:
         return row
-    regret = final_regret(records)
+    regret = final(records, "cumulative_regret")
     row["cumulative_regret"] = float(np.mean(regret.to_numpy()))
     row["cumulative_regret_low"], row["cumulative_regret_high"] = intervals.mean_interval(regret.to_numpy())
     if uniform is not None:
-        both = pd.concat([regret, final_regret(uniform)], axis=1, join="inner", keys=["own", "uniform"])
+        both = pd.concat([regret, final(uniform, "cumulative_regret")], axis=1, join="inner", keys=["own", "uniform"])
         own, reference = both["own"].to_numpy(), both["uniform"].to_numpy()
         if np.isfinite(reference).all() and reference.mean() > 0:
             row["relative_regret"] = 100 * own.mean() / reference.mean()
@@ -125,7 +132,7 @@ def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dic
             row["relative_regret_low"], row["relative_regret_high"] = 100 * low, 100 * high
     curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
     row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
-    row["reward"] = last_step(records)["cumulative_reward"].to_numpy().mean() / (curves.columns[-1] + 1)
+    row["reward"] = mean_reward(records).to_numpy().mean()
     for name in ("nll", "crps", "brier"):
         known = records[name].dropna().to_numpy()
         row[name] = known.mean() if known.size else nan

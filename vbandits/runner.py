@@ -138,8 +138,7 @@ class Recorder:
         """Records a step of all replicas."""
         self._actions[:, step] = actions
         self._rewards[:, step] = rewards
-        regret = info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
-        self._regret[:, step] = regret
+        self._regret[:, step] = regrets.from_info(info)
 
     def score(self, agent: Agent, step: int) -> None:
         """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""

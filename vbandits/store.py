@@ -19,8 +19,6 @@ from vbandits.results import Results
 from vbandits.runner import Cell, Outcome
 
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas")
-
-
 SHOWN = 4
 """Changes that are told where an experiment is refused."""
 
@@ -34,6 +32,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.cells = self.folder / "cells"
+        self._described = self.folder / "experiment.json"
 
     def prepare(self, experiment: Experiment, command: str, overwrite: bool) -> None:
         """Makes the folder ready for an experiment: a new one, or the one that was begun here.
@@ -42,16 +41,11 @@ class Store:
             Refused: if the folder holds another experiment, and `overwrite` is not set, or anything that is not ours.
         """
         document = experiment.document()
-        described = self.folder / "experiment.json"
-        if not described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
+        if not self._described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
             raise Refused(
                 [f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"]
             )
-        before = _read(described) if described.exists() else None
-        if before is not None and "fingerprint" not in before:
-            raise Refused(
-                [f"{described}: expected the experiment of a vbandits run, got something else: give another --out"]
-            )
+        before = self._experiment() if self._described.exists() else None
         if before is not None and before["fingerprint"] != digest(document):
             if not overwrite:
                 raise Refused([_difference(self.folder, before, document)])
@@ -63,7 +57,7 @@ class Store:
             leftover.unlink(missing_ok=True)
         if before is None:
             made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
-            write_text(described, json.dumps(document | made, indent=2))
+            write_text(self._described, json.dumps(document | made, indent=2))
 
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the cell with a key, if it finished or failed, or None."""
@@ -71,6 +65,11 @@ class Store:
         marker = _read(path) if path.exists() else None
         whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
         return marker if whole else None
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """Returns the marker of the cell with a key, if it finished, or None."""
+        marker = self.marker(name)
+        return marker if marker is not None and marker["status"] == "done" else None
 
     def finish(self, name: str, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
         """Writes a finished cell under its key and returns its marker."""
@@ -81,10 +80,9 @@ class Store:
 
     def fail(self, name: str, cell: Cell, reason: str, details: str) -> dict[str, Any]:
         """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
-        finished = self.marker(name)
-        if finished is not None and finished["status"] == "done":
-            return finished
-        return self._mark(cell, name, status="failed", reason=reason, failures=len(cell.seeds), details=details)
+        finished = self.finished(name)
+        return finished or self._mark(cell, name, status="failed", reason=reason, failures=len(cell.seeds),
+                                      details=details)  # fmt: skip
 
     def load(self) -> Results:
         """Reads back what there is.
@@ -92,18 +90,20 @@ class Store:
         Raises:
             Refused: if the folder holds no experiment.
         """
-        described = self.folder / "experiment.json"
-        if not described.exists():
+        if not self._described.exists():
             raise Refused([f"{self.folder}: expected a results folder with an experiment.json, got none"])
-        experiment = _read(described)
-        if "fingerprint" not in experiment:
-            raise Refused([f"{described}: expected the experiment of a vbandits run, got something else"])
-        cells = [_read(path) for path in sorted(self.cells.glob("*.json"))]
-        cells = [cell for cell in cells
-                 if cell["status"] != "done" or (self.cells / f"{cell['key']}.parquet").exists()]  # fmt: skip
+        experiment = self._experiment()
+        cells = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
         frames = [self._records(cell) for cell in cells if cell["status"] == "done"]
         records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         return Results(experiment, cells, records, self.folder)
+
+    def _experiment(self) -> dict[str, Any]:
+        experiment = _read(self._described)
+        if "fingerprint" not in experiment:
+            raise Refused([f"{self._described}: expected the experiment of a vbandits run, got something else: give "
+                           "another folder"])  # fmt: skip
+        return experiment
 
     def _records(self, cell: dict[str, Any]) -> pd.DataFrame:
         frame = pd.read_parquet(self.cells / f"{cell['key']}.parquet")

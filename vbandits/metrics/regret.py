@@ -1,10 +1,18 @@
 """Regret, as pure functions of arrays [R, T] in float64."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 TOLERANCE = 1e-6
 LAST = 500
 """Decisions at the end of a run over which simple regret is a mean."""
+
+
+def from_info(info: Mapping[str, Any]) -> Any:
+    """Returns the regret of a step [R]: what `info` says, else optimal minus expected reward of the arms taken."""
+    return info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
 
 
 def check(regret: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from vbandits.report import figures, statistics, wording
 from vbandits.report.content import Report
 from vbandits.report.palette import Look, looks
-from vbandits.report.ranking import split
 from vbandits.report.tables import cost
 from vbandits.results import Results
 
@@ -39,7 +38,7 @@ def render(report: Report, results: Results) -> str:
 
 def _drawings(report: Report, results: Results, look: dict[str, Look]) -> dict[str, tuple[Drawing, Drawing | None]]:
     """Returns curves and calibration of every environment that has records."""
-    parts = split(results)
+    parts = results.parts
     drawn = {}
     for section in report.sections:
         ordered = [row.agent for row in section.table.rows]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vbandits.report import statistics
 from vbandits.report.statistics import NAN, Interval
-from vbandits.results import YARDSTICK, Results
+from vbandits.results import YARDSTICK, Results, final, mean_reward
 
 MEASURES = ("relative_regret", "cumulative_regret", "reward")
 """What an environment is reported by: the first that exists."""
@@ -64,16 +64,9 @@ class Ranking:
         return next(column for column in self.columns if column.environment == environment)
 
 
-def split(results: Results) -> dict[tuple[str, str], pd.DataFrame]:
-    """Returns the records by environment and agent."""
-    if not len(results.records):
-        return {}
-    return {(str(key[0]), str(key[1])): part for key, part in results.records.groupby(["environment", "agent"])}  # type: ignore[index]
-
-
 def rank(results: Results) -> Ranking:
     """Ranks the agents by their mean relative regret, or where there is none by their mean place."""
-    summary, parts = results.summary(), split(results)
+    summary, parts = results.summary(), results.parts
     agents = [entry["label"] for entry in results.experiment["agents"]]
     environments = [entry["label"] for entry in results.experiment["environments"]]
     columns = tuple(_column(environment, summary, parts) for environment in environments)
@@ -102,14 +95,14 @@ def _column(environment: str, summary: pd.DataFrame, parts: dict[tuple[str, str]
     measure = next((name for name in MEASURES if statistics.exists(rows, name)), "reward")
     own = {agent: part for (place, agent), part in parts.items() if place == environment}
     if measure == "reward":
-        rewards = {agent: statistics.mean_reward(part) for agent, part in own.items()}
+        rewards = {agent: mean_reward(part) for agent, part in own.items()}
         estimates = {agent: statistics.mean_interval(reward) for agent, reward in rewards.items()}
         losses = {agent: -reward for agent, reward in rewards.items()}
     else:
         names = [measure, f"{measure}_low", f"{measure}_high"]
         values = {str(agent): row for agent, row in zip(rows.index, rows[names].to_numpy(dtype=float), strict=True)}
         estimates = {agent: (float(row[0]), float(row[1]), float(row[2])) for agent, row in values.items()}
-        losses = {agent: statistics.final(part, "cumulative_regret") for agent, part in own.items()}
+        losses = {agent: final(part, "cumulative_regret") for agent, part in own.items()}
     full = {str(agent): estimates.get(str(agent), NOTHING) for agent in rows.index}
     return Column(environment, measure, full, statistics.leaders(losses))
 
@@ -131,7 +124,7 @@ def _by_seed(agent: str, comparable: list[Column], parts: dict[tuple[str, str], 
 
 
 def _regret(part: pd.DataFrame) -> pd.Series:
-    return statistics.final(part, "cumulative_regret")
+    return final(part, "cumulative_regret")
 
 
 def _place(agent: str, columns: Sequence[Column]) -> float:

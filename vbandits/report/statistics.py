@@ -44,17 +44,6 @@ def exists(frame: pd.DataFrame, column: str) -> bool:
     return bool(frame[column].notna().to_numpy().any())
 
 
-def final(records: pd.DataFrame, column: str) -> pd.Series:
-    """Returns a column at the last step, by seed."""
-    last: Any = records[records["step"] == records["step"].max()]
-    return pd.Series(last[column].to_numpy(), index=last["seed"].to_numpy()).sort_index()
-
-
-def mean_reward(records: pd.DataFrame) -> pd.Series:
-    """Returns the mean reward per decision, by seed."""
-    return final(records, "cumulative_reward") / (records["step"].max() + 1)
-
-
 def leaders(losses: Mapping[str, pd.Series]) -> frozenset[str]:
     """Returns the agent of the lowest mean loss, and those not told apart from it; none where there is one seed.
 
