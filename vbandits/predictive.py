@@ -1,8 +1,10 @@
 """Predictive distributions of a scalar, in the units of the reward."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from vbandits.metrics import scores
@@ -78,3 +80,24 @@ class StudentT:
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return _array(self.df), _array(self.location), _array(self.scale)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The equal mixture over draws s of softmax(logits_s / temperature): a distribution over K classes.
+
+    The temperature divides every draw, so it scales mean and covariance of the logits together.
+
+    Attributes:
+        logits: [R, S, N, K].
+        temperature: [R], or one for all.
+    """
+
+    logits: Tensor
+    temperature: Tensor | float = 1.0
+
+    def log_probabilities(self) -> Tensor:
+        """Returns the log probability of each class [R, N, K]."""
+        temperature = torch.as_tensor(self.temperature, dtype=self.logits.dtype, device=self.logits.device)
+        scaled = self.logits / temperature.expand(len(self.logits))[:, None, None, None]
+        return scaled.log_softmax(3).logsumexp(1) - math.log(self.logits.shape[1])

@@ -7,14 +7,17 @@ A replica is one seed of an experiment. All replicas are trained and evaluated i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor
+
+from vbandits.likelihoods import Gaussian
 
 Weights = Mapping[str, Tensor]
 """Weights of a network by name, each [R, S, *shape]; S = 1 where all draws share the weight."""
@@ -64,6 +67,26 @@ class HeadedNetwork(Network, Protocol):
         ...
 
 
+@runtime_checkable
+class Likelihood(Protocol):
+    """How the target of a row follows from the network's values."""
+
+    def selection(self, output: Int64[Tensor, "R N"]) -> Int64[Tensor, "R N"] | None:
+        """Returns the one output that the loss of each row looks at, or None if it looks at all."""
+        ...
+
+    def loss(self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor) -> Float[Tensor, "R S N"]:
+        """Returns each row's loss at `values`, [R, S, N] at the selected output or [R, S, N, K] at all.
+
+        With a `variance` of the same shape it is the expectation over normal values, or an upper bound of it.
+        """
+        ...
+
+    def predictive(self, values: Float[Tensor, "R S N K"], output: Tensor, noise: Float[Tensor, " R"]) -> object:
+        """Returns the equal mixture over draws of the targets' distribution."""
+        ...
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When and how long an agent trains.
@@ -83,17 +106,27 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """SGD with momentum; the network's parametrisation multiplies the rate per layer.
+    """How weights move; the network's parametrisation multiplies the rate per layer.
 
     Attributes:
         learning_rate: the base rate.
-        momentum: decay of the velocity.
+        momentum: decay of the velocity (of Adam's first moment).
         clip: largest norm of a replica's gradient.
+        kind: "sgd" with momentum, or "adam", which has no implicit bias towards the prior.
+        decay_steps: gradient steps over which the rate falls to zero along a cosine; 0 keeps it constant.
     """
 
     learning_rate: Annotated[float, Field(ge=0)] = 0.03
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     clip: Annotated[float, Field(gt=0)] = 10.0
+    kind: Literal["sgd", "adam"] = "sgd"
+    decay_steps: Annotated[int, Field(ge=0)] = 0
+
+    def rate(self, step: int) -> float:
+        """Returns the rate of the step with this number, from 0."""
+        if not self.decay_steps:
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * min(step / self.decay_steps, 1))) / 2
 
 
 @dataclass(frozen=True)
@@ -105,12 +138,14 @@ class Task:
         features: D.
         outputs: K, one per arm (1 where a row is an arm).
         network: of the network posteriors; exact ones ignore it.
+        likelihood: how targets follow from outputs.
     """
 
     seeds: tuple[int, ...]
     features: int
     outputs: int
     network: Network | None = None
+    likelihood: Likelihood = field(default_factory=Gaussian)
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Optimizer = field(default_factory=Optimizer)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

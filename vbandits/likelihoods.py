@@ -1,0 +1,60 @@
+"""How targets follow from a network's outputs: the loss, its expectation over a linear last layer, the predictive."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vbandits.predictive import Classes, Mixture
+
+
+def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) -> Float[Tensor, "R S N"]:
+    """Picks one output in each row."""
+    index = output[:, None, :, None].expand(*values.shape[:3], 1)
+    return values.gather(3, index).squeeze(3)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """y ~ N(f_output(x), noise): the squared error; each row speaks of one output.
+
+    Attributes:
+        learned_noise: whether the posterior learns the noise variance from its own training error, for supervised
+            problems with many rows; a bandit's agent estimates it from predictions made before outcomes were seen.
+    """
+
+    learned_noise: bool = False
+
+    def selection(self, output: Tensor) -> Tensor | None:
+        """Returns `output`: no other is looked at."""
+        return output
+
+    def loss(self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor) -> Tensor:
+        """Returns (y - values)^2 + variance, the exact expectation."""
+        error = (y.unsqueeze(1) - values).square()
+        return error if variance is None else error + variance
+
+    def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Mixture:
+        """Returns the mixture of N(f_s, noise)."""
+        return Mixture(at_output(values, output), noise.unsqueeze(1).expand(output.shape))
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """The target is the output itself, a class of K: cross-entropy of the softmax; `y` is not used."""
+
+    def selection(self, output: Tensor) -> Tensor | None:
+        """Returns None: the softmax needs all outputs."""
+        return None
+
+    def loss(self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor) -> Tensor:
+        """Returns the cross-entropy, or with a variance the upper bound log sum_k exp(f_k + v_k / 2) - f_output.
+
+        The bound is Jensen's inequality for the logarithm: E log sum exp f <= log sum E exp f.
+        """
+        raised = values if variance is None else values + variance / 2
+        return raised.logsumexp(3) - at_output(values, output)
+
+    def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Classes:
+        """Returns the mixture of softmax(f_s); `noise` is not used."""
+        return Classes(values)
