@@ -62,8 +62,8 @@ class Agent:
         device = torch.device(device)
         network = spec.network.build(features, arms) if spec.posterior is not None else None
         self.spec = spec
-        self.task = Task(seeds, features, arms, network, schedule=spec.schedule, optimizer=spec.optimizer, device=device,
-                         dtype=dtype)  # fmt: skip
+        training = {"schedule": spec.schedule, "optimizer": spec.optimizer}
+        self.task = Task(seeds, features, arms, network, **training, device=device, dtype=dtype)
         self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.state = spec.posterior.init(self.task) if spec.posterior is not None else None
         self._memory = Memory(self.task, steps, spec.standardize)

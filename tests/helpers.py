@@ -39,3 +39,12 @@ def play(spec: AgentSpec, seeds, steps=60, environment=WHEEL, kwargs=None, recor
     """Runs one cell and returns its records."""
     cell = Cell(EnvironmentSpec("test", environment, kwargs or {}), spec, tuple(seeds), steps, recorded)
     return run_cell(cell).records
+
+
+def covariance_of(family, leaves, layer):
+    """Returns the covariance [R, P, P] of a layer, from what its draws do to each standard normal number."""
+    normals = family.covariance.normals(layer)
+    mean = leaves[f"mean/{layer.name}"].unsqueeze(1)
+    columns = family.covariance.sample(leaves, layer, mean, torch.eye(normals).to(mean).expand(len(mean), -1, -1))
+    columns = columns - mean  # a draw is linear in its noise
+    return columns.mT @ columns

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -31,8 +32,12 @@ class Gaussian:
 
     def loss(self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor) -> Tensor:
         """Returns (y - values)^2 + variance, the exact expectation."""
-        error = (y.unsqueeze(1) - values).square()
+        error = (y - values).square()
         return error if variance is None else error + variance
+
+    def unit(self, noise: Tensor) -> Tensor:
+        """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
+        return 2 * noise
 
     def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Mixture:
         """Returns the mixture of N(f_s, noise)."""
@@ -54,6 +59,10 @@ class Categorical:
         """
         raised = values if variance is None else values + variance / 2
         return raised.logsumexp(3) - at_output(values, output)
+
+    def unit(self, noise: Tensor) -> Tensor:
+        """Returns 1."""
+        return torch.ones_like(noise)
 
     def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Classes:
         """Returns the mixture of softmax(f_s); `noise` is not used."""

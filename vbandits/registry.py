@@ -23,6 +23,7 @@ POSTERIORS = {
     "ensemble": "vbandits.posteriors.ensemble:Ensemble",
     "ibvi": "vbandits.posteriors.ibvi:IBVI",
     "linear": "vbandits.posteriors.linear:Linear",
+    "wasserstein": "vbandits.posteriors.wasserstein:WassersteinVI",
 }
 RULES = {
     "epsilon_greedy": "vbandits.agents.rules:EpsilonGreedy",
@@ -30,7 +31,12 @@ RULES = {
     "thompson": "vbandits.agents.rules:Thompson",
     "uniform": "vbandits.agents.rules:Uniform",
 }
-NETWORKS = {"mlp": "vbandits.networks.mlp:MLP", "module": "vbandits.networks.module:Module"}
+NETWORKS = {
+    "lenet5": "vbandits.networks.lenet:LeNet5",
+    "mlp": "vbandits.networks.mlp:MLP",
+    "module": "vbandits.networks.module:Module",
+    "resnet18": "vbandits.networks.resnet:ResNet18",
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},

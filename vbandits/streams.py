@@ -30,6 +30,7 @@ class Stream:
     def __init__(
         self, seeds: Sequence[int], purpose: str, *, device: torch.device | str = "cpu", dtype=torch.float32
     ) -> None:
+        self.replicas = len(seeds)
         self._generators = [generator(seed, purpose) for seed in seeds]
         self._device = device
         self._dtype = dtype

@@ -1,16 +1,53 @@
 """The only SGD loop: replicas train in lockstep, each as if it were alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.streams import Stream
-from vbandits.types import Data, Optimizer, Schedule
+from vbandits.types import Batch, Data, Optimizer, Schedule
 
-Loss = Callable[[Mapping[str, Tensor], tuple[Tensor, Tensor, Tensor]], Float[Tensor, " L"]]
-"""Loss per lane of the trained blocks, given their leaves and a minibatch (x [R, B, D], output [R, B], y [R, B])."""
+Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
+"""Loss per lane of the trained blocks, given their leaves and a minibatch."""
+SECOND, SMALL = 0.999, 1e-8
+"""Decay of Adam's second moment, and what keeps its denominator from zero (Kingma and Ba, 2015)."""
+
+
+class Anchor(NamedTuple):
+    """Adds weight / 2 * (values - target)^2 to the loss, by an implicit step: it is stable at any weight."""
+
+    target: Float[Tensor, "L P"]
+    weight: Float[Tensor, "L P"]
+
+
+class Tap(NamedTuple):
+    """A draw [L, S, P] = mean + noise [L, S, C] factor^T: its gradient is all that the factor's needs."""
+
+    name: str
+    draw: Tensor
+    noise: Tensor
+
+
+class Leaves(dict[str, Tensor]):
+    """Blocks as autograd sees them, and the draws that were made from factors without it."""
+
+    def __init__(self, blocks: Mapping[str, Tensor], tapped: Collection[str]) -> None:
+        super().__init__({name: block.detach().requires_grad_(name not in tapped) for name, block in blocks.items()})
+        self.tapped = tapped
+        self.taps: list[Tap] = []
+
+
+Outer = list[tuple[Tap, Tensor]]
+"""Draws and their gradients [L, S, P]."""
+
+
+def tap(leaves: Mapping[str, Tensor], name: str, draw: Tensor, noise: Tensor) -> None:
+    """Notes a draw that was made from a factor, where the factor's own gradient is not asked for."""
+    if isinstance(leaves, Leaves) and name in leaves.tapped:
+        leaves.taps.append(Tap(name, draw, noise))
 
 
 class Parameters:
@@ -18,41 +55,104 @@ class Parameters:
 
     A lane is what is clipped as one: a replica, or a member of an ensemble (L = R * members).
 
+    The gradient of a factor that draws are made from is an outer product of the draw's gradient and its noise. It is as
+    large as the factor and never needed by itself: a tapped block is updated from the two, which saves most of what a
+    factor costs.
+
     Attributes:
         values: the matrix; `leaves` are views of it.
         leaves: each block by name, [L, *shape], as autograd sees it.
         detached: the same without autograd.
+        steps: taken so far.
     """
 
-    def __init__(self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor]) -> None:
-        """Takes initial values [L, *shape] and learning-rate factors (broadcast to shape) by name."""
-        self.values = torch.cat([block.flatten(1) for block in blocks.values()], 1)
-        self.rates = torch.cat([rates[name].expand(block.shape[1:]).flatten() for name, block in blocks.items()])
-        self.velocity = torch.zeros_like(self.values)
-        self.detached: dict[str, Tensor] = {}
-        start = 0
-        for name, block in blocks.items():
-            self.detached[name] = self.values[:, start : start + block[0].numel()].view(block.shape)
-            start += block[0].numel()
-        self.leaves = {name: view.detach().requires_grad_() for name, view in self.detached.items()}
+    def __init__(self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], tapped: Collection[str] = ()) -> None:
+        """Takes initial values [L, *shape], learning-rate factors (broadcast to shape), and names of tapped blocks."""
+        order = sorted(blocks, key=lambda name: name in tapped)  # tapped ones last
+        self.values = torch.cat([blocks[name].flatten(1) for name in order], 1)
+        self.rates = torch.cat([rates[name].expand(blocks[name].shape[1:]).flatten() for name in order])
+        self.steps = 0
+        self._velocity = torch.zeros_like(self.values)
+        self._squares = torch.empty(0)
+        shapes = {name: blocks[name].shape for name in order}
+        self.detached, self._velocities = _views(self.values, shapes), _views(self._velocity, shapes)
+        self.leaves = Leaves(self.detached, tapped)
+        self._plain = sum(blocks[name][0].numel() for name in order if name not in tapped)
 
-    def descend(self, losses: Tensor, optimizer: Optimizer) -> None:
-        """Takes one step of SGD with momentum on the losses [L], clipping the gradient of each lane by its norm.
+    def gather(self, blocks: Mapping[str, Tensor]) -> Float[Tensor, "L P"]:
+        """Returns values for every leaf [L, *shape], or what broadcasts to it, as one matrix like `values`."""
+        return torch.cat([blocks[name].expand(leaf.shape).flatten(1) for name, leaf in self.detached.items()], 1)
+
+    def descend(self, losses: Tensor, optimizer: Optimizer, anchor: Anchor | None = None) -> None:
+        """Takes one step of SGD with momentum, or of Adam, on losses [L]; each lane's gradient is clipped by its norm.
 
         Losses are summed: a mean would divide every lane's step by L. A lane whose loss is not finite turns to NaN for
         good and touches no other.
+
+        Raises:
+            ValueError: for an anchor with Adam, whose steps end elsewhere.
         """
-        gradients = torch.autograd.grad(losses.sum(), list(self.leaves.values()))
-        gradient = torch.cat([block.flatten(1) for block in gradients], 1)
-        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        self.velocity.mul_(optimizer.momentum).addcmul_(gradient, optimizer.clip / norm.clamp(min=optimizer.clip))
-        self.values.addcmul_(self.velocity, self.rates, value=-optimizer.learning_rate)
+        taps, self.leaves.taps = self.leaves.taps, []
+        inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.tapped]
+        gradients = torch.autograd.grad(losses.sum(), [*inputs, *(tap.draw for tap in taps)])
+        plain = torch.cat([block.flatten(1) for block in gradients[: len(inputs)]], 1)
+        outer = list(zip(taps, gradients[len(inputs) :], strict=True))
+        squared = torch.linalg.vector_norm(plain, dim=1).square()
+        for made, gradient in outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
+            squared = squared + (gradient @ gradient.mT * (made.noise @ made.noise.mT)).sum((1, 2))
+        scale = (optimizer.clip / squared.sqrt().clamp(min=optimizer.clip)).unsqueeze(1)
+        rate = optimizer.rate(self.steps)
+        self.steps += 1
+        (self._sgd if optimizer.kind == "sgd" else self._adam)(plain, outer, scale, optimizer, rate)
+        if anchor is not None:
+            self._pull(anchor, optimizer, rate)
+
+    def _sgd(
+        self, plain: Tensor, outer: list[tuple[Tap, Tensor]], scale: Tensor, optimizer: Optimizer, rate: float
+    ) -> None:
+        self._velocity[:, : self._plain].mul_(optimizer.momentum).addcmul_(plain, scale)
+        for made, gradient in outer:
+            scaled = (gradient * scale.unsqueeze(2)).mT
+            self._velocities[made.name].baddbmm_(scaled, made.noise, beta=optimizer.momentum)
+        self.values.addcmul_(self._velocity, self.rates, value=-rate)
+
+    def _adam(
+        self, plain: Tensor, outer: list[tuple[Tap, Tensor]], scale: Tensor, optimizer: Optimizer, rate: float
+    ) -> None:
+        whole = [plain, *((gradient.mT @ made.noise).flatten(1) for made, gradient in outer)]
+        gradient = torch.cat(whole, 1) * scale
+        if self.steps == 1:
+            self._squares = torch.zeros_like(self.values)
+        self._velocity.lerp_(gradient, 1 - optimizer.momentum)
+        self._squares.mul_(SECOND).addcmul_(gradient, gradient, value=1 - SECOND)
+        first, second = (1 - decay**self.steps for decay in (optimizer.momentum, SECOND))
+        size = (self._squares / second).sqrt_().add_(SMALL)
+        self.values.addcdiv_(self._velocity * self.rates, size, value=-rate / first)
+
+    def _pull(self, anchor: Anchor, optimizer: Optimizer, rate: float) -> None:
+        if optimizer.kind != "sgd":
+            raise ValueError("expected the optimizer kind 'sgd' where weights are anchored at the prior, got 'adam'")
+        # momentum takes every gradient 1 / (1 - momentum) times
+        pull = anchor.weight * self.rates * (rate / (1 - optimizer.momentum))
+        self.values.lerp_(anchor.target, pull / (1 + pull))
+
+
+def _views(matrix: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Returns the blocks of a matrix [L, P] by name, in their shapes."""
+    parts = matrix.split([shape[1:].numel() for shape in shapes.values()], 1)
+    return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
 def train(
-    parameters: Parameters, loss: Loss, data: Data, schedule: Schedule, optimizer: Optimizer, minibatches: Stream
+    parameters: Parameters,
+    loss: Loss,
+    data: Data,
+    schedule: Schedule,
+    optimizer: Optimizer,
+    minibatches: Stream,
+    anchor: Anchor | None = None,
 ) -> None:
     """Runs `schedule.gradient_steps` steps on minibatches drawn with replacement from all rows of `data`."""
     for _ in range(schedule.gradient_steps):
         index = minibatches.integers(data.x.shape[1], schedule.batch_size)
-        parameters.descend(loss(parameters.leaves, data.rows(index)), optimizer)
+        parameters.descend(loss(parameters.leaves, data.rows(index)), optimizer, anchor)

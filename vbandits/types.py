@@ -8,9 +8,9 @@ A replica is one seed of an experiment. All replicas are trained and evaluated i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from vbandits.likelihoods import Gaussian
 
-Weights = Mapping[str, Tensor]
-"""Weights of a network by name, each [R, S, *shape]; S = 1 where all draws share the weight."""
+Weights = Mapping[str, Any]
+"""Weights of a network by name, each [R, S, *shape] (S = 1 where all draws share the weight), or a
+`networks.weights.Factored` that `networks.weights.dense` multiplies out."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Layer:
     """"input", "hidden", "output" (layers with a weight matrix) or "norm"."""
     biases: frozenset[str] = frozenset()
     """The names among `shapes` that are biases."""
+    inputs_first: bool = False
+    """Whether the weight is [fan_in, fan_out]; torch's own layers have [fan_out, ...]."""
     start: Mapping[str, Tensor] = field(default_factory=dict)
     """Initial values of parameters that do not start around zero (norm layers)."""
 
@@ -61,9 +64,9 @@ class HeadedNetwork(Network, Protocol):
         ...
 
     def head(
-        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"]
-    ) -> Float[Tensor, "R S N"]:
-        """Evaluates the last layer, in each row only at the output taken."""
+        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"] | None = None
+    ) -> Float[Tensor, "R S N *K"]:
+        """Evaluates the last layer, in each row only at the output given, or at all [R, S, N, K]."""
         ...
 
 
@@ -75,11 +78,17 @@ class Likelihood(Protocol):
         """Returns the one output that the loss of each row looks at, or None if it looks at all."""
         ...
 
-    def loss(self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor) -> Float[Tensor, "R S N"]:
+    def loss(
+        self, values: Tensor, variance: Tensor | None, output: Int64[Tensor, "R N"], y: Float[Tensor, "R s N"]
+    ) -> Float[Tensor, "R S N"]:
         """Returns each row's loss at `values`, [R, S, N] at the selected output or [R, S, N, K] at all.
 
         With a `variance` of the same shape it is the expectation over normal values, or an upper bound of it.
         """
+        ...
+
+    def unit(self, noise: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+        """Returns what a negative log-likelihood of 1 nat adds to the loss."""
         ...
 
     def predictive(self, values: Float[Tensor, "R S N K"], output: Tensor, noise: Float[Tensor, " R"]) -> object:
@@ -176,6 +185,16 @@ class Scaling:
         return (raw - self.y_shift) / self.y_scale
 
 
+class Batch(NamedTuple):
+    """Some rows of each replica, as a posterior learns from them: standardised."""
+
+    x: Float[Tensor, "R B D"]
+    output: Int64[Tensor, "R B"]
+    y: Float[Tensor, "R B"]
+    rows: Int64[Tensor, "R B"]
+    """Which ones they are."""
+
+
 @dataclass(frozen=True)
 class Data:
     """All rows observed so far, raw, with the scaling that a posterior sees them through.
@@ -201,10 +220,16 @@ class Data:
         scaling = Scaling.identity(replicas, features, x.device, x.dtype)
         return cls(x, output, y, scaling, torch.full((replicas,), noise, device=x.device, dtype=x.dtype))
 
-    def rows(self, index: Int64[Tensor, "R B"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the standardised contexts [R, B, D], outputs [R, B] and targets [R, B] of some rows per replica."""
+    def rows(self, index: Int64[Tensor, "R B"]) -> Batch:
+        """Returns some rows of each replica, standardised."""
         lane = torch.arange(len(index), device=index.device).unsqueeze(1)
-        return self.scaling.x(self.x[lane, index]), self.output[lane, index], self.scaling.y(self.y[lane, index])
+        x, y = self.scaling.x(self.x[lane, index]), self.scaling.y(self.y[lane, index])
+        return Batch(x, self.output[lane, index], y, index)
+
+    def batches(self, rows: int = 512) -> Iterator[Batch]:
+        """Returns all rows in their order, standardised, a block at a time."""
+        every = torch.arange(self.x.shape[1], device=self.x.device).expand(len(self.x), -1)
+        return map(self.rows, every.split(rows, 1))
 
 
 @runtime_checkable

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from vbandits.networks.parametrization import Parametrization
+from vbandits.networks.weights import Factored, dense
 from vbandits.types import Layer, Weights
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
@@ -20,13 +22,13 @@ class MLP:
         hidden: widths of the hidden layers; none makes a linear model.
         activation: between layers.
         bias: whether layers have biases.
-        parametrization: "mup" or "sp", see `networks.parametrization`.
+        parametrization: "mup", "sp" or "ntp", see `networks.parametrization`.
     """
 
     hidden: tuple[int, ...] = (50, 50)
     activation: Literal["relu", "tanh", "gelu"] = "relu"
     bias: bool = True
-    parametrization: Literal["mup", "sp"] = "mup"
+    parametrization: Parametrization = "mup"
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -52,7 +54,8 @@ class MLPNetwork:
     def _layer(self, i: int, fan_in: int, fan_out: int, last: int) -> Layer:
         role = "output" if i == last else "input" if i == 0 else "hidden"
         shapes = {f"{i}.weight": (fan_in, fan_out)} | ({f"{i}.bias": (fan_out,)} if self._bias else {})
-        return Layer(str(i), shapes, fan_in, fan_out, role, frozenset(name for name in shapes if name.endswith("bias")))
+        biases = frozenset(name for name in shapes if name.endswith("bias"))
+        return Layer(str(i), shapes, fan_in, fan_out, role, biases, inputs_first=True)
 
     def features(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N H"]:
         """Returns the inputs of the last layer."""
@@ -61,20 +64,14 @@ class MLPNetwork:
         return x
 
     def head(
-        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"]
-    ) -> Float[Tensor, "R S N"]:
-        """Returns the last layer's output taken in each row, given its inputs; the other outputs cost nothing."""
+        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"] | None = None
+    ) -> Float[Tensor, "R S N *K"]:
+        """Returns the last layer's outputs given its inputs, or only the one taken in each row."""
         layer = self.layers[-1]
-        weight = weights[f"{layer.name}.weight"].mT  # [R, S, K, H]
-        replicas, draws, fan_out, fan_in = weight.shape
-        first = torch.arange(replicas * draws, device=output.device).view(replicas, draws, 1) * fan_out
-        taken = (first + output.unsqueeze(1)).flatten()  # of all R * S * K outputs
-        rows = weight.reshape(-1, fan_in).index_select(0, taken).view(replicas, draws, -1, fan_in)
-        values = (features * rows).sum(3)
-        if not self._bias:
-            return values
-        bias = weights[f"{layer.name}.bias"].reshape(-1).index_select(0, taken)
-        return values + bias.view(replicas, draws, -1)
+        if output is None:
+            return self._affine(weights, layer, features)
+        bias = dense(weights[f"{layer.name}.bias"]) if self._bias else None
+        return taken(dense(weights[f"{layer.name}.weight"]).mT, bias, features, output)
 
     def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
         """Returns the network's outputs."""
@@ -84,11 +81,29 @@ class MLPNetwork:
         return affine(x, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"] if self._bias else None)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def taken(
+    weight: Float[Tensor, "R S K H"],
+    bias: Float[Tensor, "R S K"] | None,
+    features: Float[Tensor, "R s N H"],
+    output: Int64[Tensor, "R N"],
+) -> Float[Tensor, "R S N"]:
+    """Returns the output taken in each row of a linear layer; the other outputs cost nothing."""
+    replicas, draws, fan_out, fan_in = weight.shape
+    first = torch.arange(replicas * draws, device=output.device).view(replicas, draws, 1) * fan_out
+    chosen = (first + output.unsqueeze(1)).flatten()  # of all R * S * K outputs
+    rows = weight.reshape(-1, fan_in).index_select(0, chosen).view(replicas, draws, -1, fan_in)
+    values = (features * rows).sum(3)
+    return values if bias is None else values + bias.reshape(-1).index_select(0, chosen).view(replicas, draws, -1)
+
+
+def affine(x: Tensor, weight: Tensor | Factored, bias: Tensor | Factored | None) -> Tensor:
     """Returns x @ weight + bias for x [R, s, N, I], weight [R, S, I, O] and bias [R, S, O], as one batched product.
 
     `s` and `S` are equal or one of them is 1.
     """
+    if isinstance(weight, Factored) and x.shape[1] == 1 and weight.factor.shape[-1] + 1 < weight.noise.shape[1]:
+        return _factored(x, weight, bias)
+    weight, bias = dense(weight), None if bias is None else dense(bias)
     replicas, s, rows, fan_in = x.shape
     draws, fan_out = weight.shape[1], weight.shape[3]
     if draws == 1:  # one matrix for all draws: they become rows
@@ -98,6 +113,17 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     x = x.expand(replicas, draws, rows, fan_in).reshape(replicas * draws, rows, fan_in)
     out = _product(x, weight.flatten(0, 1), None if bias is None else bias.flatten(0, 1))
     return out.view(replicas, draws, rows, fan_out)
+
+
+def _factored(x: Tensor, weight: Factored, bias: Tensor | Factored | None) -> Tensor:
+    """Multiplies inputs [R, 1, N, I] that all draws share with the mean and with each column of the factor."""
+    assert bias is None or isinstance(bias, Factored)
+    mean = affine(x, weight.mean, None if bias is None else bias.mean)  # [R, 1, N, O]
+    replicas, fan_in, fan_out, columns = weight.factor.shape
+    flat = weight.factor.reshape(replicas, 1, fan_in, fan_out * columns)
+    shift = None if bias is None else bias.factor.reshape(replicas, 1, fan_out * columns)
+    deviations = affine(x, flat, shift).view(replicas, -1, columns)  # [R, N * O, C]
+    return torch.baddbmm(mean.flatten(2), weight.noise, deviations.mT).unflatten(2, (-1, fan_out))
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,14 +1,18 @@
 """Any `torch.nn.Module` as a network of the suite."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from vbandits.types import Layer, Weights
+from vbandits.networks.layers import group
+from vbandits.networks.mlp import affine, taken
+from vbandits.networks.parametrization import Parametrization
+from vbandits.networks.weights import dense
+from vbandits.types import Layer, Network, Weights
 
 
 @dataclass(frozen=True)
@@ -18,25 +22,47 @@ class Module:
     Attributes:
         factory: called with D features and K outputs, returns an `nn.Module` that maps [N, D] to [N, K]; or
             "my_networks:make", the place of such a function.
-        parametrization: "mup" or "sp"; it initialises the weights, the module's own values are not used.
+        parametrization: "mup", "sp" or "ntp"; it initialises the weights, the module's own values are not used.
+        input: name of the submodule that sees the input, if it is not the first one called that has a weight matrix.
+        output: name of the submodule that gives the output, if it is not the last one called.
     """
 
     factory: Callable[[int, int], nn.Module] | str
-    parametrization: Literal["mup", "sp"] = "mup"
+    parametrization: Parametrization = "mup"
+    input: str | None = None
+    output: str | None = None
 
-    def build(self, features: int, outputs: int) -> "ModuleNetwork":
+    def build(self, features: int, outputs: int) -> Network:
         """Returns the network for D features and K outputs."""
         from vbandits.registry import load
 
         factory = load(self.factory) if isinstance(self.factory, str) else self.factory
-        return from_module(factory(features, outputs), self.parametrization)
+        module = factory(features, outputs)
+        return from_module(module, self.parametrization, features=features, input=self.input, output=self.output)
 
 
-def from_module(module: nn.Module, parametrization: str = "mup") -> "ModuleNetwork":
+def from_module(
+    module: nn.Module,
+    parametrization: str = "mup",
+    *,
+    features: int | None = None,
+    input: str | None = None,
+    output: str | None = None,
+) -> Network:
     """Returns any module that maps [N, D] to [N, K] as a network.
 
+    Args:
+        module: its parameters that need no gradient, and its buffers, stay as they are.
+        parametrization: "mup", "sp" or "ntp".
+        features: D. With it the module is called once, which tells in what order its layers come and whether its
+            output is that of a linear layer, over which expectations have a closed form; without it, D is that of the
+            first submodule if it is linear, or else layers come in the order in which they were defined.
+        input: name of the submodule that sees the input, where it is not the first that has a weight matrix.
+        output: name of the submodule that gives the output, where it is not the last.
+
     Raises:
-        ValueError: where rows of a batch would influence each other (BatchNorm), or there is no weight matrix.
+        ValueError: where rows of a batch would influence each other (BatchNorm), there is no weight matrix, or no
+            submodule of a name.
     """
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -44,50 +70,124 @@ def from_module(module: nn.Module, parametrization: str = "mup") -> "ModuleNetwo
                 f"expected a network whose rows do not influence each other, got {type(part).__name__} at {name!r}: "
                 "use GroupNorm or LayerNorm"
             )
-    return ModuleNetwork(module.eval(), parametrization)
+    module = module.eval()
+    example = _example(module, features)
+    layers = group(module, _called(module, example), input, output)
+    body = _body(module, layers[-1], example)
+    if body is None:
+        return ModuleNetwork(module, layers, parametrization)
+    return HeadedModuleNetwork(module, layers, parametrization, body)
 
 
 class ModuleNetwork:
     """The pure function of a module, mapped over replicas and draws."""
 
-    def __init__(self, module: nn.Module, parametrization: str) -> None:
+    def __init__(self, module: nn.Module, layers: tuple[Layer, ...], parametrization: str) -> None:
         self.parametrization = parametrization
-        self.layers = _layers(module)
+        self.layers = layers
         self._module = module
-        self._buffers = dict(module.named_buffers())
+        # one convolution with other weights per lane is slow on a CPU: there each lane has its own
+        self._in_turn = any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
 
     def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
         """Returns the network's outputs."""
+        return self._map(self._module, weights, x)
+
+    def _map(self, module: nn.Module, weights: Weights, x: Tensor) -> Tensor:
+        weights = {name: dense(weight) for name, weight in weights.items()}
         replicas = x.shape[0]
         draws = max(x.shape[1], *(weight.shape[1] for weight in weights.values()))
-        flat = {name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
-                for name, weight in weights.items()}  # fmt: skip
-        x = x.expand(replicas, draws, *x.shape[2:]).flatten(0, 1)
-        return torch.vmap(self._call)(flat, x).unflatten(0, (replicas, draws))
+        fixed = {name: value.to(x.device) for name, value in _fixed(module).items()}
 
-    def _call(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        buffers = {name: value.to(x.device) for name, value in self._buffers.items()}
-        return torch.func.functional_call(self._module, {**buffers, **weights}, (x,))
+        def call(lane: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+            return torch.func.functional_call(module, {**fixed, **lane}, (rows,))
 
-
-def _layers(module: nn.Module) -> tuple[Layer, ...]:
-    """Groups parameters by the submodule that owns them; the first and last weight matrices are input and output."""
-    owned = [(name, dict(part.named_parameters(recurse=False))) for name, part in module.named_modules()]
-    owned = [(name, parameters) for name, parameters in owned if parameters]
-    matrices = [name for name, parameters in owned if any(value.dim() > 1 for value in parameters.values())]
-    if not matrices:
-        raise ValueError(f"expected a module with at least one weight matrix, got {type(module).__name__} without one")
-    return tuple(_layer(name, parameters, matrices) for name, parameters in owned)
+        if self._in_turn and x.device.type == "cpu":
+            lanes = zip(*(_lanes(value, replicas, draws) for value in (*weights.values(), x)), strict=True)
+            values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in lanes])
+        else:
+            flat = {name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
+                    for name, weight in weights.items()}  # fmt: skip
+            values = torch.vmap(call)(flat, x.expand(replicas, draws, *x.shape[2:]).flatten(0, 1))
+        return values.unflatten(0, (replicas, draws))
 
 
-def _layer(name: str, parameters: dict[str, nn.Parameter], matrices: list[str]) -> Layer:
-    full = {f"{name}.{key}" if name else key: value for key, value in parameters.items()}
-    shapes = {key: tuple(value.shape) for key, value in full.items()}
-    if name not in matrices:
-        width = max(value.numel() for value in full.values())
-        values = {key: value.detach().clone() for key, value in full.items()}
-        return Layer(name, shapes, width, width, "norm", start=values)
-    matrix = next(value for value in full.values() if value.dim() > 1)
-    role = "output" if name == matrices[-1] else "input" if name == matrices[0] else "hidden"
-    biases = frozenset(key for key, value in full.items() if value.dim() == 1)
-    return Layer(name, shapes, matrix[0].numel(), matrix.shape[0], role, biases)
+class HeadedModuleNetwork(ModuleNetwork):
+    """A module whose output is that of a linear layer."""
+
+    def __init__(self, module: nn.Module, layers: tuple[Layer, ...], parametrization: str, body: nn.Module) -> None:
+        super().__init__(module, layers, parametrization)
+        self._body = body
+        self._weight, *bias = layers[-1].shapes
+        self._bias = bias[0] if bias else None
+
+    def features(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N H"]:
+        """Returns the inputs of the last layer."""
+        own = {name: weight for name, weight in weights.items() if name not in self.layers[-1].shapes}
+        return self._map(self._body, own, x)
+
+    def head(
+        self, weights: Weights, features: Float[Tensor, "R s N H"], output: Int64[Tensor, "R N"] | None = None
+    ) -> Float[Tensor, "R S N *K"]:
+        """Returns the last layer's outputs given its inputs, or only the one taken in each row."""
+        weight, bias = weights[self._weight], weights[self._bias] if self._bias else None
+        if output is None:
+            return affine(features, weight.mT, bias)
+        return taken(dense(weight), None if bias is None else dense(bias), features, output)
+
+    def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
+        """Returns the network's outputs; what all draws share is evaluated once."""
+        return self.head(weights, self.features(weights, x))
+
+
+def _lanes(value: Tensor, replicas: int, draws: int) -> Iterable[Tensor]:
+    if value.shape[1] == draws:
+        return value.flatten(0, 1).unbind()
+    return [own for own in value.squeeze(1).unbind() for _ in range(draws)]
+
+
+def _fixed(module: nn.Module) -> dict[str, Tensor]:
+    """Returns what is not trained."""
+    frozen = {name: value for name, value in module.named_parameters() if not value.requires_grad}
+    return {**frozen, **dict(module.named_buffers())}
+
+
+def _example(module: nn.Module, features: int | None) -> Tensor | None:
+    """Returns two rows to call the module with, or None where their width is not known."""
+    first = next((part for part in module.modules() if any(True for _ in part.parameters(recurse=False))), None)
+    if features is None and isinstance(first, nn.Linear):
+        features = first.in_features
+    if features is None:
+        return None
+    return torch.linspace(-1, 1, 2 * features, dtype=next(module.parameters()).dtype).view(2, features)
+
+
+def _called(module: nn.Module, example: Tensor | None) -> list[str]:
+    """Returns the names of the submodules with parameters of their own, in the order in which they are called."""
+    owners = {name: part for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False))}
+    if example is None:
+        return list(owners)
+    order: dict[str, None] = {}
+    hooks = [
+        part.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name)) for name, part in owners.items()
+    ]
+    try:
+        with torch.no_grad():
+            module(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*order, *(name for name in owners if name not in order)]
+
+
+def _body(module: nn.Module, last: Layer, example: Tensor | None) -> nn.Module | None:
+    """Returns the module without its last layer, if that is linear and its output the module's; else None."""
+    head = dict(module.named_modules()).get(last.name)
+    if example is None or not isinstance(head, nn.Linear) or head is module:
+        return None
+    body = copy.deepcopy(module)
+    body.set_submodule(last.name, nn.Identity())
+    with torch.no_grad():
+        features, expected = body(example), module(example)
+        separate = features.dim() == 2 and features.shape[1] == head.in_features
+        return body if separate and torch.equal(head(features), expected) else None

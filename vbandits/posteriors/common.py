@@ -1,11 +1,13 @@
-"""What the network posteriors share: the loss of the output taken, draws as functions, the predictive mixture."""
+"""What the network posteriors share: the values that a loss looks at, learned noise, draws as functions."""
 
-from typing import TypeGuard
+from collections.abc import Collection, Mapping
+from typing import Any, TypeGuard
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vbandits.predictive import Mixture
+from vbandits.training import Parameters
 from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
 
 PREDICTIVE_DRAWS = 64
@@ -28,34 +30,58 @@ def headed(network: Network) -> TypeGuard[HeadedNetwork]:
     return hasattr(network, "head")  # an isinstance of a protocol is slow, and this stands in the innermost loop
 
 
-def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) -> Float[Tensor, "R S N"]:
-    """Picks the output taken in each row."""
-    index = output[:, None, :, None].expand(*values.shape[:3], 1)
-    return values.gather(3, index).squeeze(3)
-
-
-def taken(network: Network, weights: Weights, x: Float[Tensor, "R s N D"], output: Int64[Tensor, "R N"]) -> Tensor:
-    """Returns the network at the output taken in each row [R, S, N], by the shortest way that it has."""
+def evaluate(
+    network: Network, weights: Weights, x: Float[Tensor, "R s N D"], selection: Int64[Tensor, "R N"] | None
+) -> Float[Tensor, "R S N *K"]:
+    """Returns the network at the one output selected in each row [R, S, N], by the shortest way, or at all."""
+    if selection is None:
+        return network.apply(weights, x)
     if headed(network):
-        return network.head(weights, network.features(weights, x), output)
-    return at_output(network.apply(weights, x), output)
+        return network.head(weights, network.features(weights, x), selection)
+    values = network.apply(weights, x)
+    return values.gather(3, selection[:, None, :, None].expand(*values.shape[:3], 1)).squeeze(3)
 
 
-def squared_error(values: Float[Tensor, "R S N"], y: Float[Tensor, "R N"]) -> Float[Tensor, "R S"]:
-    """Returns the squared error averaged over rows."""
-    return (y.unsqueeze(1) - values).square().mean(2)
+def parameters(
+    task: Task, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], tapped: Collection[str] = ()
+) -> Parameters:
+    """Returns what is trained: the blocks [L, ...], and the log of the noise variance [L, 1] where it is learned."""
+    if getattr(task.likelihood, "learned_noise", False):
+        first = next(iter(blocks.values()))
+        level = torch.zeros(len(first), 1, dtype=first.dtype, device=first.device)
+        blocks, rates = {**blocks, "noise": level}, {**rates, "noise": torch.ones_like(level[0])}
+    return Parameters(blocks, rates, tapped)
+
+
+def with_noise(leaves: Mapping[str, Tensor], loss: Float[Tensor, " L"]) -> Float[Tensor, " L"]:
+    """Adds the loss of the noise variance where it is learned, which is least at the mean squared error.
+
+    The error is held there: one variance for all rows does not move the weights' minimum, and dividing their gradient
+    by it would only change their learning rate.
+    """
+    if "noise" not in leaves:
+        return loss
+    level = leaves["noise"][:, 0]
+    return loss + loss.detach() * (-level).exp() + level
+
+
+def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+    """Returns the noise variance: the learned one, averaged over a replica's lanes, or else the one given."""
+    if "noise" not in trained.detached:
+        return given
+    return trained.detached["noise"].exp().view(len(given), -1).mean(1)
 
 
 def functions(network: Network, weights: Weights, draws: int) -> Functions:
     """Returns the network at fixed weights as S functions."""
 
-    def evaluate(x: Tensor) -> Tensor:
+    def call(x: Tensor) -> Tensor:
         values = network.apply(weights, x.unsqueeze(1))
         return values.expand(-1, draws, -1, -1)  # draws that share every weight are evaluated once
 
-    return evaluate
+    return call
 
 
-def mixture(draws: Functions, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
-    """Returns the equal mixture over draws of N(f_s, noise) for rows `x` [R, N, D] at `output` [R, N]."""
-    return Mixture(at_output(draws(x), output), noise.unsqueeze(1).expand(output.shape))
+def predictive(task: Task, draws: Functions, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+    """Returns the equal mixture over draws of the targets of rows `x` [R, N, D] at `output` [R, N]."""
+    return task.likelihood.predictive(draws(x), output, noise)

@@ -1,15 +1,16 @@
 """A single network, a point in weight space: what every uncertainty has to beat."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import functions, mixture, network_of, squared_error, taken
-from vbandits.predictive import Mixture
+from vbandits.posteriors.common import evaluate, functions, network_of, noise_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
-from vbandits.types import Data, Functions, Task, Weights
+from vbandits.types import Batch, Data, Functions, Task, Weights
 
 
 @dataclass
@@ -23,22 +24,22 @@ class DeterministicState:
 
 @dataclass(frozen=True)
 class Deterministic:
-    """The network that minimises the squared error; all its draws are the same function."""
+    """The network that minimises the loss; all its draws are the same function."""
 
     def init(self, task: Task) -> DeterministicState:
         """Draws the initial weights from the prior of the parametrisation."""
         network = network_of(task)
-        parameters = Parameters(initial(network, task, "weights"), rates(network, task))
-        return DeterministicState(task, parameters, Stream(task.seeds, "minibatches", device=task.device))
+        trained = parameters(task, initial(network, task, "weights"), rates(network, task))
+        return DeterministicState(task, trained, Stream(task.seeds, "minibatches", device=task.device))
 
     def update(self, state: DeterministicState, data: Data) -> None:
-        """Trains on the squared error."""
-        network = network_of(state.task)
+        """Trains on the loss."""
+        network, likelihood = network_of(state.task), state.task.likelihood
 
-        def loss(leaves, batch):
-            x, output, y = batch
-            values = taken(network, _weights(state.task, leaves), x.unsqueeze(1), output)
-            return squared_error(values, y).sum(1)
+        def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
+            selection = likelihood.selection(batch.output)
+            values = evaluate(network, _weights(state.task, leaves), batch.x.unsqueeze(1), selection)
+            return with_noise(leaves, likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2)))
 
         train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
 
@@ -50,10 +51,10 @@ class Deterministic:
         """Returns the network."""
         return self.draw(state, 1)
 
-    def predict(self, state: DeterministicState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
-        """Returns N(f, noise)."""
-        return mixture(self.draw(state, 1), x, output, noise)
+    def predict(self, state: DeterministicState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+        """Returns the likelihood at the network's values."""
+        return predictive(state.task, self.draw(state, 1), x, output, noise_of(state.parameters, noise))
 
 
-def _weights(task: Task, leaves: dict[str, Tensor]) -> Weights:
-    return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items()})
+def _weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
+    return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items() if name != "noise"})

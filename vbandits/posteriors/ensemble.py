@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import mixture, network_of, squared_error, taken
-from vbandits.predictive import Mixture
+from vbandits.posteriors.common import evaluate, network_of, noise_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
-from vbandits.types import Data, Functions, Task, Weights
+from vbandits.types import Batch, Data, Functions, Task, Weights
 
 
 @dataclass
@@ -46,23 +45,23 @@ class Ensemble:
     def init(self, task: Task) -> EnsembleState:
         """Draws every member's initial weights; the first member starts where the deterministic network does."""
         network = network_of(task)
-        parameters = Parameters(initial(network, task, "weights", self.members), rates(network, task))
         return EnsembleState(
             task,
-            parameters,
+            parameters(task, initial(network, task, "weights", self.members), rates(network, task)),
             initial(network, task, "prior functions", self.members) if self.prior_scale else {},
             Stream(task.seeds, "minibatches", device=task.device),
             Stream(task.seeds, "draws", device=task.device),
         )
 
     def update(self, state: EnsembleState, data: Data) -> None:
-        """Trains every member on the squared error of the same minibatches."""
-        network = network_of(state.task)
+        """Trains every member on the loss of the same minibatches."""
+        network, likelihood = network_of(state.task), state.task.likelihood
 
-        def loss(leaves, batch):
-            x, output, y = batch
-            values = self._sum(state, leaves, lambda weights: taken(network, weights, x.unsqueeze(1), output))
-            return squared_error(values, y).flatten()
+        def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
+            x, selection = batch.x.unsqueeze(1), likelihood.selection(batch.output)
+            values = self._sum(state, leaves, lambda weights: evaluate(network, weights, x, selection))
+            error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean(2)
+            return with_noise(leaves, error.flatten())
 
         train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
 
@@ -74,9 +73,9 @@ class Ensemble:
         """Returns the mean of the members."""
         return lambda x: self._functions(state)(x).mean(1, keepdim=True)
 
-    def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
-        """Returns the equal mixture over members of N(f_m, noise)."""
-        return mixture(self._functions(state), x, output, noise)
+    def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+        """Returns the equal mixture over members."""
+        return predictive(state.task, self._functions(state), x, output, noise_of(state.parameters, noise))
 
     def _functions(self, state: EnsembleState, chosen: Tensor | None = None) -> Functions:
         """Returns all members, or the chosen ones [R, S], as functions."""
@@ -99,7 +98,8 @@ class Ensemble:
         return values
 
     def _weights(self, state: EnsembleState, leaves: Mapping[str, Tensor], chosen: Tensor | None) -> Weights:
-        blocks = {name: block.unflatten(0, (-1, self.members)) for name, block in leaves.items()}  # [R, M, P]
+        names = [layer.name for layer in network_of(state.task).layers]
+        blocks = {name: leaves[name].unflatten(0, (-1, self.members)) for name in names}  # [R, M, P]
         if chosen is not None:
             lane = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
             blocks = {name: block[lane, chosen] for name, block in blocks.items()}

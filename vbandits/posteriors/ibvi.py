@@ -4,57 +4,147 @@ Wenger, Coker, Marusic and Cunningham, "Variational Deep Learning via Implicit R
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.networks.weights import prior_std
 from vbandits.posteriors import variational
-from vbandits.posteriors.gaussian import Gaussian, Layers
+from vbandits.posteriors.common import network_of
+from vbandits.posteriors.covariances import Family, covariance
+from vbandits.posteriors.gaussian import GaussianFamily, Layers
+from vbandits.posteriors.prior import scale_for
 from vbandits.posteriors.variational import VariationalState
-from vbandits.predictive import Mixture
-from vbandits.types import Data, Functions, Task
+from vbandits.streams import Stream
+from vbandits.training import Anchor
+from vbandits.types import Batch, Data, Functions, Task
+
+
+@dataclass
+class IBVIState(VariationalState):
+    """Adds what the noise-aware form needs.
+
+    Attributes:
+        scale: of the prior.
+        directions: stream of the rows' directions.
+        perturbations: directions c of the rows so far [R, N, noise_rank], of length 1.
+    """
+
+    scale: float
+    directions: Stream
+    perturbations: Tensor
 
 
 @dataclass(frozen=True)
 class IBVI:
-    """A low-rank Gaussian over the weights, started at the prior and trained on the expected squared error.
+    """A Gaussian over the weights, started at the prior and trained on the expected loss.
 
-        minimise over (mean, F):  E[(y - f_w(x))^2],  w ~ N(mean, F F^T) per layer,
+        minimise over (mean, F):  E[loss(f_w(x), y)],  w ~ N(mean, F F^T) per layer,
         from  mean ~ N(0, s^2),  F ~ N(0, s^2 / rank).
 
     There is no divergence to a prior. In the overparametrised linear model, SGD ends at the minimiser that is closest
     to the prior in 2-Wasserstein distance: the mean at X^+ y + P0 mean0 and the factor at P0 F0, P0 = I - X^+ X.
 
+    With noisy targets that limit takes noise for knowledge: no variance is left at an observation. The noise-aware form
+    (`noise_rank` > 0) perturbs targets and holds weights at the prior, draw by draw:
+
+        minimise  E[(y + sigma c_n . z - f_w(x))^2] + sigma^2 / N E[|(w - w0) / s|^2],
+        w = mean + F z' + G z,  w0 = mean0 + F0 z',
+
+    where c_n is a fixed direction of observation n and G starts at 0. In the linear model with F0 F0^T = s^2 I and
+    orthogonal c_n its minimum is the exact Bayesian posterior ("randomise, then optimise": Bardsley et al., 2014;
+    Osband et al., 2018, Lemma 3); with fewer columns than observations directions are orthogonal on average.
+
     Attributes:
+        family: "low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker" or "full" (small layers).
         rank: columns of the factor F; ranks of 2 to 20 made no difference on the tuning problems, and cost does grow.
-        layers: which layers are stochastic; the others are points.
+        layers: which layers are stochastic, by place or by name; the others are points.
         prior_scale: multiplies the prior's standard deviation in F; 0 is the deterministic network.
-        samples: draws of the weights per minibatch, for all but the last layer, whose expectation is in closed form.
+        function_std: sets the prior's scale in function space instead, see `posteriors.prior`.
+        samples: draws of the weights per minibatch, for all but the last layer, whose expectation is in closed form
+            (squared error) or bounded by Jensen's inequality (cross-entropy).
+        noise_rank: columns of G; 0 is the plain form.
     """
 
+    family: Family = "low_rank"
     rank: Annotated[int, Field(ge=1)] = 5
     layers: Layers = "first_last"
     prior_scale: Annotated[float, Field(ge=0)] = 1.0
+    function_std: Annotated[float, Field(gt=0)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1
+    noise_rank: Annotated[int, Field(ge=0)] = 0
 
-    def init(self, task: Task) -> VariationalState:
+    def __post_init__(self) -> None:
+        if self.noise_rank and (self.family == "kronecker" or not self.prior_scale):
+            raise ValueError(
+                "expected a prior_scale above 0 and a family other than kronecker for noise_rank > 0, got "
+                f"{self.prior_scale} and {self.family}"
+            )
+
+    def init(self, task: Task) -> IBVIState:
         """Starts at the prior; the means are the deterministic network's initial weights."""
-        family = Gaussian.over(task, self.layers if self.prior_scale else "none", self.rank, diagonal=False)
-        return variational.state(task, family, self.prior_scale, 0.0)
+        form = covariance(self.family, self.rank)
+        layers = self.layers if self.prior_scale else ()
+        scale = self.prior_scale
+        if self.function_std is not None:
+            scale = scale_for(task, layers, form, self.function_std)
+        family = GaussianFamily.over(task, layers, form, self.noise_rank)
+        directions = Stream(task.seeds, "directions", device=task.device, dtype=task.dtype)
+        nothing = torch.zeros(len(task.seeds), 0, self.noise_rank, device=task.device, dtype=task.dtype)
+        state = variational.state(task, family, scale, penalised=False)
+        return IBVIState(**vars(state), scale=scale, directions=directions, perturbations=nothing)
 
-    def update(self, state: VariationalState, data: Data) -> None:
-        """Trains on the expected squared error."""
-        variational.minimise(state, data, self.samples)
+    def update(self, state: IBVIState, data: Data) -> None:
+        """Trains on the expected loss."""
+        if not self.noise_rank:
+            return variational.minimise(state, data, self.samples)
+        if state.task.likelihood.selection(data.output) is None:
+            raise ValueError("expected the squared error for noise_rank > 0, got classes: their labels have no sigma")
+        _extend(state, data.x.shape[1])
+        deviation = data.noise.sqrt()[:, None, None]
+        lane = torch.arange(len(deviation), device=deviation.device).unsqueeze(1)
 
-    def draw(self, state: VariationalState, draws: int) -> Functions:
+        def perturbation(batch: Batch) -> Tensor:
+            return deviation * state.perturbations[lane, batch.rows]
+
+        return variational.minimise(state, data, self.samples, anchor=_anchor(state, data), perturbation=perturbation)
+
+    def draw(self, state: IBVIState, draws: int) -> Functions:
         """Returns the network at fresh draws of its weights."""
         return variational.draw(state, draws)
 
-    def mean(self, state: VariationalState) -> Functions:
+    def mean(self, state: IBVIState) -> Functions:
         """Returns the network at its mean weights."""
         return variational.mean(state)
 
-    def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
-        """Returns the equal mixture over 64 draws of N(f_s, noise)."""
+    def predict(self, state: IBVIState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+        """Returns the equal mixture over 64 draws."""
         return variational.predict(state, x, output, noise)
+
+
+def _extend(state: IBVIState, rows: int) -> None:
+    """Draws the directions of rows not seen yet."""
+    missing = rows - state.perturbations.shape[1]
+    if missing > 0:
+        fresh = state.directions.normal(missing, state.perturbations.shape[2])
+        fresh = fresh / torch.linalg.vector_norm(fresh, dim=2, keepdim=True)
+        state.perturbations = torch.cat([state.perturbations, fresh], 1)
+
+
+def _anchor(state: IBVIState, data: Data) -> Anchor:
+    """Returns the pull of stochastic layers to their start: sigma^2 / N over the prior's variance."""
+    prior = prior_std(network_of(state.task), state.task)
+    stochastic = {layer.name for layer in state.family.stochastic}
+    weights = {}
+    for name, leaf in state.parameters.detached.items():
+        layer = name.partition("/")[2]
+        precision = torch.zeros_like(leaf[:1])
+        if layer in stochastic:
+            precision = (state.scale * prior[layer]).pow(-2)
+            precision = precision if leaf.dim() == 2 else precision.unsqueeze(1)
+        weights[name] = precision
+    pull = 2 * data.noise / data.x.shape[1]  # [R]
+    strength = pull.unsqueeze(1) * state.parameters.gather(weights)
+    return Anchor(state.parameters.gather(state.start), strength)

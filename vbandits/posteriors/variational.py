@@ -1,38 +1,63 @@
 """What variational posteriors share: their state, their draws and their predictive. Only the loss is a method's own."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
-from vbandits.posteriors.common import PREDICTIVE_DRAWS, functions, mixture, network_of
-from vbandits.posteriors.gaussian import Gaussian
-from vbandits.predictive import Mixture
+from vbandits.posteriors.common import (
+    PREDICTIVE_DRAWS,
+    functions,
+    network_of,
+    noise_of,
+    parameters,
+    predictive,
+    with_noise,
+)
+from vbandits.posteriors.gaussian import GaussianFamily
 from vbandits.streams import Stream
-from vbandits.training import Parameters, train
-from vbandits.types import Data, Functions, Task
+from vbandits.training import Anchor, Parameters, train
+from vbandits.types import Batch, Data, Functions, Task
+
+Penalty = Callable[[Mapping[str, Tensor]], Tensor]
+"""What is added to the expected loss, from the leaves to [R]."""
 
 
 @dataclass
 class VariationalState:
-    """Parameters of the Gaussian and the streams; `fixed` is the noise [R, 64, Z] of every predictive distribution."""
+    """Parameters of the Gaussian and the streams; `fixed` is the noise [R, 64, Z] of every predictive distribution.
+
+    `start` holds the leaves as they were before any data.
+    """
 
     task: Task
-    family: Gaussian
+    family: GaussianFamily
     parameters: Parameters
+    start: dict[str, Tensor]
     minibatches: Stream
     noise: Stream
     draws: Stream
     fixed: Tensor
 
 
-def state(task: Task, family: Gaussian, factor_scale: float, spread_scale: float) -> VariationalState:
-    """Returns the state at initialisation; the scales are those of `Gaussian.initial`."""
+def state(task: Task, family: GaussianFamily, scale: float, penalised: bool) -> VariationalState:
+    """Returns the state at initialisation.
+
+    Args:
+        task: what is modelled.
+        family: of the Gaussian.
+        scale: of the prior, see `GaussianFamily.initial`.
+        penalised: whether `minimise` will be given a penalty, which needs the gradients of all leaves.
+    """
     normal = partial(Stream, task.seeds, device=task.device, dtype=task.dtype)
+    trained = parameters(task, *family.initial(scale), () if penalised else family.tapped)
     return VariationalState(
         task,
         family,
-        Parameters(*family.initial(factor_scale, spread_scale)),
+        trained,
+        {name: block.clone() for name, block in trained.detached.items()},
         Stream(task.seeds, "minibatches", device=task.device),
         normal("training noise"),
         normal("draws"),
@@ -40,21 +65,28 @@ def state(task: Task, family: Gaussian, factor_scale: float, spread_scale: float
     )
 
 
-def minimise(state: VariationalState, data: Data, samples: int, penalty=None) -> None:
-    """Trains on the expected squared error plus `penalty(leaves)` [R], where there is one."""
+def minimise(
+    state: VariationalState,
+    data: Data,
+    samples: int,
+    penalty: Penalty | None = None,
+    anchor: Anchor | None = None,
+    perturbation: Callable[[Batch], Tensor] | None = None,
+) -> None:
+    """Trains on the expected loss plus a penalty, with an anchor and perturbed targets where there are such."""
 
-    def loss(leaves, batch):
+    def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
         noise = state.noise.normal(samples, state.family.noise_size)
-        expected = state.family.expected_squared_error(leaves, batch, noise)
+        moved = None if perturbation is None else perturbation(batch)
+        expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise, moved))
         return expected if penalty is None else expected + penalty(leaves)
 
-    train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
+    train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches, anchor)
 
 
 def draw(state: VariationalState, draws: int) -> Functions:
     """Returns the network at fresh draws of its weights."""
-    noise = state.draws.normal(draws, state.family.noise_size)
-    return functions(network_of(state.task), state.family.sample(state.parameters.detached, noise), draws)
+    return _functions(state, state.draws.normal(draws, state.family.noise_size))
 
 
 def mean(state: VariationalState) -> Functions:
@@ -62,7 +94,12 @@ def mean(state: VariationalState) -> Functions:
     return functions(network_of(state.task), state.family.mean(state.parameters.detached), 1)
 
 
-def predict(state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
-    """Returns the equal mixture over 64 draws, the same noise at every call, of N(f_s, noise)."""
-    weights = state.family.sample(state.parameters.detached, state.fixed)
-    return mixture(functions(network_of(state.task), weights, PREDICTIVE_DRAWS), x, output, noise)
+def predict(state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+    """Returns the equal mixture over 64 draws, the same noise at every call."""
+    noise = noise_of(state.parameters, noise)
+    return predictive(state.task, _functions(state, state.fixed), x, output, noise)
+
+
+def _functions(state: VariationalState, noise: Tensor) -> Functions:
+    weights = state.family.sample(state.parameters.detached, noise, factored=True)
+    return functions(network_of(state.task), weights, noise.shape[1])
