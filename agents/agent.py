@@ -78,11 +78,11 @@ class Agent:
 
     @property
     def due(self) -> bool:
-        """Whether the schedule asks for an update now."""
+        """Whether the schedule asks for an update now, or the posterior takes every row as it comes."""
         if self.spec.posterior is None or self._memory.rows == 0:
             return False
         since = self._memory.rows - self._initial
-        return since >= 0 and since % self.spec.schedule.every == 0
+        return since >= 0 and (since % self.spec.schedule.every == 0 or hasattr(self.spec.posterior, "extend"))
 
     def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica."""
@@ -114,8 +114,11 @@ class Agent:
             self._predicted = None
 
     def learn(self) -> None:
-        """Updates the posterior on everything remembered."""
+        """Updates the posterior on everything remembered; where no update is due, it takes what is new if it can."""
         if self.spec.posterior is None:
+            return
+        if self.trained and (self._memory.rows - self._initial) % self.spec.schedule.every:
+            self.spec.posterior.extend(self.state, self._memory.data(self._scaling, self._variance))
             return
         self.trained = True
         self._scaling = self._memory.scaling()

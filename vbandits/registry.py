@@ -22,6 +22,7 @@ POSTERIORS = {
     "elbo": "vbandits.posteriors.elbo:ELBO",
     "ensemble": "vbandits.posteriors.ensemble:Ensemble",
     "ibvi": "vbandits.posteriors.ibvi:IBVI",
+    "ibvi_closed_form": "vbandits.posteriors.closed_form:ClosedFormIBVI",
     "linear": "vbandits.posteriors.linear:Linear",
     "wasserstein": "vbandits.posteriors.wasserstein:WassersteinVI",
 }
@@ -56,6 +57,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rule": {"kind": "thompson"},
         "optimizer": {"learning_rate": 0.01},
     },
+    "ibvi-closed-form": {"posterior": {"kind": "ibvi_closed_form"}, "rule": {"kind": "thompson"}},
     "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
     "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
 }

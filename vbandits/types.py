@@ -276,6 +276,9 @@ class Posterior(Protocol):
     An implementation is a frozen dataclass (its fields are the configuration) with these five methods. `state` is
     whatever `init` returns; `update` may change it in place. `update` gets raw rows with their scaling (`Data.rows`
     gives them standardised); everything else goes in and comes out standardised, and the agent turns it back.
+
+    A posterior may have a sixth method, `extend(state, data)`: it learns from the rows that are new, and is called
+    after each decision between two updates, with the scaling and the noise of the last one.
     """
 
     def init(self, task: Task) -> Any:

@@ -97,7 +97,8 @@ class ModuleNetwork:
         weights = {name: dense(weight) for name, weight in weights.items()}
         replicas = x.shape[0]
         draws = max(x.shape[1], *(weight.shape[1] for weight in weights.values()))
-        fixed = {name: value.to(x.device) for name, value in _fixed(module).items()}
+        fixed = {name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
+                 for name, value in _fixed(module).items()}  # fmt: skip
 
         def call(lane: Mapping[str, Tensor], rows: Tensor) -> Tensor:
             return torch.func.functional_call(module, {**fixed, **lane}, (rows,))

@@ -60,4 +60,5 @@ def rate(layer: Layer, parameter: str, parametrization: str, optimizer: str = "s
 
 def per_entry(layer: Layer, value: Callable[[Layer, str], float]) -> Tensor:
     """Returns a value of each parameter for every entry of a flattened layer [P]."""
-    return torch.cat([torch.full((math.prod(shape),), value(layer, name)) for name, shape in layer.shapes.items()])
+    parts = [(math.prod(shape), value(layer, name)) for name, shape in layer.shapes.items()]
+    return torch.cat([torch.full((count,), number, dtype=torch.float64) for count, number in parts])

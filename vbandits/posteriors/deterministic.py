@@ -38,14 +38,14 @@ class Deterministic:
 
         def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
             selection = likelihood.selection(batch.output)
-            values = evaluate(network, _weights(state.task, leaves), batch.x.unsqueeze(1), selection)
+            values = evaluate(network, weights_of(state.task, leaves), batch.x.unsqueeze(1), selection)
             return with_noise(leaves, likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2)))
 
         train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
 
     def draw(self, state: DeterministicState, draws: int) -> Functions:
         """Returns the network, `draws` times."""
-        return functions(network_of(state.task), _weights(state.task, state.parameters.detached), draws)
+        return functions(network_of(state.task), weights_of(state.task, state.parameters.detached), draws)
 
     def mean(self, state: DeterministicState) -> Functions:
         """Returns the network."""
@@ -56,5 +56,6 @@ class Deterministic:
         return predictive(state.task, self.draw(state, 1), x, output, noise_of(state.parameters, noise))
 
 
-def _weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
+def weights_of(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
+    """Returns the network's weights (S = 1) from trained blocks."""
     return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items() if name != "noise"})
