@@ -117,8 +117,9 @@ class Agent:
         """Updates the posterior on everything remembered; where no update is due, it takes what is new if it can."""
         if self.spec.posterior is None:
             return
-        if self.trained and (self._memory.rows - self._initial) % self.spec.schedule.every:
-            self.spec.posterior.extend(self.state, self._memory.data(self._scaling, self._variance))
+        extend = getattr(self.spec.posterior, "extend", None)
+        if extend and self.trained and (self._memory.rows - self._initial) % self.spec.schedule.every:
+            extend(self.state, self._memory.data(self._scaling, self._variance))
             return
         self.trained = True
         self._scaling = self._memory.scaling()

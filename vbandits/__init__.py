@@ -17,7 +17,7 @@ __all__ = ["AgentSpec", "EnvironmentSpec", "Refused", "Results", "__version__", 
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
-    "Refused": "vbandits.resolve",
+    "Refused": "vbandits.refused",
     "Results": "vbandits.results",
     "check": "vbandits.envs.check",
     "load": "vbandits.api",
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vbandits.api import load, run
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec
-    from vbandits.resolve import Refused
+    from vbandits.refused import Refused
     from vbandits.results import Results
 
 

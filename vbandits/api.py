@@ -12,27 +12,31 @@ import joblib
 from rich.console import Console
 
 from vbandits.engine import run_cells
-from vbandits.experiment import Experiment, key
+from vbandits.kinds import Experiment, key
 from vbandits.progress import Live, say
-from vbandits.resolve import Refused, resolve
-from vbandits.results import Results
+from vbandits.refused import Refused
+from vbandits.resolve import resolve
+from vbandits.results import StoredResults
 from vbandits.store import Store
 
 
 def run(
-    environments: Sequence[Any],
-    agents: Sequence[Any],
+    environments: Sequence[Any] | None = None,
+    agents: Sequence[Any] | None = None,
     seeds: int | Sequence[int] = 8,
     steps: int = 1000,
     *,
+    datasets: Sequence[Any] | None = None,
+    methods: Sequence[Any] | None = None,
+    data_dir: str | Path | None = None,
     name: str = "experiment",
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
     overwrite: bool = False,
     **options: Any,
-) -> Results:
-    """Runs agents on environments and returns the results.
+) -> Any:
+    """Runs agents on environments, or supervised methods on datasets, and returns the results.
 
     Args:
         environments: ids, dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make a
@@ -40,28 +44,35 @@ def run(
         agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The
             uniform agent always runs as well.
         seeds: how many, counted from 0, or which.
-        steps: decisions per seed.
+        steps: decisions per seed, or gradient steps.
+        datasets: names, or dicts as in an experiment file.
+        methods: names of presets, or dicts as in an experiment file.
+        data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
         name: of the experiment.
         out: results folder, in which a run that was stopped goes on; without one, results live in memory alone.
         device: "auto", "cpu" or "cuda".
         workers: processes; by default one per processor, or 1 on a GPU.
         overwrite: discards what another experiment left in `out`.
-        options: other keys of an experiment file: block, recorded.
+        options: other keys of an experiment file: block, recorded, batch_size.
+
+    Returns:
+        `vbandits.results.Results` of agents, or `vbandits.supervised.results.SupervisedResults` of methods.
 
     Raises:
         vbandits.resolve.Refused: for bad input, with all its faults.
     """
-    document = {"name": name, "environments": _listed(environments), "agents": _listed(agents), "steps": steps,
-                "seeds": seeds, "device": device, **options}  # fmt: skip
-    experiment = resolve(document)
+    sections = {"environments": environments, "agents": agents, "datasets": datasets, "methods": methods}
+    given = {section: _listed(entries) for section, entries in sections.items() if entries is not None}
+    document = {"name": name, **given, "steps": steps, "seeds": seeds, "device": device, **options}
+    experiment = resolve(document, data_dir=data_dir)
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
         results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
         return results if out else dataclasses.replace(results, folder=None)
 
 
-def load(folder: str | Path) -> Results:
-    """Returns the results that a run left in a folder.
+def load(folder: str | Path) -> Any:
+    """Returns the results that a run left in a folder: those of agents or of supervised methods.
 
     Raises:
         vbandits.resolve.Refused: if there are none.
@@ -79,7 +90,7 @@ def execute(
     overwrite: bool = False,
     paths: Iterable[str] = (),
     console: Console | None = None,
-) -> Results:
+) -> StoredResults:
     """Runs the cells of an experiment that its folder does not hold yet; cells that failed before are tried again."""
     console = console or Console(stderr=True)
     for note in experiment.notes:

@@ -13,7 +13,7 @@ from vbandits import __version__
 app = App(
     name="vbandits",
     version=__version__,
-    help="Benchmark uncertainty-aware networks on sequential decisions: regret, calibration, cost.",
+    help="Benchmark uncertainty-aware networks on decisions and classification: regret, calibration, cost.",
     help_epilogue="Start with: vbandits run experiments/quickstart.toml",
 )
 REFUSED, FAILED, INTERRUPTED = 2, 1, 130
@@ -28,32 +28,41 @@ def run(
     steps: int | None = None,
     agents: str | None = None,
     environments: str | None = None,
+    methods: str | None = None,
+    datasets: str | None = None,
+    data_dir: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     workers: int | None = None,
     engine: Literal["loky", "dask", "ray"] = "loky",
     overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Run an experiment: every agent on every environment; or go on with one that was stopped.
+    """Run an experiment, or go on with one that was stopped: agents on environments, or methods on datasets.
 
     Parameters
     ----------
     file
-        Experiment file (TOML). Without one, give --environments and --agents.
+        Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
     out
         Results folder; results/NAME by default.
     seeds
         Number of seeds, 0 to N - 1, instead of the file's.
     steps
-        Decisions per seed, instead of the file's.
+        Decisions per seed or gradient steps, instead of the file's.
     agents
         Agents to run, separated by commas: labels or ids of the file's, or presets. Without a file, all presets.
     environments
         Environments to run, separated by commas: labels or ids of the file's, or ids.
+    methods
+        Supervised methods to run, likewise.
+    datasets
+        Datasets to run, likewise.
+    data_dir
+        Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     device
         Where to compute; auto takes a GPU where there is one.
     set_
-        Change a field of every agent or environment that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9.
+        Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9.
     workers
         Processes; one per processor by default.
     engine
@@ -64,7 +73,7 @@ def run(
     from vbandits.api import execute
     from vbandits.engine import extend_path, installed
     from vbandits.progress import say
-    from vbandits.registry import PRESETS
+    from vbandits.registry import METHODS, PRESETS
     from vbandits.resolve import Refused, read, resolve
     from vbandits.store import Store
 
@@ -78,15 +87,18 @@ def run(
     for name, value in {"seeds": seeds, "steps": steps, "device": device}.items():
         if value is not None:
             document[name] = value
-    for name, chosen in {"agents": agents, "environments": environments}.items():
+    filters = {"agents": agents, "environments": environments, "methods": methods, "datasets": datasets}
+    for name, chosen in filters.items():
         if chosen is not None:
             document[name] = _chosen(document.get(name, []), chosen)
-    if not file and not document.get("environments"):
-        raise Refused(["expected an experiment file, or --environments (and --agents), got neither"])
+    if not file and not (document.get("environments") or document.get("datasets")):
+        raise Refused(["expected an experiment file, or --environments (and --agents), or --datasets (and --methods), "
+                       "got none of them"])  # fmt: skip
     if not file:
-        document.setdefault("agents", [{"id": name} for name in PRESETS])
+        contenders, presets = ("agents", PRESETS) if document.get("environments") else ("methods", METHODS)
+        document.setdefault(contenders, [{"id": name} for name in presets])
         document["name"] = _name(document)
-    experiment = resolve(document, set_ or ())
+    experiment = resolve(document, set_ or (), data_dir)
     console = Console(stderr=True)
     store = Store(out or Path("results") / experiment.name)
     command = shlex.join(["vbandits", *sys.argv[1:]])
@@ -119,7 +131,7 @@ def report(folder: Path) -> int:
 
 
 @app.command(name="list")
-def list_(what: Literal["agents", "environments", "datasets"]) -> None:
+def list_(what: Literal["agents", "environments", "methods", "datasets"]) -> None:
     """List what can be named in an experiment file."""
     from rich.table import Table
 
@@ -197,8 +209,10 @@ def _chosen(entries: list[Any], names: str) -> list[Any]:
 
 
 def _name(document: dict[str, Any]) -> str:
-    """Returns a name for an experiment without a file: the same for the same environments and agents."""
-    ids = [entry["id"] for what in ("environments", "agents") for entry in document.get(what, [])]
+    """Returns a name for an experiment without a file: the same for the same sections."""
+    ids = [
+        entry["id"] for what in ("environments", "agents", "datasets", "methods") for entry in document.get(what, [])
+    ]
     return "-".join(ident.rpartition("/")[2].rpartition(":")[2].lower() for ident in ids) or "run"
 
 

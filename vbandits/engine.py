@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import resource
 import signal
 import sys
 import time
@@ -17,8 +16,9 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from vbandits import memory
+from vbandits.kinds import Cell
 from vbandits.provenance import source_hash
-from vbandits.runner import Cell, run_cell
 from vbandits.store import Store
 
 PULSE = 0.5
@@ -107,8 +107,9 @@ def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: 
     torch.set_num_threads(1)
     try:
         with Pulse(store.cells / f"{name}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
-            outcome = run_cell(cell, pulse.beat)
-        return store.finish(name, cell, outcome, _memory(cell.device))
+            memory.reset(cell.device)
+            outcome = cell.run(pulse.beat)
+        return store.finish(name, cell, outcome, memory.peak(cell.device))
     except (Exception, SystemExit) as error:  # a user's code may call exit()
         notes = " ".join(getattr(error, "__notes__", []))
         reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
@@ -157,11 +158,3 @@ class Pulse:
                 os._exit(1)  # the run was killed: nobody waits for this cell, and the next run will make it
             with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
                 self._path.write_text(f"{step} {now - self._begun}", encoding="utf-8")
-
-
-def _memory(device: str) -> float:
-    """Returns the most memory that this process, or its GPU, has used, in MB."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

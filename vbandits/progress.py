@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vbandits.engine import PULSE
-from vbandits.runner import Cell
+from vbandits.kinds import Cell, place
 from vbandits.store import Store
 
 
@@ -20,16 +20,16 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 def say_failed(console: Console, marker: Mapping[str, Any]) -> None:
     """Prints which cell failed, and why."""
-    say(console, f"failed: {marker['environment']} · {marker['agent']}: {marker['reason']}", "red")
+    say(console, f"failed: {place(marker)}: {marker['reason']}", "red")
 
 
 class Estimate:
-    """Time left, from the measured speed of each agent: agents differ a hundredfold, so a common mean would lie."""
+    """Time left, from the measured speed of each contender: they differ a hundredfold, so a common mean would lie."""
 
     def __init__(self, cells: Mapping[str, Cell], workers: int) -> None:
         self._workers = workers
         self._steps = {name: cell.steps for name, cell in cells.items()}
-        self._agents = {name: cell.agent.label for name, cell in cells.items()}
+        self._paced = {name: [*cell.names.values()][-1] for name, cell in cells.items()}
         self._left = dict(self._steps)
         self._pace: dict[str, float] = {}
 
@@ -37,7 +37,7 @@ class Estimate:
         """Takes the step that a cell has reached after a number of seconds."""
         if name in self._left and step > 0:
             self._left[name] = self._steps[name] - step
-            self._pace[self._agents[name]] = seconds / step
+            self._pace[self._paced[name]] = seconds / step
 
     def drop(self, name: str) -> None:
         """Takes a cell off, finished or failed."""
@@ -50,11 +50,11 @@ class Estimate:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds left, None before anything was measured. Agents not seen yet count as the mean of those that were."""
+        """Seconds left, None before anything was measured. Those not seen yet count as the mean of those that were."""
         if not self._pace:
             return None
         unknown = sum(self._pace.values()) / len(self._pace)
-        each = [left * self._pace.get(self._agents[name], unknown) for name, left in self._left.items()]
+        each = [left * self._pace.get(self._paced[name], unknown) for name, left in self._left.items()]
         return max(sum(each) / self._workers, max(each, default=0.0))
 
 
@@ -101,9 +101,8 @@ class Live:
         if marker["status"] == "failed":
             say_failed(self._console, marker)
         elif not self._console.is_terminal:
-            where = f"{marker['environment']} · {marker['agent']}"
             seconds = sum(marker["seconds"].values())
-            parts = [f"[{self._finished}/{len(self._names)}] {where}: {seconds:.1f} s", self._left()]
+            parts = [f"[{self._finished}/{len(self._names)}] {place(marker)}: {seconds:.1f} s", self._left()]
             say(self._console, ", ".join(filter(None, parts)))
         if self._console.is_terminal:
             self._show()

@@ -63,6 +63,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Agents by name, as the sections of an experiment file; values are those of `experiments/tuning.toml`, see there."""
 
+METHODS: dict[str, dict[str, Any]] = {
+    "deterministic": {"posterior": {"kind": "deterministic"}},
+    "temperature-scaled": {"posterior": {"kind": "deterministic"}, "temperature": "fit"},
+    "ensemble": {"posterior": {"kind": "ensemble"}},
+    "laplace": {"posterior": {"kind": "laplace"}},
+    "swag": {"posterior": {"kind": "swag"}},
+    "dropout": {"posterior": {"kind": "dropout"}},
+    "elbo": {"posterior": {"kind": "elbo"}},
+    "ibvi": {"posterior": {"kind": "ibvi"}},
+}
+"""Supervised methods by name, as the sections of an experiment file. The network is LeNet-5 where it is not named, and
+the learning rate falls to zero over all steps."""
+
 
 def register_environments() -> None:
     """Registers the native environments with gymnasium."""

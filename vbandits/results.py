@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,13 @@ YARDSTICK = "uniform"
 
 
 @dataclass(frozen=True)
-class Results:
-    """The results of an experiment.
+class StoredResults:
+    """What is common to the results of all kinds of experiments.
 
     Attributes:
         experiment: the experiment as run, with versions, device and command (`experiment.json`).
-        cells: one marker per cell, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
-        records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
-            cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
+        cells: one marker per cell, finished or failed: its names, seeds, status, reason, failures, seconds.
+        records: what the cells recorded, with their names.
         folder: where they lie.
     """
 
@@ -32,16 +31,15 @@ class Results:
     records: pd.DataFrame
     folder: Path | None = None
 
-    def summary(self) -> pd.DataFrame:
-        """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
+    axes: ClassVar[tuple[str, str]]
+    """What problems and contenders are called, as columns of `records`."""
+    shown: ClassVar[tuple[str, ...]]
+    """Columns of the summary in the representation."""
+    losses: ClassVar[tuple[str, ...]]
+    """Columns of the summary by which contenders are ordered within a problem: the first that exists."""
 
-        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
-        cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
-        interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
-        decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
-        empty for rewards in {0, 1}, brier for all others); seconds of the agent, environment_seconds,
-        scoring_seconds, and memory_mb of the process at its largest.
-        """
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per problem and contender, the problems in the experiment's order, the best first."""
         return self._summary.copy()
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -57,48 +55,91 @@ class Results:
 
     def __repr__(self) -> str:
         """Shows what was run, and how it ended."""
-        shown = ["environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll"]
-        return f"Results of {self.experiment['name']!r}\n{self._summary[shown].to_string(index=False)}"
+        shown = self._summary[[name for name in self.shown if name in self._summary]]
+        return f"Results of {self.experiment['name']!r}\n{shown.to_string(index=False)}"
 
     @cached_property
     def parts(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """The records by environment and agent."""
+        """The records by problem and contender."""
         if not len(self.records):
             return {}
-        groups: Any = self.records.groupby(["environment", "agent"])
-        return {(str(environment), str(agent)): part for (environment, agent), part in groups}
+        groups: Any = self.records.groupby(list(self.axes))
+        return {(str(problem), str(contender)): part for (problem, contender), part in groups}
+
+    def labels(self, axis: str) -> list[str]:
+        """Returns the labels along an axis, in the experiment's order."""
+        return [entry["label"] for entry in self.experiment[f"{axis}s"]]
 
     @cached_property
     def _summary(self) -> pd.DataFrame:
-        labels = ((e["label"], a["label"]) for e in self.experiment["environments"] for a in self.experiment["agents"])
-        rows = [self._row(environment, agent) for environment, agent in labels]
-        frame = pd.DataFrame(rows)
-        order = {e["label"]: i for i, e in enumerate(self.experiment["environments"])}
-        best = frame["cumulative_regret"].fillna(-frame["reward"])  # by reward where there is no regret
+        problems, contenders = (self.labels(axis) for axis in self.axes)
+        frame = pd.DataFrame([self._row(problem, contender) for problem in problems for contender in contenders])
+        order = {label: i for i, label in enumerate(problems)}
+        first, *others = (frame[name.removeprefix("-")] * (-1 if name.startswith("-") else 1) for name in self.losses)
+        for other in others:
+            first = first.fillna(other)
         return (
-            frame.assign(_order=[order[name] for name in frame["environment"]], _best=best)
+            frame.assign(_order=[order[name] for name in frame[self.axes[0]]], _best=first)
             .sort_values(["_order", "_best"], kind="stable")
             .drop(columns=["_order", "_best"])
             .reset_index(drop=True)
         )
 
-    def _row(self, environment: str, agent: str) -> dict[str, Any]:
-        cells = [cell for cell in self.cells if (cell["environment"], cell["agent"]) == (environment, agent)]
+    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _ended(self, problem: str, contender: str, seconds: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what begins a row of the summary, names, seeds and failures, and what ends it, the cost.
+
+        Args:
+            problem: its label.
+            contender: its label.
+            seconds: the purpose that each column of seconds is made from.
+        """
+        names = dict(zip(self.axes, (problem, contender), strict=True))
+        cells = [cell for cell in self.cells if all(cell[axis] == label for axis, label in names.items())]
         failed = sum(len(cell["seeds"]) for cell in cells if cell["status"] == "failed")
         done = [cell for cell in cells if cell["status"] == "done"]
-        row = {
-            "environment": environment,
-            "agent": agent,
+        begin = names | {
             "seeds": sum(len(cell["seeds"]) for cell in done),
             "failures": failed + sum(cell["failures"] for cell in done),
             "steps": self.experiment["steps"],
         }
-        row |= _measures(self.parts.get((environment, agent)), self.parts.get((environment, YARDSTICK)))
-        for name, purpose in (("seconds", "agent"), ("environment_seconds", "environment"),
-                              ("scoring_seconds", "scoring")):  # fmt: skip
-            row[name] = sum(cell["seconds"][purpose] for cell in done) if done else np.nan
-        row["memory_mb"] = max((cell["memory_mb"] for cell in done), default=np.nan)
-        return row
+        cost = {column: sum(cell["seconds"][purpose] for cell in done) if done else np.nan
+                for column, purpose in seconds.items()}  # fmt: skip
+        return begin, cost | {"memory_mb": max((cell["memory_mb"] for cell in done), default=np.nan)}
+
+
+@dataclass(frozen=True, repr=False)
+class Results(StoredResults):
+    """The results of a bandit experiment.
+
+    Attributes:
+        cells: one marker per cell, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
+        records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
+            cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
+    """
+
+    axes: ClassVar = ("environment", "agent")
+    shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
+    losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
+
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
+
+        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
+        cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
+        interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
+        decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
+        empty for rewards in {0, 1}, brier for all others); seconds of the agent, environment_seconds,
+        scoring_seconds, and memory_mb, the largest of the process.
+        """
+        return super().summary()
+
+    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+        seconds = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
+        begin, cost = self._ended(problem, contender, seconds)
+        return begin | _measures(self.parts.get((problem, contender)), self.parts.get((problem, YARDSTICK))) | cost
 
 
 def final(records: pd.DataFrame, column: str) -> pd.Series:

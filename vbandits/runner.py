@@ -1,10 +1,9 @@
 """One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
 
 import gc
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,20 @@ import pandas as pd
 import torch
 
 from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.envs.spec import EnvironmentSpec
+from vbandits.clock import Clock
+from vbandits.describe import CHOICES, section
+from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.kinds import Outcome, Progress
 from vbandits.metrics import regret as regrets
 from vbandits.metrics import scores
 
-Progress = Callable[[int], None]
 PROBABILITY = (1e-3, 1 - 1e-3)
 """Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The unit of parallelism and of resumption: one environment, one agent, a block of seeds.
+    """One environment, one agent, a block of seeds.
 
     Attributes:
         recorded: decisions that are recorded and scored, evenly spaced; the ends of the last 500 come on top.
@@ -36,20 +37,29 @@ class Cell:
     recorded: int = 500
     device: str = "cpu"
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The labels of the environment and of the agent."""
+        return {"environment": self.environment.label, "agent": self.agent.label}
 
-@dataclass
-class Outcome:
-    """What a cell leaves.
+    def content(self) -> list[Any]:
+        """Returns everything that the results depend on, as JSON."""
+        return [fingerprint(self.environment), describe(self.agent), self.seeds, self.steps, self.recorded, self.device]
 
-    Attributes:
-        records: one row per seed and recorded step.
-        failures: seeds whose posterior diverged.
-        seconds: wall time of the "agent", the "environment" and "scoring".
-    """
+    def run(self, progress: Progress = lambda step: None) -> Outcome:
+        """Plays it from its first step to its last."""
+        return run_cell(self, progress)
 
-    records: pd.DataFrame
-    failures: int
-    seconds: dict[str, float]
+
+def describe(spec: AgentSpec) -> dict[str, Any]:
+    """Returns an agent as JSON: every section with all its fields, the defaults too."""
+    return {
+        "label": spec.label,
+        **{name: section(getattr(spec, name), choices) for name, choices in CHOICES.items()},
+        "schedule": asdict(spec.schedule),
+        "optimizer": asdict(spec.optimizer),
+        "standardize": spec.standardize,
+    }
 
 
 def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
@@ -79,9 +89,9 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> "Clock":
+def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> Clock:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's."""
-    clock = Clock()
+    clock = Clock("agent", "environment", "scoring")
     with clock.of("environment"):
         contexts, _ = environment.reset(seed=list(cell.seeds))
     for step in range(cell.steps):
@@ -101,20 +111,6 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
         contexts = following
         progress(step + 1)
     return clock
-
-
-class Clock:
-    """Seconds of wall time by purpose."""
-
-    def __init__(self) -> None:
-        self.seconds = {"agent": 0.0, "environment": 0.0, "scoring": 0.0}
-
-    @contextmanager
-    def of(self, purpose: str) -> Iterator[None]:
-        """Adds the time spent inside to a purpose."""
-        start = time.perf_counter()
-        yield
-        self.seconds[purpose] += time.perf_counter() - start
 
 
 class Recorder:

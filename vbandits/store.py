@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from vbandits.experiment import Experiment, digest
-from vbandits.resolve import Refused
-from vbandits.results import Results
-from vbandits.runner import Cell, Outcome
+from vbandits.describe import digest
+from vbandits.kinds import BANDITS, KINDS, Cell, Experiment, Outcome
+from vbandits.refused import Refused
+from vbandits.registry import load
+from vbandits.results import StoredResults
 
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas")
 SHOWN = 4
@@ -84,7 +85,7 @@ class Store:
         return finished or self._mark(cell, name, status="failed", reason=reason, failures=len(cell.seeds),
                                       details=details)  # fmt: skip
 
-    def load(self) -> Results:
+    def load(self) -> StoredResults:
         """Reads back what there is.
 
         Raises:
@@ -94,9 +95,10 @@ class Store:
             raise Refused([f"{self.folder}: expected a results folder with an experiment.json, got none"])
         experiment = self._experiment()
         cells = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
-        frames = [self._records(cell) for cell in cells if cell["status"] == "done"]
+        kind = KINDS[experiment.get("kind", BANDITS)]
+        frames = [self._records(cell, kind.axes) for cell in cells if cell["status"] == "done"]
         records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        return Results(experiment, cells, records, self.folder)
+        return load(kind.results)(experiment, cells, records, self.folder)
 
     def _experiment(self) -> dict[str, Any]:
         experiment = _read(self._described)
@@ -105,17 +107,16 @@ class Store:
                            "another folder"])  # fmt: skip
         return experiment
 
-    def _records(self, cell: dict[str, Any]) -> pd.DataFrame:
+    def _records(self, cell: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
         frame = pd.read_parquet(self.cells / f"{cell['key']}.parquet")
-        frame.insert(0, "environment", cell["environment"])
-        frame.insert(1, "agent", cell["agent"])
+        for position, axis in enumerate(axes):
+            frame.insert(position, axis, cell[axis])
         return frame
 
     def _mark(self, cell: Cell, name: str, **content: Any) -> dict[str, Any]:
         marker = {
             "key": name,
-            "environment": cell.environment.label,
-            "agent": cell.agent.label,
+            **cell.names,
             "seeds": list(cell.seeds),
             "steps": cell.steps,
             "device": cell.device,

@@ -18,7 +18,7 @@ LEFT = 44.0
 FONT = 12.0
 LETTER = 6.7
 """Width of a letter, in points, by which room for labels is made."""
-LONGEST = 17
+LONGEST = 18
 """Most letters of a label in a figure."""
 
 

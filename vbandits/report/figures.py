@@ -27,6 +27,9 @@ ROOM = 1.15
 """Height of the frame over the worst learning agent's mean."""
 MARKERS = dict(zip(LEVELS, "os^", strict=True))
 
+BANDIT_OTHERS = {"environment_seconds": MUTED, "scoring_seconds": GRID}
+"""What an experiment's time goes to besides the agents, and its colour."""
+
 Parts = Mapping[str, pd.DataFrame]
 """An environment's records by agent, the best first."""
 
@@ -53,27 +56,20 @@ class Curve:
 
 def regret(parts: Parts, looks: Mapping[str, Look], measure: str, environment: str, salt: str) -> Figure:
     """Returns the curves of cumulative regret, or of the mean reward so far where there is no regret."""
-    import seaborn
-
     rewarded = measure == "reward"
     shown = [_curve(agent, part, rewarded) for agent, part in parts.items()]
     bottom, top, clipped = frame(shown, rewarded)
-    with Canvas(_height(len(parts)), salt) as canvas:
+    with Canvas(height(len(parts)), salt) as canvas:
         margin = canvas.label_width([*parts]) + 22
         axes = canvas.axes(LEFT, TOP, margin, BOTTOM)
-        for curve in shown:
-            look = looks[curve.agent]
-            axes.fill_between(curve.steps, curve.low, curve.high, facecolor=(look.color, 0.12),
-                              edgecolor=(look.color, 0.45), linewidth=0.5)  # fmt: skip
-            seaborn.lineplot(x=curve.steps, y=curve.mean, ax=axes, color=look.color, linestyle=look.linestyle,
-                             linewidth=1.8, estimator=None, errorbar=None, legend=False)  # fmt: skip
+        draw(axes, shown, looks)
         last = 1 + max(int(curve.steps[-1]) for curve in shown)
         axes.set(xlim=(0, last), ylim=(bottom, top), xlabel="Step", ylabel="")
         canvas.heading(axes, "Mean reward per decision so far" if rewarded else "Cumulative regret")
         if rewarded:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}".replace("-", MINUS))
         inside = [curve for curve in shown if not (clipped and curve.agent == YARDSTICK)]
-        _labels(canvas, axes, inside, looks)
+        label_ends(canvas, axes, inside, looks)
         if clipped:
             _leaving(axes, next(curve for curve in shown if curve.agent == YARDSTICK), top)
         places = decimals([float(curve.mean[-1]) for curve in shown])
@@ -92,14 +88,21 @@ def calibration(parts: Parts, looks: Mapping[str, Look], environment: str, salt:
     return _probability(scored, looks, environment, salt) if scored else None
 
 
-def cost(totals: pd.DataFrame, looks: Mapping[str, Look], salt: str) -> Figure:
-    """Returns stacked bars of seconds by agent: its own in its colour, the environment's and the scoring's in grey."""
+def cost(
+    totals: pd.DataFrame,
+    looks: Mapping[str, Look],
+    salt: str,
+    others: Mapping[str, str] = BANDIT_OTHERS,
+    heading: str = "Agent (its colour), environment (dark grey), scoring (light grey)",
+    what: str = "the agents over all environments",
+) -> Figure:
+    """Returns stacked bars of seconds: an agent's or method's own in its colour, `others` in the colours given."""
     known: Any = totals[totals["seconds"].notna()]
     agents = [str(agent) for agent in known.index]
     with Canvas(max(120.0, 66.0 + 20.0 * len(agents)), salt) as canvas:
         axes = canvas.axes(canvas.label_width(agents) + 8, TOP, 30.0, BOTTOM)
         rows, start = np.arange(len(agents)), np.zeros(len(agents))
-        for name, color in (("seconds", None), ("environment_seconds", MUTED), ("scoring_seconds", GRID)):
+        for name, color in (("seconds", None), *others.items()):
             width = known[name].to_numpy(dtype=float)
             colors = [color or looks[agent].color for agent in agents]
             axes.barh(rows, width, left=start, color=colors, height=0.62, edgecolor=MUTED, linewidth=0.4)
@@ -107,9 +110,9 @@ def cost(totals: pd.DataFrame, looks: Mapping[str, Look], salt: str) -> Figure:
         _rows(axes, agents)
         axes.grid(visible=True, axis="x")
         axes.set(xlim=(0, 1.02 * max(float(start.max(initial=0.0)), 1e-3)), xlabel="Seconds")
-        canvas.heading(axes, "Agent (its colour), environment (dark grey), scoring (light grey)", inset=True)
+        canvas.heading(axes, heading, inset=True)
         values = ", ".join(f"{agent} {value:,.3g}" for agent, value in zip(agents, known["seconds"], strict=True))
-        return Figure(canvas.svg(f"Seconds of the agents over all environments: {values}."), "cost")
+        return Figure(canvas.svg(f"Seconds of {what}: {values}."), "cost")
 
 
 def frame(shown: Sequence[Curve], rewarded: bool) -> tuple[float, float, bool]:
@@ -144,8 +147,20 @@ def _curve(agent: str, part: pd.DataFrame, rewarded: bool) -> Curve:
     return Curve(agent, steps, *statistics.mean_band(values / (steps + 1) if rewarded else values))
 
 
-def _labels(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], looks: Mapping[str, Look]) -> None:
-    """Writes each agent's name beside the end of its curve, moved as little as keeps the names apart."""
+def draw(axes: "Axes", shown: Sequence[Curve], looks: Mapping[str, Look]) -> None:
+    """Draws curves and their bands."""
+    import seaborn
+
+    for curve in shown:
+        look = looks[curve.agent]
+        axes.fill_between(curve.steps, curve.low, curve.high, facecolor=(look.color, 0.12),
+                          edgecolor=(look.color, 0.45), linewidth=0.5)  # fmt: skip
+        seaborn.lineplot(x=curve.steps, y=curve.mean, ax=axes, color=look.color, linestyle=look.linestyle,
+                         linewidth=1.8, estimator=None, errorbar=None, legend=False)  # fmt: skip
+
+
+def label_ends(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], looks: Mapping[str, Look]) -> None:
+    """Writes each name beside the end of its curve, moved as little as keeps the names apart."""
     bottom, top = axes.get_ylim()
     ends = np.array([(curve.mean[-1] - bottom) / (top - bottom) for curve in shown])
     gap = (FONT + 2.5) / canvas.axes_height(axes)
@@ -169,7 +184,7 @@ def _leaving(axes: "Axes", uniform: Curve, top: float) -> None:
 
 
 def _coverage(parts: Parts, looks: Mapping[str, Look], environment: str, salt: str) -> Figure:
-    with Canvas(_height(len(parts)), salt) as canvas:
+    with Canvas(height(len(parts)), salt) as canvas:
         axes = canvas.axes(canvas.label_width([*parts]) + 8, TOP, EDGE, BOTTOM)
         _rows(axes, [*parts])
         shift = {level: 0.24 * (i - 1) for i, level in enumerate(LEVELS)}
@@ -198,7 +213,7 @@ def _coverage(parts: Parts, looks: Mapping[str, Look], environment: str, salt: s
 
 
 def _probability(parts: Parts, looks: Mapping[str, Look], environment: str, salt: str) -> Figure:
-    with Canvas(_height(len(parts)), salt) as canvas:
+    with Canvas(height(len(parts)), salt) as canvas:
         names = canvas.label_width([*parts]) + 8
         width = (WIDTH - names - EDGE - GUTTER) / 2
         brier = _dots(canvas.axes(names, TOP, EDGE + GUTTER + width, BOTTOM), parts, looks, statistics.brier_score)
@@ -241,5 +256,6 @@ def _rows(axes: "Axes", agents: Sequence[str]) -> None:
         axes.axhline(row - 0.5, color=GRID, linewidth=0.6, zorder=0)
 
 
-def _height(agents: int) -> float:
+def height(agents: int) -> float:
+    """Returns the height of a figure with a row or a label for each agent."""
     return max(HEIGHT, 66.0 + ROW * agents)

@@ -2,25 +2,21 @@
 
 import re
 
-from vbandits.report.content import Facts, Report
+from vbandits.report.common import Chapter, Facts, Report
 from vbandits.report.tables import Entry, Table
-from vbandits.report.wording import DEFINITIONS
 
 
 def render(report: Report) -> str:
     """Returns the report in Markdown."""
-    parts = [f"# {escape(report.name)}", report.lead, "## Ranking", _table(report.ranking_table)]
-    parts += [escape(note) for note in report.notes]
+    parts = [f"# {escape(report.name)}", report.lead, *_chapters(report.opening)]
     if report.warnings:
         parts += ["## Failed" if report.failures else "## Incomplete", *map(escape, report.warnings)]
     if report.failures:
         lines = [f"- {escape(failure.reason)}: {escape(', '.join(failure.places))}" for failure in report.failures]
         parts.append("\n".join(lines))
-    for section in report.sections:
-        parts += [f"## {escape(section.label)}", *map(escape, section.notes), _table(section.table)]
-    parts += ["## Cost", _table(report.cost), "## How this was made", _facts(report.facts)]
-    parts += ["### What the numbers are", _facts(DEFINITIONS)]
-    for title, entries in (("Agents", report.agents), ("Environments", report.environments)):
+    parts += [*_chapters(report.chapters), "## Cost", _table(report.cost), "## How this was made", _facts(report.facts)]
+    parts += ["### What the numbers are", _facts(report.definitions)]
+    for title, entries in report.settings:
         parts += [f"### {title}", *(f"**{escape(label)}**\n\n{_facts(facts)}" for label, facts in entries)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -30,12 +26,22 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
+def _chapters(chapters: list[Chapter]) -> list[str]:
+    parts = []
+    for chapter in chapters:
+        parts += [f"## {escape(chapter.title)}", *map(escape, chapter.before)]
+        for title, table in chapter.tables:
+            parts += [f"### {escape(title)}" if title else "", _table(table)]
+        parts += map(escape, chapter.after)
+    return parts
+
+
 def _table(table: Table) -> str:
     heads = [
         f"{escape(head.text)}, {escape(head.detail)}" if head.detail else escape(head.text) for head in table.heads
     ]
     rank = ["Rank"] if table.ranked else []
-    lines = [[*rank, "Agent", *heads], [*(["---:"] * len(rank)), "---", *(["---:"] * len(heads))]]
+    lines = [[*rank, table.what, *heads], [*(["---:"] * len(rank)), "---", *(["---:"] * len(heads))]]
     lines += [
         [*([row.rank] if table.ranked else []), escape(row.agent), *(_entry(entry) for entry in row.entries)]
         for row in table.rows

@@ -1,9 +1,11 @@
-"""The report as one self-contained page."""
+"""The report of a bandit experiment as one self-contained page, and what every page has."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from vbandits.report import figures, statistics, wording
-from vbandits.report.content import Report
+from vbandits.report.common import Report
+from vbandits.report.content import BanditReport
 from vbandits.report.palette import Look, looks
 from vbandits.report.tables import cost
 from vbandits.results import Results
@@ -17,26 +19,33 @@ class Drawing:
     caption: str
 
 
-def render(report: Report, results: Results) -> str:
-    """Returns the page."""
+def fill(template: str, report: Report, **values: Any) -> str:
+    """Returns a template with these values, in a page that stands alone."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    look = looks([entry["label"] for entry in results.experiment["agents"]])
-    totals = cost(results.summary()).loc[list(report.ranking.agents)]
-    timed = statistics.exists(totals, "seconds")
     environment = Environment(loader=PackageLoader("vbandits.report", "."), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    return environment.get_template("template.html.j2").render(
-        report=report,
+    return environment.get_template(template).render(report=report, **values)
+
+
+def render(report: BanditReport, results: Results) -> str:
+    """Returns the page."""
+    look = looks(results.labels("agent"))
+    totals = cost(results.summary()).loc[list(report.ranking.agents)]
+    timed = statistics.exists(totals, "seconds")
+    return fill(
+        "bandits.html.j2",
+        report,
         look=look,
         drawings=_drawings(report, results, look),
-        cost=_drawing(figures.cost(totals, look, "cost")) if timed else None,
-        definitions=wording.DEFINITIONS,
+        cost=drawing(figures.cost(totals, look, "cost")) if timed else None,
         no_calibration=wording.NO_CALIBRATION,
     )
 
 
-def _drawings(report: Report, results: Results, look: dict[str, Look]) -> dict[str, tuple[Drawing, Drawing | None]]:
+def _drawings(
+    report: BanditReport, results: Results, look: dict[str, Look]
+) -> dict[str, tuple[Drawing, Drawing | None]]:
     """Returns curves and calibration of every environment that has records."""
     parts = results.parts
     drawn = {}
@@ -46,10 +55,11 @@ def _drawings(report: Report, results: Results, look: dict[str, Look]) -> dict[s
         if own:
             curves = figures.regret(own, look, section.column.measure, section.label, f"{section.anchor}-curves")
             calibration = figures.calibration(own, look, section.label, f"{section.anchor}-calibration")
-            drawn[section.label] = (_drawing(curves), calibration and _drawing(calibration))
+            drawn[section.label] = (drawing(curves), calibration and drawing(calibration))
     return drawn
 
 
-def _drawing(figure: figures.Figure) -> Drawing:
+def drawing(figure: figures.Figure) -> Drawing:
+    """Returns a figure with its caption."""
     caption = wording.CAPTIONS[figure.caption]
     return Drawing(figure.svg, f"{caption} {wording.CLIPPED}" if figure.clipped else caption)

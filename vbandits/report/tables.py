@@ -43,7 +43,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Row:
-    """An agent, its rank if the table ranks, and its cells."""
+    """An agent or method, its rank if the table ranks, and its cells."""
 
     agent: str
     entries: tuple[Entry, ...]
@@ -52,11 +52,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a row per agent."""
+    """A table with a row per agent or method; `what` says which."""
 
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
     ranked: bool = False
+    what: str = "Agent"
 
     @property
     def intervals(self) -> bool:
@@ -79,12 +80,12 @@ def ranking_table(ranking: Ranking, anchors: dict[str, str]) -> Table:
         strong = [agent in column.leaders for agent in ranking.agents]
         head = Head(column.environment, UNITS[column.measure], anchors[column.environment])
         sides.append((head, _estimates(values, column.measure, strong)))
-    sides.append((Head("Failures", "seeds"), [_failures(ranking.failures[agent]) for agent in ranking.agents]))
+    sides.append((Head("Failures", "seeds"), [failed(ranking.failures[agent]) for agent in ranking.agents]))
     if any(done < wanted for done, wanted in ranking.seeds.values()):
         shown = [ranking.seeds[agent] for agent in ranking.agents]
         sides.append((Head("Runs", "done of wanted"), [Entry(f"{d} of {w}", alarm=d < w) for d, w in shown]))
     ranks = [str(ranking.ranks[agent] or DASH) for agent in ranking.agents]
-    return _table(ranking.agents, sides, ranks)
+    return table(ranking.agents, sides, ranks)
 
 
 def environment_table(summary: pd.DataFrame, column: Column, wanted: int) -> Table:
@@ -119,15 +120,15 @@ def environment_table(summary: pd.DataFrame, column: Column, wanted: int) -> Tab
     ):
         repeated = (name == "reward" and column.measure == "reward") or (name == "crps" and binary)
         if exists(summary, name) and not repeated:
-            sides.append((Head(text, detail), _numbers(summary[name].to_numpy(dtype=float))))
+            sides.append((Head(text, detail), numbers(summary[name].to_numpy(dtype=float))))
     for level in ("50", "90", "95"):
         if exists(summary, f"coverage_{level}"):
             values = 100 * summary[f"coverage_{level}"]
             sides.append((Head(f"{level}%", "covered, %"), [Entry(number(value, 1)) for value in values]))
-    sides.append((Head("Failures", "seeds"), [_failures(int(value)) for value in summary["failures"]]))
+    sides.append((Head("Failures", "seeds"), [failed(int(value)) for value in summary["failures"]]))
     if summary["seeds"].to_numpy().min() < wanted:
         sides.append((Head("Seeds", f"of {wanted}"), [Entry(str(n), alarm=n < wanted) for n in summary["seeds"]]))
-    return _table(agents, sides)
+    return table(agents, sides)
 
 
 def cost_table(summary: pd.DataFrame, ranking: Ranking) -> Table:
@@ -145,7 +146,7 @@ def cost_table(summary: pd.DataFrame, ranking: Ranking) -> Table:
         values = totals[name].to_numpy(dtype=float)
         places = min(decimals(values), 2) if name.endswith("_seconds") or name == "seconds" else 0
         sides.append((Head(text, detail), [Entry(number(value, places)) for value in values]))
-    return _table(ranking.agents, sides)
+    return table(ranking.agents, sides)
 
 
 def cost(summary: pd.DataFrame) -> pd.DataFrame:
@@ -158,12 +159,15 @@ def cost(summary: pd.DataFrame) -> pd.DataFrame:
     return totals.assign(memory_mb=by_agent["memory_mb"].max(), microseconds=per_decision)
 
 
-def _table(agents: list[str] | tuple[str, ...], sides: list[Side], ranks: list[str] | None = None) -> Table:
+def table(
+    agents: list[str] | tuple[str, ...], sides: list[Side], ranks: list[str] | None = None, what: str = "Agent"
+) -> Table:
+    """Returns the table with a row per agent or method and these columns."""
     rows = tuple(
         Row(agent, tuple(entries[i] for _, entries in sides), ranks[i] if ranks else "")
         for i, agent in enumerate(agents)
     )
-    return Table(tuple(head for head, _ in sides), rows, ranked=ranks is not None)
+    return Table(tuple(head for head, _ in sides), rows, ranks is not None, what)
 
 
 def _estimates(values: list[Interval], measure: str, strong: list[bool]) -> list[Entry]:
@@ -180,10 +184,12 @@ def _estimates(values: list[Interval], measure: str, strong: list[bool]) -> list
     ]
 
 
-def _numbers(values: np.ndarray) -> list[Entry]:
+def numbers(values: np.ndarray) -> list[Entry]:
+    """Returns a column of numbers."""
     places = decimals(values)
     return [Entry(number(value, places)) for value in values]
 
 
-def _failures(count: int) -> Entry:
+def failed(count: int) -> Entry:
+    """Returns how many failed, which alarms."""
     return Entry(str(count), alarm=count > 0)

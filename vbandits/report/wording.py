@@ -15,6 +15,23 @@ NO_UNIFORM = (
 NO_CALIBRATION = "There are no predictions to judge in this environment."
 CLIPPED = "The uniform agent leaves the frame, so that the others can be told apart."
 
+BOLD_METHOD = (
+    "Bold: the best, and every method whose mean difference from it, paired by seed, has 0 in its 95% interval."
+)
+TIED = "Methods in bold are tied: these seeds do not tell them apart. Brackets are 95% intervals over seeds."
+ONE_SEED_METHODS = (
+    "Ordered by NLL in distribution. There is a single seed, and so no interval: no difference between methods is more "
+    "than an anecdote."
+)
+_SEVERITY = (
+    " against severity, 0 being the clean test set: the mean over corruptions and seeds, and its 95% band over seeds, "
+    "pointwise. Lower is better."
+)
+_RELIABILITY = (
+    "how often predictions of a confidence are right, over all seeds. Below the dashed line a method is surer than it "
+    "should be. Bins with fewer than 0.5% of predictions are left out."
+)
+
 CAPTIONS = {
     "cumulative_regret": "Cumulative regret: the mean over seeds and its 95% band, pointwise. Flatter is better.",
     "reward": "Mean reward per decision so far: the mean over seeds and its 95% band, pointwise. Higher is better.",
@@ -27,6 +44,12 @@ CAPTIONS = {
         "probability is from how often reward came. Bars are 95% intervals of the mean over seeds."
     ),
     "cost": "Seconds of wall time over all environments and seeds.",
+    "cost_methods": "Seconds of wall time over all datasets and seeds.",
+    "severity_error": f"Error{_SEVERITY}",
+    "severity_nll": f"Negative log-likelihood{_SEVERITY}",
+    "severity_ece": f"Expected calibration error{_SEVERITY}",
+    "reliability": f"Reliability on the clean test set: {_RELIABILITY}",
+    "reliability_corrupted": f"Reliability over all corruptions and severities: {_RELIABILITY}",
 }
 
 DEFINITIONS = [
@@ -81,5 +104,63 @@ DEFINITIONS = [
         "Cost",
         "Wall time, apart for the agent (choosing and learning), the environment, and scoring; all seeds of a block "
         "run in lockstep. Memory is the largest of the process, libraries included (on a GPU, of the GPU).",
+    ),
+]
+
+SUPERVISED_DEFINITIONS = [
+    ("Error", "Part of the test images whose most probable class is not their label, in percent."),
+    (
+        "Predictive distribution",
+        "The equal mixture over the posterior's draws of the softmax of the logits (of an ensemble: over its members), "
+        "each draw's logits divided by the temperature.",
+    ),
+    (
+        "Temperature",
+        "1 unless a method says otherwise; where it is fitted, the one of least NLL of the whole mixture on rows held "
+        "out of training, for each seed. Shown is the mean over seeds.",
+    ),
+    (
+        "NLL",
+        "Mean negative log of the probability of the label, in nats; lower is better. A probability below 2.2e-16 "
+        "counts as that.",
+    ),
+    (
+        "ECE",
+        "Expected calibration error, in percent: how far confidence is from accuracy, over 15 bins of equal width. It "
+        "is biased upwards where bins hold few images; lower is better.",
+    ),
+    (
+        "Brier score",
+        "Squared distance of the probabilities from the label's unit vector, from 0 to 2; lower is better.",
+    ),
+    (
+        "AUROC",
+        "How well the predictive entropy tells images of an out-of-distribution set from those of the test set: 1 is "
+        "perfect, 0.5 is chance. Under corruption: from those of the corrupted test set, which belong to the classes.",
+    ),
+    (
+        "Under corruption",
+        "The mean over all kinds of corruption and severities, each of which counts the same. The corruptions are our "
+        "own; their numbers compare with nothing but this report's.",
+    ),
+    (
+        "Seeds",
+        "A seed is initial weights, minibatches and draws. Every method and every seed trains on the same rows, and is "
+        "judged on the same images.",
+    ),
+    (
+        "Intervals",
+        "95% intervals of the mean over seeds: Student's t for fewer than 10 seeds, else a bootstrap that resamples "
+        "whole seeds. They say nothing of other training or test rows. Nothing is corrected for many comparisons.",
+    ),
+    (
+        "Failures",
+        "Seeds that diverged (they predict all classes alike, and stay in every mean) or whose cell stopped with an "
+        "error (no results).",
+    ),
+    (
+        "Cost",
+        "Wall time of training, and of all predictions; all seeds of a block run in lockstep. Memory is the largest of "
+        "the process while it ran, libraries and data included (on a GPU, of the GPU).",
     ),
 ]

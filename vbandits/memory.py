@@ -1,0 +1,38 @@
+"""The most memory that a cell uses, apart from the cells that ran before it in the same process."""
+
+import contextlib
+import ctypes
+import gc
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset(device: str) -> None:
+    """Forgets the peak so far, after what nobody holds any more was given back; on Linux and on GPUs."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError, AttributeError):  # other systems, and C libraries without it
+        ctypes.CDLL(None).malloc_trim(0)
+        CLEAR.write_text("5", encoding="utf-8")  # 5: reset the peak of the resident set (man proc)
+
+
+def peak(device: str) -> float:
+    """Returns the most memory in use since the last reset, in MB: of the process, libraries included, or of the GPU.
+
+    Where a process cannot reset its peak, it is that of its whole life.
+    """
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return int(found[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
