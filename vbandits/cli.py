@@ -169,10 +169,13 @@ def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
 
 @app.command
 def bench() -> None:
-    """Measure speed, as ratios within one run: lanes, methods, and a plain PyTorch loop."""
-    from vbandits.bench import bench as measure
+    """Measure speed and memory, as ratios within one run: lanes, methods, a plain PyTorch loop, a training step."""
+    from vbandits.bench import decisions, memory, training
 
-    measure(Console())
+    console = Console()
+    decisions(console)
+    training(console)
+    memory(console)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -24,6 +24,11 @@ def reset(device: str) -> None:
         CLEAR.write_text("5", encoding="utf-8")  # 5: reset the peak of the resident set (man proc)
 
 
+def resident() -> float:
+    """Returns the memory of the process now, in MB; 0 where it cannot be told."""
+    return _status("VmRSS") or 0.0
+
+
 def peak(device: str) -> float:
     """Returns the most memory in use since the last reset, in MB: of the process, libraries included, or of the GPU.
 
@@ -31,8 +36,15 @@ def peak(device: str) -> float:
     """
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    with contextlib.suppress(OSError):
-        found = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return int(found[1]) / 2**10
+    most = _status("VmHWM")
+    if most is not None:
+        return most
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _status(name: str) -> float | None:
+    """Returns an entry of the process' status in MB, or None where there is none."""
+    with contextlib.suppress(OSError):
+        found = re.search(rf"^{name}:\s*(\d+) kB", STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+        return int(found[1]) / 2**10 if found else None
+    return None

@@ -1,7 +1,5 @@
-"""`vbandits bench`: speed as ratios within one run, on one thread, in decisions per second of CPU time."""
+"""Decisions per second of CPU time: lanes, methods, and a plain PyTorch loop."""
 
-import gc
-import time
 from collections.abc import Callable
 
 import gymnasium
@@ -13,55 +11,46 @@ from torch import nn
 
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
+from vbandits.bench.clock import best
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.runner import Cell, run_cell
-from vbandits.types import Schedule
+from vbandits.types import Posterior, Rule, Schedule
 
 WHEEL = "vbandits/Wheel-v0"
 LANES = (1, 8, 32, 128)
-REPEATS = 3
-"""Each speed is the best of three, taken in turns, so that other work on the machine does not fall on one method."""
 
 
-def bench(console: Console, steps: int = 400) -> dict[str, float]:
+def decisions(console: Console, steps: int = 400) -> dict[str, float]:
     """Measures and prints decisions per CPU second, and returns them by name.
 
     The task: Wheel, two hidden layers of 50, batches of 64, one step of SGD per decision. The plain loop is what one
     writes by hand for one seed: a deterministic `nn.Sequential`, `torch.optim.SGD`, greedy.
     """
-    measures: dict[str, Callable[[], float]] = {"plain loop": lambda: plain_loop(steps)}
+    measures: dict[str, Callable[[], object]] = {"plain loop": plain_loop(steps)}
     for lanes in LANES:
         measures |= {
-            f"deterministic {lanes}": lambda lanes=lanes: lockstep(Deterministic(), Greedy(), lanes, steps),
-            f"ibvi {lanes}": lambda lanes=lanes: lockstep(IBVI(), Thompson(), lanes, steps),
+            f"deterministic {lanes}": lockstep(Deterministic(), Greedy(), lanes, steps),
+            f"ibvi {lanes}": lockstep(IBVI(), Thompson(), lanes, steps),
         }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    speeds = dict.fromkeys(measures, 0.0)
-    try:
-        with console.status("measuring") as status:
-            for turn in range(REPEATS):
-                for name, measure in measures.items():
-                    status.update(f"measuring {name} ({turn + 1} of {REPEATS})")
-                    speeds[name] = max(speeds[name], measure())
-    finally:
-        torch.set_num_threads(threads)
+    seconds = best(console, measures)
+    made = {name: steps * int(name.split()[-1]) if name != "plain loop" else steps for name in measures}
+    speeds = {name: made[name] / seconds[name] for name in measures}
     console.print(_table(speeds))
     return speeds
 
 
-def lockstep(posterior, rule, lanes: int, steps: int) -> float:
-    """Returns the decisions per CPU second of one cell, all of it: agent, environment, records, scores."""
+def lockstep(posterior: Posterior, rule: Rule, lanes: int, steps: int) -> Callable[[], object]:
+    """Returns the work of one cell, all of it: agent, environment, records, scores."""
     schedule = Schedule(every=1, gradient_steps=1)
     cell = Cell(EnvironmentSpec("wheel", WHEEL), AgentSpec("bench", posterior, rule, schedule=schedule),
                 tuple(range(lanes)), steps, recorded=10)  # fmt: skip
-    return _speed(lambda: run_cell(cell), lanes * steps)
+    return lambda: run_cell(cell)
 
 
-def plain_loop(steps: int) -> float:
-    """Returns the decisions per CPU second of one seed, one network and no uncertainty, as one writes it by hand."""
+def plain_loop(steps: int) -> Callable[[], object]:
+    """Returns the work of one seed, one network and no uncertainty, as one writes it by hand."""
     environment = gymnasium.make(WHEEL)
     network = nn.Sequential(nn.Linear(2, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 5))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
@@ -86,14 +75,7 @@ def plain_loop(steps: int) -> float:
             loss.backward()
             optimizer.step()
 
-    return _speed(loop, steps)
-
-
-def _speed(work: Callable[[], object], decisions: int) -> float:
-    gc.collect()
-    start = time.process_time()
-    work()
-    return decisions / (time.process_time() - start)
+    return loop
 
 
 def _table(speeds: dict[str, float]) -> Table:

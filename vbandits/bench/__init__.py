@@ -1,0 +1,6 @@
+"""`vbandits bench`: speed and memory as ratios within one run, on one thread, in CPU time."""
+
+from vbandits.bench.decisions import decisions
+from vbandits.bench.training import memory, training
+
+__all__ = ["decisions", "memory", "training"]
