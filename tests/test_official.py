@@ -3,6 +3,7 @@
 To run it: pip install --no-deps inferno-torch
 """
 
+import importlib
 import importlib.util
 import sys
 from types import ModuleType
@@ -20,25 +21,30 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("inferno") is None, rea
 RANK, SAMPLES = 4, 3
 
 
-class Nothing(type):
+class Empty(type):
     """Makes a class that has every attribute, each of them itself."""
 
     def __getattr__(cls, name):
+        return cls.attribute(name)
+
+    def attribute(cls, name):
         if name.startswith("__"):
             raise AttributeError(name)
         return cls
+
+
+Nothing = Empty("Nothing", (), {"__init__": lambda *_, **__: None})
 
 
 def official(monkeypatch):
     """Imports it; it imports torchvision, for datasets, which an empty module stands in for."""
     for name in ("", ".datasets", ".transforms", ".transforms.v2", ".models", ".models.resnet", ".utils"):
         stand_in = ModuleType(f"torchvision{name}")
-        stand_in.__getattr__ = lambda name: Nothing(name, (), {"__init__": lambda *_, **__: None})
+        stand_in.__getattr__ = Nothing.attribute
         monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    import inferno.bnn.params
-    import inferno.models
-
-    return inferno
+    importlib.import_module("inferno.bnn.params")
+    importlib.import_module("inferno.models")
+    return sys.modules["inferno"]
 
 
 def theirs_and_ours(monkeypatch):
@@ -92,13 +98,13 @@ def test_outputs_and_gradients_are_the_same(monkeypatch):
     (ours[0] - y).square().mean().backward()
     for layer, own in zip(layers, family.task.network.layers, strict=True):
         split = own.fan_in * own.fan_out
-        mean = leaves[f"mean/{own.name}"].grad[0]
+        mean = leaves[f"mean/{own.name}"].grad[0]  # type: ignore[index]
         torch.testing.assert_close(
             mean[:split].view(own.fan_in, own.fan_out).T, layer.params.weight.grad, rtol=0, atol=1e-6
         )
         torch.testing.assert_close(mean[split:], layer.params.bias.grad, rtol=0, atol=1e-6)
         if layer.params.cov is not None:
-            factor = leaves[f"factor/{own.name}"].grad[0]
+            factor = leaves[f"factor/{own.name}"].grad[0]  # type: ignore[index]
             weight = factor[:split].view(own.fan_in, own.fan_out, RANK).transpose(0, 1)
             torch.testing.assert_close(weight, layer.params.cov.factor["weight"].grad, rtol=0, atol=1e-6)
             torch.testing.assert_close(factor[split:], layer.params.cov.factor["bias"].grad, rtol=0, atol=1e-6)
