@@ -34,6 +34,8 @@ class Options:
         corruptions: kinds; by default all.
         severities: from 1 to 5.
         out_of_distribution: "tiles", "photos" or other datasets of the same shape.
+        tuning: whether test rows are taken from the training rows that are left over: for choosing settings, which the
+            test set must not do.
     """
 
     rows: Rows | None = None
@@ -43,6 +45,7 @@ class Options:
     corruptions: tuple[str, ...] = tuple(corruptions.CORRUPTIONS)
     severities: tuple[Severity, ...] = (1, 2, 3, 4, 5)
     out_of_distribution: tuple[str, ...] = ()
+    tuning: bool = False
 
     def __post_init__(self) -> None:
         for name in self.corruptions:
@@ -124,7 +127,13 @@ class DatasetSpec:
             raise ValueError(f"expected at most {known:,} {wanted} together, which is what {self.id} has to train on")
         order = generator(0, "rows").permutation(known)
         validation, train = order[:held], order[held : held + rows]
-        test = generator(0, "test rows").permutation(len(found.test_x))[: options.test_rows]
+        if options.tuning:
+            test_x, test_y, test = found.train_x, found.train_y, order[held + rows :][: options.test_rows]
+        else:
+            test_x, test_y = found.test_x, found.test_y
+            test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
+        if not len(test):
+            raise ValueError(f"expected rows that are left over to judge on, got rows ({rows}) of all {known:,}")
         foreign = {name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)),
                                                     data_dir=self.data_dir)
                    for name in options.out_of_distribution}  # fmt: skip
@@ -135,7 +144,7 @@ class DatasetSpec:
             found.classes,
             (x, found.train_y[train]),
             (found.train_x[validation], found.train_y[validation]),
-            (found.test_x[test], found.test_y[test]),
+            (test_x[test], test_y[test]),
             foreign,
             float(x.mean(dtype=np.float64)),
             float(x.std(dtype=np.float64)) or 1.0,
