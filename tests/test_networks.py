@@ -85,3 +85,11 @@ def test_rows_that_influence_each_other_are_refused():
         from_module(nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)))
     with pytest.raises(ValueError, match="at least one weight matrix"):
         from_module(nn.ReLU())
+
+
+def test_a_module_that_is_one_linear_layer_has_its_inputs_as_features():
+    network = from_module(nn.Sequential(nn.Linear(3, 2)))
+    x = torch.randn(2, 1, 5, 3, generator=torch.Generator().manual_seed(0))
+    weights = {"0.weight": torch.ones(2, 4, 2, 3), "0.bias": torch.zeros(2, 4, 2)}
+    assert torch.equal(network.features(weights, x), x)
+    torch.testing.assert_close(network.apply(weights, x), x.sum(3, keepdim=True).expand(2, 4, 5, 2))

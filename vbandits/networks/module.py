@@ -96,7 +96,7 @@ class ModuleNetwork:
     def _map(self, module: nn.Module, weights: Weights, x: Tensor) -> Tensor:
         weights = {name: dense(weight) for name, weight in weights.items()}
         replicas = x.shape[0]
-        draws = max(x.shape[1], *(weight.shape[1] for weight in weights.values()))
+        draws = max([x.shape[1], *(weight.shape[1] for weight in weights.values())])
         fixed = {name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
                  for name, value in _fixed(module).items()}  # fmt: skip
 
