@@ -151,8 +151,22 @@ def train(
     optimizer: Optimizer,
     minibatches: Stream,
     anchor: Anchor | None = None,
+    after_step: Callable[[], None] | None = None,
 ) -> None:
-    """Runs `schedule.gradient_steps` steps on minibatches drawn with replacement from all rows of `data`."""
+    """Runs `schedule.gradient_steps` steps on minibatches drawn with replacement from all rows of `data`.
+
+    Args:
+        parameters: what is trained, in place.
+        loss: of a minibatch.
+        data: the rows.
+        schedule: how many steps, and of how many rows.
+        optimizer: how a step moves.
+        minibatches: which rows.
+        anchor: what parameters are pulled towards.
+        after_step: called after every step, when `parameters` hold its result.
+    """
     for _ in range(schedule.gradient_steps):
         index = minibatches.integers(data.x.shape[1], schedule.batch_size)
         parameters.descend(loss(parameters.leaves, data.rows(index)), optimizer, anchor)
+        if after_step is not None:
+            after_step()

@@ -11,7 +11,7 @@ from torch import Tensor
 from vbandits.likelihoods import Gaussian
 from vbandits.networks.weights import as_matrix, initial, prior_std
 from vbandits.posteriors.common import headed, network_of
-from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights_of
+from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task
@@ -163,8 +163,8 @@ def _features(state: ClosedFormState, x: Float[Tensor, "R N D"]) -> Float[Tensor
     """Returns the inputs of the last layer, with a 1 for its bias."""
     network = network_of(state.network.task)
     assert isinstance(network, HeadedNetwork)
-    weights = weights_of(state.network.task, state.network.parameters.detached)
-    features = network.features(weights, x.unsqueeze(1))[:, 0].double()
+    blocks = state.network.parameters.detached
+    features = network.features(weights(state.network.task, blocks), x.unsqueeze(1))[:, 0].double()
     return torch.cat([features, torch.ones_like(features[:, :, :1])], 2) if network.layers[-1].biases else features
 
 

@@ -1,6 +1,6 @@
 """A single network, a point in weight space: what every uncertainty has to beat."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +34,11 @@ class Deterministic:
 
     def update(self, state: DeterministicState, data: Data) -> None:
         """Trains on the loss."""
-        network, likelihood = network_of(state.task), state.task.likelihood
-
-        def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            selection = likelihood.selection(batch.output)
-            values = evaluate(network, weights_of(state.task, leaves), batch.x.unsqueeze(1), selection)
-            return with_noise(leaves, likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2)))
-
-        train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
+        minimise(state, data)
 
     def draw(self, state: DeterministicState, draws: int) -> Functions:
         """Returns the network, `draws` times."""
-        return functions(network_of(state.task), weights_of(state.task, state.parameters.detached), draws)
+        return functions(network_of(state.task), weights(state.task, state.parameters.detached), draws)
 
     def mean(self, state: DeterministicState) -> Functions:
         """Returns the network."""
@@ -56,6 +49,19 @@ class Deterministic:
         return predictive(state.task, self.draw(state, 1), x, output, noise_of(state.parameters, noise))
 
 
-def weights_of(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
-    """Returns the network's weights (S = 1) from trained blocks."""
+def minimise(state: DeterministicState, data: Data, after_step: Callable[[], None] | None = None) -> None:
+    """Trains on the loss, with something done after every step where it is asked for."""
+    network, likelihood = network_of(state.task), state.task.likelihood
+
+    def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        selection = likelihood.selection(batch.output)
+        values = evaluate(network, weights(state.task, leaves), batch.x.unsqueeze(1), selection)
+        return with_noise(leaves, likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2)))
+
+    schedule, optimizer = state.task.schedule, state.task.optimizer
+    train(state.parameters, loss, data, schedule, optimizer, state.minibatches, after_step=after_step)
+
+
+def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
+    """Returns the network's weights (S = 1) from its leaves."""
     return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items() if name != "noise"})
