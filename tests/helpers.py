@@ -48,3 +48,15 @@ def covariance_of(family, leaves, layer):
     columns = family.covariance.sample(leaves, layer, mean, torch.eye(normals).to(mean).expand(len(mean), -1, -1))
     columns = columns - mean  # a draw is linear in its noise
     return columns.mT @ columns
+
+
+def identity_noise(state) -> int:
+    """Sets the noise of the predictive draws to the unit vectors: a draw is the mean and one column of the factor."""
+    size = state.fixed.shape[2]
+    state.fixed = torch.eye(size).to(state.fixed).expand(len(state.fixed), -1, -1)
+    return size
+
+
+def of_replica(data: Data, replica: int) -> Data:
+    """Returns the rows of one replica."""
+    return Data.of(*(part[replica : replica + 1] for part in (data.x, data.output, data.y)))

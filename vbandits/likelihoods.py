@@ -39,6 +39,11 @@ class Gaussian:
         """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
         return 2 * noise
 
+    def curvature(self, values: Tensor, output: Tensor, noise: Tensor) -> tuple[Tensor, None]:
+        """Returns 1 / noise at the output of each row, 0 at the others."""
+        taken = torch.nn.functional.one_hot(output, values.shape[2]).to(values)
+        return taken / noise.to(values)[:, None, None], None
+
     def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Mixture:
         """Returns the mixture of N(f_s, noise)."""
         return Mixture(at_output(values, output), noise.unsqueeze(1).expand(output.shape))
@@ -63,6 +68,11 @@ class Categorical:
     def unit(self, noise: Tensor) -> Tensor:
         """Returns 1."""
         return torch.ones_like(noise)
+
+    def curvature(self, values: Tensor, output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns p and p, the probabilities: diag(p) - p p^T."""
+        probabilities = values.softmax(2)
+        return probabilities, probabilities
 
     def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> Classes:
         """Returns the mixture of softmax(f_s); `noise` is not used."""

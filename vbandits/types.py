@@ -91,6 +91,15 @@ class Likelihood(Protocol):
         """Returns what a negative log-likelihood of 1 nat adds to the loss."""
         ...
 
+    def curvature(
+        self, values: Float[Tensor, "R N K"], output: Int64[Tensor, "R N"], noise: Float[Tensor, " R"]
+    ) -> tuple[Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None]:
+        """Returns d and v: each row's negative log-likelihood has the Hessian diag(d) - v v^T in the values.
+
+        A v of None is zero: outputs do not meet.
+        """
+        ...
+
     def predictive(self, values: Float[Tensor, "R S N K"], output: Tensor, noise: Float[Tensor, " R"]) -> object:
         """Returns the equal mixture over draws of the targets' distribution."""
         ...
