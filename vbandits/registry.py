@@ -19,11 +19,14 @@ ENVIRONMENTS = {
 
 POSTERIORS = {
     "deterministic": "vbandits.posteriors.deterministic:Deterministic",
+    "dropout": "vbandits.posteriors.dropout:Dropout",
     "elbo": "vbandits.posteriors.elbo:ELBO",
     "ensemble": "vbandits.posteriors.ensemble:Ensemble",
     "ibvi": "vbandits.posteriors.ibvi:IBVI",
     "ibvi_closed_form": "vbandits.posteriors.closed_form:ClosedFormIBVI",
+    "laplace": "vbandits.posteriors.laplace:Laplace",
     "linear": "vbandits.posteriors.linear:Linear",
+    "swag": "vbandits.posteriors.swag:SWAG",
     "wasserstein": "vbandits.posteriors.wasserstein:WassersteinVI",
 }
 RULES = {
@@ -41,6 +44,7 @@ NETWORKS = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
+    "dropout-ts": {"posterior": {"kind": "dropout", "rate": 0.05}, "rule": {"kind": "thompson"}},
     "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
     "ensemble": {
         "posterior": {"kind": "ensemble"},
@@ -58,7 +62,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": {"learning_rate": 0.01},
     },
     "ibvi-closed-form": {"posterior": {"kind": "ibvi_closed_form"}, "rule": {"kind": "thompson"}},
+    "laplace-ts": {
+        "posterior": {"kind": "laplace"},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
     "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
+    "swag-ts": {"posterior": {"kind": "swag"}, "rule": {"kind": "thompson"}},
     "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
 }
 """Agents by name, as the sections of an experiment file; values are those of `experiments/tuning.toml`, see there."""
