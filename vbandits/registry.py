@@ -45,7 +45,11 @@ NETWORKS = {
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
     "dropout-ts": {"posterior": {"kind": "dropout", "rate": 0.05}, "rule": {"kind": "thompson"}},
-    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
+    "elbo": {
+        "posterior": {"kind": "elbo", "kl_weight": 0.001},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
     "ensemble": {
         "posterior": {"kind": "ensemble"},
         "rule": {"kind": "thompson"},
