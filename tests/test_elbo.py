@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
+from torch.nn.functional import softplus
 
 from tests.helpers import covariance_of, rows, task
 from vbandits.posteriors.elbo import ELBO, divergence
@@ -8,9 +9,10 @@ from vbandits.posteriors.ibvi import IBVI
 from vbandits.types import Data, Optimizer, Schedule
 
 
+@pytest.mark.parametrize("spread", ["positive", "signed"])
 @pytest.mark.parametrize("family", ["mean_field", "low_rank_plus_diagonal", "kronecker", "full"])
-def test_the_divergence_is_that_between_the_normal_distributions(family):
-    state = ELBO(family=family, rank=3, initial_spread=0.4).init(task(hidden=(4,)))
+def test_the_divergence_is_that_between_the_normal_distributions(family, spread):
+    state = ELBO(family=family, rank=3, initial_spread=0.4, spread=spread).init(task(hidden=(4,)))
     leaves = state.parameters.detached
     for name, leaf in leaves.items():  # away from the start, where much is diagonal
         leaf += 0.1 * torch.randn(leaf.shape, generator=torch.Generator().manual_seed(len(name))).double()
@@ -34,7 +36,10 @@ def test_a_singular_covariance_has_no_divergence():
 @pytest.mark.parametrize("family", ["mean_field", "low_rank_plus_diagonal", "low_rank", "kronecker", "full"])
 def test_without_the_divergence_it_is_ibvi_bit_for_bit(family):
     data, trained = rows(), []
-    for method in (ELBO(family, layers="first_last", kl_weight=0.0, initial_spread=0.7), IBVI(family, prior_scale=0.7)):
+    for method in (
+        ELBO(family, layers="first_last", kl_weight=0.0, initial_spread=0.7, spread="signed"),
+        IBVI(family, prior_scale=0.7),
+    ):
         state = method.init(task(schedule=Schedule(gradient_steps=5)))
         method.update(state, data)
         trained.append(state.parameters.values)
@@ -56,7 +61,7 @@ def test_on_a_linear_network_the_bound_is_tight():
     precision = x[0].T @ x[0] / 0.25 + 3 * torch.eye(3, dtype=torch.float64)  # prior variance 1 / fan_in
     location = torch.linalg.solve(precision, x[0].T @ y / 0.25)
     leaves = state.parameters.detached
-    factor, spread = leaves["factor/0"][0], leaves["spread/0"][0]
+    factor, spread = leaves["factor/0"][0], softplus(leaves["spread/0"][0])
     covariance = factor @ factor.T + torch.diag(spread**2)
     torch.testing.assert_close(leaves["mean/0"][0], location, rtol=0, atol=0.02)
     torch.testing.assert_close(covariance, torch.linalg.inv(precision), rtol=0.1, atol=1e-3)

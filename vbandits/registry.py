@@ -45,11 +45,7 @@ NETWORKS = {
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
     "dropout-ts": {"posterior": {"kind": "dropout", "rate": 0.05}, "rule": {"kind": "thompson"}},
-    "elbo": {
-        "posterior": {"kind": "elbo", "kl_weight": 0.001},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
+    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
     "ensemble": {
         "posterior": {"kind": "ensemble"},
         "rule": {"kind": "thompson"},

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from vbandits.networks.weights import as_matrix, from_matrix, size
 from vbandits.streams import Stream
@@ -74,12 +75,18 @@ class Covariance(Protocol):
         ...
 
 
-def covariance(family: Family, rank: int) -> Covariance:
-    """Returns the covariance of a name; "low_rank" and "low_rank_plus_diagonal" use `rank`."""
+def covariance(family: Family, rank: int, positive: bool = False) -> Covariance:
+    """Returns the covariance of a name.
+
+    Args:
+        family: the name.
+        rank: of "low_rank" and "low_rank_plus_diagonal".
+        positive: how the spread of those with a diagonal is stored, see `Diagonal`.
+    """
     made: dict[str, Any] = {
         "low_rank": lambda: LowRank(rank),
-        "mean_field": Diagonal,
-        "low_rank_plus_diagonal": lambda: Sum(LowRank(rank), Diagonal()),
+        "mean_field": lambda: Diagonal(positive),
+        "low_rank_plus_diagonal": lambda: Sum(LowRank(rank), Diagonal(positive)),
         "kronecker": Kronecker,
         "full": Full,
     }
@@ -176,8 +183,15 @@ class Full(LowRank):
 
 @dataclass(frozen=True)
 class Diagonal:
-    """diag(spread^2), "mean-field"; the spread may be of either sign, so that SGD moves it as it moves a factor."""
+    """diag(spread^2), "mean-field".
 
+    Attributes:
+        positive: whether the leaf is the inverse softplus of the spread. Otherwise it is the spread itself, of either
+            sign, and SGD moves it as it moves a factor, which is what the implicit bias is about. With an explicit
+            divergence, whose gradient grows as 1 / spread, the positive form trains better.
+    """
+
+    positive: bool = False
     tapped: ClassVar[tuple[str, ...]] = ()
 
     def normals(self, layer: Layer) -> int:
@@ -186,7 +200,13 @@ class Diagonal:
 
     def initial(self, layer: Layer, scale: Tensor, normal: Stream) -> dict[str, Tensor]:
         """Returns the prior's standard deviations."""
-        return {"spread": scale.repeat(normal.replicas, 1)}
+        leaf = scale.expm1().log() if self.positive else scale
+        return {"spread": leaf.repeat(normal.replicas, 1)}
+
+    def spread(self, leaves: Leaves, layer: Layer) -> Tensor:
+        """Returns the spread [R, P], of either sign if it is not stored as positive."""
+        leaf = leaves[f"spread/{layer.name}"]
+        return softplus(leaf) if self.positive else leaf
 
     def rates(self, layer: Layer, rate: Tensor, closed: bool) -> dict[str, Tensor]:
         """Returns the weights' rate: each entry has one number to itself."""
@@ -194,24 +214,24 @@ class Diagonal:
 
     def sample(self, leaves: Leaves, layer: Layer, mean: Tensor, noise: Tensor) -> Tensor:
         """Returns mean + spread noise."""
-        return mean + leaves[f"spread/{layer.name}"].unsqueeze(1) * noise
+        return mean + self.spread(leaves, layer).unsqueeze(1) * noise
 
     def head(
         self, leaves: Leaves, layer: Layer, mean: Tensor, features: Tensor, output: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Returns the mean, and the sum of squared inputs times squared spreads."""
         values = linear(layer, mean.unsqueeze(2), features, output)
-        variances = linear(layer, leaves[f"spread/{layer.name}"].square().unsqueeze(2), features.square(), output)
+        variances = linear(layer, self.spread(leaves, layer).square().unsqueeze(2), features.square(), output)
         return values.squeeze(-1), variances.squeeze(-1)
 
     def divergence(self, leaves: Leaves, layer: Layer, mean: Tensor, scale: Tensor) -> Tensor:
         """Returns the sum of the entries' divergences."""
-        ratio = leaves[f"spread/{layer.name}"] / scale
+        ratio = self.spread(leaves, layer) / scale
         return (0.5 * (ratio.square() + (mean / scale).square() - 1) - ratio.abs().log()).sum(1)
 
     def transport(self, leaves: Leaves, start: Leaves, layer: Layer, rate: Tensor) -> Tensor:
         """Returns the sum of squared differences of standard deviations."""
-        now, before = (blocks[f"spread/{layer.name}"].abs() for blocks in (leaves, start))
+        now, before = (self.spread(blocks, layer).abs() for blocks in (leaves, start))
         return ((now - before).square() / rate).sum(1)
 
 
@@ -250,7 +270,7 @@ class Sum:
 
     def divergence(self, leaves: Leaves, layer: Layer, mean: Tensor, scale: Tensor) -> Tensor:
         """Adds the factor's trace and determinant, log det(D + F F^T) = log det D + log det(I + F^T D^-1 F)."""
-        factor, spread = leaves[f"factor/{layer.name}"], leaves[f"spread/{layer.name}"]
+        factor, spread = leaves[f"factor/{layer.name}"], self.spread.spread(leaves, layer)
         scaled = factor / spread.unsqueeze(2)
         small = torch.eye(scaled.shape[2], device=factor.device, dtype=factor.dtype) + scaled.mT @ scaled
         extra = (factor / scale.unsqueeze(1)).square().sum((1, 2)) - torch.logdet(small)

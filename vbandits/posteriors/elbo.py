@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -24,8 +24,8 @@ class ELBO:
         minimise:  E[loss(f_w(x), y)] + kl_weight * u / N * KL(q || N(0, s^2)),
 
     which is the negative evidence lower bound times u / N, where u is 2 noise for the squared error of a Gaussian
-    likelihood, and 1 for the cross-entropy. Without the last term it is `IBVI`: with `kl_weight = 0` and
-    `initial_spread = prior_scale` of the latter it is so bit for bit. The prior's s is that of the standard
+    likelihood, and 1 for the cross-entropy. Without the last term it is `IBVI`: with `kl_weight = 0`, `spread =
+    "signed"` and `initial_spread = prior_scale` of the latter it is so bit for bit. The prior's s is that of the standard
     parametrisation, whatever the network's: that of muP has an output of 1 / fan_in, whose prior functions vanish with
     the width and, as an explicit prior, hold the data off.
 
@@ -37,6 +37,7 @@ class ELBO:
         prior_scale: multiplies the prior's standard deviation s = 1 / sqrt(fan_in), 1 for biases.
         kl_weight: 1 is the bound; less is a cold posterior.
         initial_spread: initial standard deviation, relative to that of the initial weights.
+        spread: whether standard deviations of entries are kept "positive" by a softplus, or "signed" as in `IBVI`.
         samples: draws of the weights per minibatch, for all but the last layer, see `IBVI`.
     """
 
@@ -46,6 +47,7 @@ class ELBO:
     prior_scale: Annotated[float, Field(gt=0)] = 1.0
     kl_weight: Annotated[float, Field(ge=0)] = 1.0
     initial_spread: Annotated[float, Field(gt=0)] = 0.1
+    spread: Literal["positive", "signed"] = "positive"
     samples: Annotated[int, Field(ge=1)] = 1
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class ELBO:
 
     def init(self, task: Task) -> VariationalState:
         """Starts at the deterministic network's initial weights, with a small covariance."""
-        family = GaussianFamily.over(task, self.layers, covariance(self.family, self.rank))
+        family = GaussianFamily.over(task, self.layers, covariance(self.family, self.rank, self.spread == "positive"))
         return variational.state(task, family, self.initial_spread, penalised=self.kl_weight > 0)
 
     def update(self, state: VariationalState, data: Data) -> None:
