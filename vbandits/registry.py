@@ -61,7 +61,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rule": {"kind": "thompson"},
         "optimizer": {"learning_rate": 0.01},
     },
-    "ibvi-closed-form": {"posterior": {"kind": "ibvi_closed_form"}, "rule": {"kind": "thompson"}},
+    "ibvi-closed-form": {
+        "posterior": {"kind": "ibvi_closed_form", "prior_scale": 10.0},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
+    "ibvi-noise-aware": {
+        "posterior": {"kind": "ibvi", "layers": "last", "noise_rank": 10},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
     "laplace-ts": {
         "posterior": {"kind": "laplace"},
         "rule": {"kind": "thompson"},

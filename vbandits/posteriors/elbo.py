@@ -24,10 +24,10 @@ class ELBO:
         minimise:  E[loss(f_w(x), y)] + kl_weight * u / N * KL(q || N(0, s^2)),
 
     which is the negative evidence lower bound times u / N, where u is 2 noise for the squared error of a Gaussian
-    likelihood, and 1 for the cross-entropy. Without the last term it is `IBVI`: with `kl_weight = 0`, `spread =
-    "signed"` and `initial_spread = prior_scale` of the latter it is so bit for bit. The prior's s is that of the standard
-    parametrisation, whatever the network's: that of muP has an output of 1 / fan_in, whose prior functions vanish with
-    the width and, as an explicit prior, hold the data off.
+    likelihood, and 1 for the cross-entropy. Without the last term it is `IBVI`: with `kl_weight = 0`,
+    `spread = "signed"` and the `prior_scale` of the latter as `initial_spread` it is so bit for bit. The prior's s is
+    that of the standard parametrisation, whatever the network's: that of muP has an output of 1 / fan_in, whose prior
+    functions vanish with the width and, as an explicit prior, hold the data off.
 
     Attributes:
         family: "mean_field", "low_rank_plus_diagonal", "kronecker" or "full" (small layers); "low_rank" alone has an

@@ -55,7 +55,11 @@ class IBVI:
 
     where c_n is a fixed direction of observation n and G starts at 0. In the linear model with F0 F0^T = s^2 I and
     orthogonal c_n its minimum is the exact Bayesian posterior ("randomise, then optimise": Bardsley et al., 2014;
-    Osband et al., 2018, Lemma 3); with fewer columns than observations directions are orthogonal on average.
+    Osband et al., 2018, Lemma 3); with fewer columns than observations directions are orthogonal on average. The
+    distance to the prior is the mean squared one of draws with the same z, not the shorter one of the 2-Wasserstein
+    distance, whose rotations of z would undo that the noise of targets and the prior are independent. With the last
+    layer alone all of it has a closed form; where other layers are stochastic too, z is sampled, and the perturbed
+    targets make gradients noisier.
 
     Attributes:
         family: "low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker" or "full" (small layers).

@@ -42,7 +42,9 @@ class SWAGState(DeterministicState):
 
 @dataclass(frozen=True)
 class SWAG:
-    """A Gaussian over all weights with the moments of the last C iterates of SGD w_1 ... w_C, m their mean:
+    """A Gaussian over all weights with the moments of the last iterates of SGD.
+
+    Of the last C iterates w_1 ... w_C, m their mean:
 
         q(w) = N(m, scale^2 (diag(v) + D D^T / (C - 1)) / 2),   v = mean of w_i^2 - m^2,   D = [w_1 - m, ..., w_C - m]
 
