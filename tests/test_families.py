@@ -11,12 +11,17 @@ from vbandits.networks import MLP, LeNet5, ResNet18, from_module
 from vbandits.networks.weights import prior_std, rates
 from vbandits.posteriors.covariances import covariance
 from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.dropout import Dropout
+from vbandits.posteriors.elbo import ELBO
+from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.gaussian import GaussianFamily
 from vbandits.posteriors.ibvi import IBVI
+from vbandits.posteriors.laplace import Laplace
 from vbandits.posteriors.prior import function_std
-from vbandits.posteriors.wasserstein import distance
+from vbandits.posteriors.swag import SWAG
+from vbandits.posteriors.wasserstein import WassersteinVI, distance
 from vbandits.training import Parameters
-from vbandits.types import Batch, Schedule, Task
+from vbandits.types import Batch, Data, Schedule, Task
 
 FAMILIES = ("low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker", "full")
 NORMED = nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 2))
@@ -277,7 +282,7 @@ def test_noise_that_is_learned_is_the_mean_squared_error():
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, 400, 3, generator=random).double()
     y = x[:, :, 0] + 0.5 * torch.randn(2, 400, generator=random).double()
-    data = rows(2, 400).__class__.of(x, torch.zeros(2, 400, dtype=torch.long), y)
+    data = Data.of(x, torch.zeros(2, 400, dtype=torch.long), y)
     linear = Task((0, 1), 3, 1, MLP(hidden=()).build(3, 1), likelihood=Gaussian(learned_noise=True),
                   schedule=Schedule(gradient_steps=3000, batch_size=400), dtype=torch.float64)  # fmt: skip
     for method in (Deterministic(), IBVI()):
@@ -291,7 +296,7 @@ def test_classes_are_learned_and_tempered_as_a_whole():
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, 300, 3, generator=random)
     labels = (x[:, :, 0] > 0).long() + (x[:, :, 1] > 0).long()
-    data = rows(2, 300).__class__.of(x, labels, torch.zeros(2, 300))
+    data = Data.of(x, labels, torch.zeros(2, 300))
     classes = Task((0, 1), 3, 3, MLP(hidden=(30,)).build(3, 3), likelihood=Categorical(),
                    schedule=Schedule(gradient_steps=800, batch_size=64))  # fmt: skip
     method = IBVI()
@@ -312,3 +317,34 @@ def test_a_batch_names_its_rows():
     assert isinstance(batch, Batch)
     assert torch.equal(batch.x[0, 0], data.x[0, 3])
     assert batch.rows.tolist() == [[3, 0], [1, 1]]
+
+
+CLASSIFIERS = {
+    "lenet5": (lambda: LeNet5(image=(1, 12, 12)), 144),
+    "resnet18": (lambda: ResNet18(width=4, image=(1, 8, 8)), 64),
+    "mlp": (lambda: MLP(hidden=(30,)), 20),
+}
+
+
+@pytest.mark.parametrize("network", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "method",
+    [IBVI(), *(IBVI(family=family) for family in ("mean_field", "low_rank_plus_diagonal", "kronecker")), ELBO(), Laplace(),
+     Dropout(), SWAG(every=1), WassersteinVI(), Ensemble(members=2)],
+)  # fmt: skip
+def test_a_seed_is_the_same_alone_and_in_a_block_for_every_network_and_posterior(method, network):
+    make, features = CLASSIFIERS[network]
+    random = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(40, features, generator=random), torch.randint(4, (40,), generator=random)
+    found = []
+    for seeds in ((7,), (3, 1, 7)):
+        shared = x.expand(len(seeds), -1, -1)
+        classes = Task(seeds, features, 4, make().build(features, 4), likelihood=Categorical(),
+                       schedule=Schedule(gradient_steps=4, batch_size=16))  # fmt: skip
+        state = method.init(classes)
+        labelled = labels.expand(len(seeds), -1)
+        method.update(state, Data.of(shared, labelled, torch.zeros(1).expand(len(seeds), 40)))
+        logits = method.predict(state, shared[:, :10], labelled[:, :10], torch.ones(len(seeds))).logits
+        found.append(logits[seeds.index(7)])
+        assert not torch.equal(logits[0], logits[-1]) or len(seeds) == 1
+    assert torch.equal(*found)

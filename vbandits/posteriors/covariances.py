@@ -312,16 +312,18 @@ class Kronecker:
         """Returns mean + A E B^T."""
         rows, columns = self._factors(leaves, layer)
         standard = noise.unflatten(2, (rows.shape[1], columns.shape[1]))
-        return mean + from_matrix(layer, rows.unsqueeze(1) @ standard @ columns.mT.unsqueeze(1))
+        lanes, draws = standard.shape[:2]
+        by_rows = torch.bmm(rows, standard.transpose(1, 2).flatten(2))  # [R, I, S * O]: all draws in one product
+        by_draw = by_rows.unflatten(2, (draws, -1)).transpose(1, 2).flatten(1, 2)  # [R, S * I, O]
+        return mean + from_matrix(layer, torch.bmm(by_draw, columns.mT).view(lanes, draws, -1, columns.shape[1]))
 
     def head(
         self, leaves: Leaves, layer: Layer, mean: Tensor, features: Tensor, output: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Returns the mean, and |A^T h|^2 times the output's diagonal entry of B B^T."""
         rows, columns = self._factors(leaves, layer)
-        inputs = features @ rows[:, : layer.fan_in]
-        if layer.biases:
-            inputs = inputs + rows[:, layer.fan_in :]
+        weight, shift = rows[:, : layer.fan_in], rows[:, layer.fan_in :]
+        inputs = torch.baddbmm(shift, features, weight) if layer.biases else torch.bmm(features, weight)
         scale, by_output = inputs.square().sum(2), columns.square().sum(2)  # [R, M], [R, K]
         if output is not None:
             variance = scale * by_output.gather(1, output)
