@@ -83,17 +83,26 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Agents by name, as the sections of an experiment file; values are those of `experiments/tuning.toml`, see there."""
 
 METHODS: dict[str, dict[str, Any]] = {
-    "deterministic": {"posterior": {"kind": "deterministic"}},
-    "temperature-scaled": {"posterior": {"kind": "deterministic"}, "temperature": "fit"},
-    "ensemble": {"posterior": {"kind": "ensemble"}},
-    "laplace": {"posterior": {"kind": "laplace"}},
-    "swag": {"posterior": {"kind": "swag"}},
-    "dropout": {"posterior": {"kind": "dropout"}},
-    "elbo": {"posterior": {"kind": "elbo"}},
-    "ibvi": {"posterior": {"kind": "ibvi"}},
+    "deterministic": {"posterior": {"kind": "deterministic"}, "optimizer": {"learning_rate": 0.03}},
+    "dropout": {"posterior": {"kind": "dropout", "rate": 0.1}, "optimizer": {"learning_rate": 0.1}},
+    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.1}, "optimizer": {"learning_rate": 0.1}},
+    "ensemble": {"posterior": {"kind": "ensemble"}, "optimizer": {"learning_rate": 0.2}},
+    "ibvi": {
+        "posterior": {"kind": "ibvi", "family": "mean_field", "layers": "all", "prior_scale": 0.3},
+        "optimizer": {"learning_rate": 0.05},
+    },
+    "ibvi-low-rank": {"posterior": {"kind": "ibvi", "rank": 20}, "optimizer": {"learning_rate": 0.05}},
+    "laplace": {"posterior": {"kind": "laplace", "prior_precision": 1000.0}, "optimizer": {"learning_rate": 0.1}},
+    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"learning_rate": 0.1, "decay_steps": 0}},
+    "temperature-scaled": {
+        "posterior": {"kind": "deterministic"},
+        "optimizer": {"learning_rate": 0.03},
+        "temperature": "fit",
+    },
 }
-"""Supervised methods by name, as the sections of an experiment file. The network is LeNet-5 where it is not named, and
-the learning rate falls to zero over all steps."""
+"""Supervised methods by name, as the sections of an experiment file; values are those of
+`experiments/images_tuning.toml`. The network is LeNet-5 where it is not named, and the learning rate falls to zero over
+all steps where `decay_steps` is not."""
 
 
 def register_environments() -> None:
