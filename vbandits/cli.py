@@ -178,6 +178,40 @@ def bench() -> None:
     memory(console)
 
 
+@app.command
+def theory(
+    *,
+    out: Path = Path("results/theory"),
+    only: str | None = None,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+) -> int:
+    """Compute what is claimed about implicit-bias variational inference; exit code 1 if a claim fails.
+
+    Parameters
+    ----------
+    out
+        Folder of the page, its figures and a table of every number.
+    only
+        Checks to run, by id, separated by commas; all of them by default, which takes a few minutes.
+    list_
+        List the checks instead.
+    """
+    from vbandits.theory import running
+
+    if list_:
+        Console().print(running.listing())
+        return 0
+    checks = running.chosen(only)
+    outcomes = running.run(checks, Console(stderr=True))
+    from vbandits.progress import say
+    from vbandits.theory.page import write
+
+    page = write(outcomes, out, shlex.join(["vbandits", *sys.argv[1:]]))
+    Console().print(running.table(outcomes))
+    say(Console(stderr=True), f"Page: {page}")
+    return 0 if all(outcome.passed for outcome in outcomes) else FAILED
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 some cell failed, 2 refused before any work, 130 interrupted."""
     try:
