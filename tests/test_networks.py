@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 from tests.helpers import task
 from vbandits.networks import MLP, Module, from_module
 from vbandits.networks.parametrization import rate, std
-from vbandits.networks.weights import initial, size, unflatten
+from vbandits.networks.weights import initial, prior_std, rates, size, unflatten
 
 
 def reference(weights, x, replica, draw):
@@ -93,3 +95,10 @@ def test_a_module_that_is_one_linear_layer_has_its_inputs_as_features():
     weights = {"0.weight": torch.ones(2, 4, 2, 3), "0.bias": torch.zeros(2, 4, 2)}
     assert torch.equal(network.features(weights, x), x)
     torch.testing.assert_close(network.apply(weights, x), x.sum(3, keepdim=True).expand(2, 4, 5, 2))
+
+
+def test_prior_and_rates_have_the_precision_of_the_task():
+    single = task(features=3, parametrization="ntp")
+    assert prior_std(single.network, single)["0"][0].item() == pytest.approx(3**-0.5, rel=1e-14)
+    assert rates(single.network, single)["0"][0].item() == pytest.approx(1 / 3, rel=1e-14)
+    assert prior_std(single.network, replace(single, dtype=torch.float32))["0"].dtype == torch.float32

@@ -52,6 +52,7 @@ SHOWN = {
     "list agents": "ibvi",
     "list environments": "Wheel-v0",
     "list datasets": "digits",
+    "theory --list": "null-space",
 }
 
 

@@ -22,7 +22,7 @@ class Measure:
     @property
     def passed(self) -> bool:
         """Whether the value is as expected."""
-        return self.low <= self.value <= self.high
+        return bool(self.low <= self.value <= self.high)
 
     @property
     def measured(self) -> str:
@@ -32,6 +32,8 @@ class Measure:
     @property
     def expected(self) -> str:
         """The interval as text."""
+        if self.low == self.high:
+            return written(self.low)
         if self.low == -math.inf:
             return "" if self.high == math.inf else f"≤ {written(self.high)}"
         if self.high == math.inf:
@@ -88,6 +90,8 @@ class Check:
 
 def written(value: float) -> str:
     """Returns a number in four digits."""
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
     if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e5):
         text = f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
     else:

@@ -34,7 +34,7 @@ def rate(weights: Sequence[float], distances: Sequence[float]) -> list[Drawing]:
         _line(axes, weights, distances, COLORS[0], marker="o")
         _logarithmic(axes)
         axes.set(xlabel="Weight λ of the explicit distance")
-        axes.text(weights[0], line[0] * 0.75, "slope 1", color=MUTED, ha="right", va="bottom")
+        axes.text(weights[1] * 0.8, line[1] * 1.3, "slope 1", color=MUTED, ha="right", va="bottom")
         canvas.heading(axes, "Distance to the limit of IBVI")
         label = ", ".join(f"{w:.1e}: {d:.1e}" for w, d in zip(weights, distances, strict=True))
         svg = canvas.svg(f"Distance to the limit of IBVI against the weight: {label}.")
@@ -75,7 +75,7 @@ def decay(spanned: "Flow", alone: "Flow", exponent: float) -> list[Drawing]:
         axes.set(xlabel="Time of gradient flow, t", xlim=(spanned.time[0], min(spanned.time[-1], alone.time[-1])))
         canvas.heading(axes, "Standard deviation of weights")
         svg = canvas.svg(f"Standard deviations against time: in the support vectors' span to {total[-1]:.1e}, in a "
-                         f"direction that a row of larger margin spans alone to {alone.deviation[-1, 0]:.2g}.")  # fmt: skip
+                         f"direction that a row beyond spans alone to {alone.deviation[-1, 0]:.2g}.")  # fmt: skip
     return [Drawing(svg, f"Exponential loss: in the support vectors' span as t^−{exponent:.2f} (dashed), and in a "
                          "direction that only a row of larger margin spans.")]  # fmt: skip
 
@@ -88,7 +88,7 @@ def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list
     for form, sweep in sweeps.items():
         with Canvas(HEIGHT, f"theory-rates-{form}") as canvas:
             axes = canvas.axes(LEFT + 8, TOP, LABELS, BOTTOM)
-            for width, losses, color in zip(widths, sweep.losses, SHADES, strict=True):
+            for losses, color in zip(sweep.losses, SHADES, strict=True):
                 known = np.isfinite(losses)
                 _line(axes, sweep.rates[known], losses[known], color)
                 least = int(np.argmin(losses))
@@ -174,14 +174,15 @@ def _logarithmic(axes: "Axes", base: int = 10, y: bool = True) -> None:
         getattr(axes, f"set_{name}scale")("log", base=own)
         low, high = axis.get_view_interval()
         decades = np.log(high / low) / np.log(own)
+        wide = bool(own == 10 and decades > 6)
         axis.set_major_locator(LogLocator(own, subs=(1.0,) if decades >= 2 else (1.0, 2.0, 5.0), numticks=7))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(_power)
+        axis.set_major_formatter(lambda value, _, wide=wide: _power(value, wide))
 
 
-def _power(value: float, _: object = None) -> str:
-    """Returns 0.01, 1, 256, or 1e-5 with its exponent raised."""
-    if 1e-3 <= value < 1e5:
+def _power(value: float, wide: bool) -> str:
+    """Returns 0.01, 1, 256, or on a wide axis a power of ten with its exponent raised."""
+    if 1e-4 < value < 1e5 and not wide:
         return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
     exponent = round(np.log10(value))
     raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -5,7 +5,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from vbandits.posteriors.ibvi import IBVI
+from vbandits.posteriors.ibvi import IBVI, IBVIState
 from vbandits.posteriors.variational import VariationalState
 from vbandits.streams import generator
 from vbandits.theory.check import Check, Finding, Measure
@@ -16,7 +16,7 @@ RANK, ROWS = 4, 2
 FORMS = {"closed form": False, "sampled": True}
 
 
-def prepared(problem: Linear, sampled: bool, optimizer: Optimizer, steps: int) -> VariationalState:
+def prepared(problem: Linear, sampled: bool, optimizer: Optimizer, steps: int) -> IBVIState:
     """Returns IBVI's state on a linear network, before any data."""
     single = task(problem.x.shape[2], sampled=sampled, optimizer=optimizer, steps=steps, batch=ROWS)
     state = IBVI(rank=RANK).init(single)
@@ -33,7 +33,7 @@ def limit(momenta: tuple[float, ...] = (0.0, 0.9)) -> Finding:
     """Trains with minibatches and compares with the projection of the prior, in closed form and sampled."""
     problem = linear_problem()
     identity = torch.eye(12, dtype=DTYPE).unsqueeze(0)
-    measures = []
+    measures, moved = [], 0.0
     for (name, sampled), momentum in product(FORMS.items(), momenta):
         state = prepared(problem, sampled, sgd(0.1, momentum), 5000 if sampled else 2000)
         mean, factor = problem.projected(identity, *ends(state))
@@ -50,7 +50,7 @@ def null_space() -> Finding:
     problem, measures = linear_problem(), []
     for name, sampled in FORMS.items():
         state = prepared(problem, sampled, sgd(0.1, 0.9), 1)
-        before = ends(state)
+        before = now = ends(state)
         drift = 0.0
         for _ in range(200):
             IBVI(rank=RANK).update(state, problem.data)

@@ -100,6 +100,11 @@ def flow(x: np.ndarray, directions: np.ndarray, optimizer: str = "sgd") -> Flow:
     return Flow(np.array(time), (mean / mean.norm()).numpy(), torch.stack(deviations).numpy())
 
 
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns the cosine of the angle between two vectors."""
+    return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+
+
 def logistic() -> Finding:
     """Measures direction and rate where the support vectors span the data, and where they do not."""
     from vbandits.theory.figures import decay
@@ -121,15 +126,16 @@ def logistic() -> Finding:
     return Finding((
         Measure("support vectors that span 3 features", int(support.sum()), 3, 3),
         Measure("rows that are none", int((~support).sum()), 1),
-        Measure("cosine of mean and max-margin vector", float(found.mean @ vector / np.linalg.norm(vector)), 0.999, 1 + 1e-9),
+        Measure("cosine of mean and max-margin vector", cosine(found.mean, vector), 0.999, 1 + 1e-9),
         Measure("log₁₀ of the time reached", float(np.log10(found.time[-1])), 6),
         Measure("λ_min", float(eigenvalues[0])),
         Measure("fitted exponent over λ_min", exponent / eigenvalues[0], 0.97, 1.03),
         Measure("exponent of the direction of λ_max = 1, over 2 λ_min", fastest / (2 * eigenvalues[0]), 0.95, 1.05),
         Measure("dual of the row that alone spans a feature", float(wide_duals[-1]), high=1e-6),
-        Measure("standard deviation in that feature, end over middle", float(stalled.deviation[-1, 0] / stalled.deviation[STEPS // 2, 0]), 0.99, 1),
+        Measure("standard deviation in that feature, end over middle",
+                float(stalled.deviation[-1, 0] / stalled.deviation[STEPS // 2, 0]), 0.99, 1),
         Measure("its value at the end, the prior's being 0.5", float(stalled.deviation[-1, 0]), 0.05, 0.5),
-        Measure("cosine there", float(stalled.mean @ wide_vector / np.linalg.norm(wide_vector)), 0.99, 1 + 1e-9),
+        Measure("cosine there", cosine(stalled.mean, wide_vector), 0.99, 1 + 1e-9),
     ), partial(decay, found, stalled, float(eigenvalues[0])))  # fmt: skip
 
 
@@ -139,10 +145,11 @@ CHECKS = (
         "With separable classes and the exponential loss the mean turns to the L2 max-margin vector; where the support "
         "vectors span the data, the standard deviation falls as t^−λ, λ the least eigenvalue of Σ αᵢxᵢxᵢᵀ, α the dual "
         "variables of ŵ = Σ αᵢyᵢxᵢ. A row that is no support vector and spans a direction alone leaves it a variance.",
-        "The mean grows as ŵ log t, so row i has weight αᵢ/t in all gradients and dF/dt = −Σ αᵢxᵢxᵢᵀF/t. Mŵ = ŵ, "
-        "so λ is at most 1. Other eigenvalues are not the rates of their directions: what is left of the mean's "
-        "approach, t^−λ, couples them to the slowest, so none falls faster than t^−2λ. A row of margin m > 1 has weight t^−m, whose integral is finite: in the direction "
-        "that it alone spans, the variance stops falling, at a row that was trained on.",
+        "The mean grows as ŵ log t, so row i has weight αᵢ/t in all gradients and dF/dt = −MF/t, M = Σ αᵢxᵢxᵢᵀ. "
+        "Mŵ = ŵ, so λ is at most 1. Other eigenvalues are not the rates of their directions: what is left of the "
+        "mean's approach, t^−λ, couples them to the slowest, so none falls faster than t^−2λ. A row of margin m > 1 "
+        "has weight t^−m, whose integral is finite: in the direction that it alone spans, the variance stops falling, "
+        "at a row that was trained on.",
         logistic, slow=True,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What other methods have to do with the limit: an explicit Wasserstein term, an ensemble, the divergence of the ELBO."""
+"""What other methods have to do with the limit: an explicit Wasserstein term, an ensemble, the ELBO's divergence."""
 
 from functools import partial
 
@@ -99,15 +99,15 @@ def divergence() -> Finding:
     problem, measures = linear_problem(), []
     single = task(FEATURES, optimizer=sgd(0.1), steps=4000)
     zero = torch.zeros(2, FEATURES, dtype=DTYPE)
-    exact = variance(problem, posterior(problem, zero, FEATURES**-0.5, 1.0)[1])
+    exact = variance(problem.x, posterior(problem, zero, FEATURES**-0.5, 1.0)[1])
     for family in ("full", "mean_field"):
         reached, beside = {}, Tensor()
         for weight in (1.0, 0.0):
             method = ELBO(family=family, kl_weight=weight, initial_spread=1.0)
             state = on_every_row(method.init(single))
             method.update(state, problem.data)
-            reached[weight] = variance(problem, covariance(state))
-            beside = variance(Linear(problem.null, problem.y), covariance(state))
+            reached[weight] = variance(problem.x, covariance(state))
+            beside = variance(problem.null, covariance(state))
         name = family.replace("_", "-")
         if family == "full":
             measures.append(Measure("with it, full: largest error of the exact posterior's variances",
@@ -126,9 +126,9 @@ def covariance(state: VariationalState) -> Tensor:
     return root @ root.mT
 
 
-def variance(problem: Linear, covariance: Tensor) -> Tensor:
-    """Returns the variance of the outputs at the rows [R, N]."""
-    return (problem.x @ covariance @ problem.x.mT).diagonal(dim1=1, dim2=2)
+def variance(x: Tensor, covariance: Tensor) -> Tensor:
+    """Returns the variance of the outputs at rows [R, N, P]."""
+    return (x @ covariance @ x.mT).diagonal(dim1=1, dim2=2)
 
 
 CHECKS = (

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from vbandits.report.formats import count
+from vbandits.report.palette import VARIABLES
 from vbandits.theory.running import Outcome
 
 
@@ -14,9 +15,20 @@ def write(outcomes: Sequence[Outcome], folder: Path, command: str) -> Path:
     """Writes `index.html`, `checks.csv` and a file for each figure; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     table(outcomes).to_csv(folder / "checks.csv", index=False)
+    for outcome in outcomes:
+        for i, drawing in enumerate(outcome.drawings):
+            name = outcome.check.id if len(outcome.drawings) == 1 else f"{outcome.check.id}-{i + 1}"
+            (folder / f"{name}.svg").write_text(alone(drawing.svg), encoding="utf-8")
     page = folder / "index.html"
     page.write_text(render(outcomes, command), encoding="utf-8")
     return page
+
+
+def alone(svg: str) -> str:
+    """Returns a figure of the page as a file of its own, in the colours in which it was drawn."""
+    colors = "".join(f"{variable}: {color}; " for color, variable in VARIABLES.items())
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" style="{colors}"'
+    return head + svg.removeprefix("<svg")
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:

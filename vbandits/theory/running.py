@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vbandits.progress import say
@@ -92,16 +94,17 @@ def outcome(check: Check) -> Outcome:
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Returns claims, what was measured and what was expected, for a terminal."""
-    shown = Table("check", "claim", "measured", "expected", "as expected", show_lines=True)
+    shown = Table("check", "claim", "measured", "expected", "as expected", box=SIMPLE)
     for each in outcomes:
-        told = [measure for measure in each.measures if measure.expected]
-        shown.add_row(
-            each.check.id,
-            each.check.claim,
-            each.error or "\n".join(measure.measured for measure in told),
-            "\n".join(measure.expected for measure in told),
-            "yes" if each.passed else "[red]no[/red]",
-        )
+        verdict = "yes" if each.passed else "[red]no[/red]"
+        shown.add_row(each.check.id, f"[bold]{escape(each.check.claim)}[/bold]", "", "", verdict)
+        if each.error:
+            shown.add_row("", escape(each.error), "", "", "", style="red")
+        for measure in each.measures:
+            if measure.expected:
+                shown.add_row("", escape(measure.name), measure.measured, measure.expected, "",
+                              style="" if measure.passed else "red")  # fmt: skip
+        shown.add_section()
     return shown
 
 
@@ -109,5 +112,5 @@ def listing() -> Table:
     """Returns ids and claims."""
     shown = Table("check", "theme", "claim", box=None, pad_edge=False)
     for check in CHECKS:
-        shown.add_row(check.id, check.theme, check.claim)
+        shown.add_row(check.id, check.theme, escape(check.claim))
     return shown

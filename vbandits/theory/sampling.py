@@ -14,7 +14,7 @@ from vbandits.posteriors.ibvi import IBVI, IBVIState
 from vbandits.streams import generator
 from vbandits.theory.check import Check, Finding, Measure
 from vbandits.theory.setting import DTYPE, Linear, largest, linear_problem, normal, sgd, slope, task, times, with_rates
-from vbandits.types import Batch, Data, HeadedNetwork, Likelihood
+from vbandits.types import Batch, Data, HeadedNetwork
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 MANY = 20_000
@@ -74,7 +74,7 @@ def cross_entropy() -> Finding:
     measures = []
     for scale in (4.0, 1.0, 0.1):
         state = IBVI(family="mean_field", prior_scale=scale).init(
-            task(3, outputs=2, bias=True, likelihood=cast(Likelihood, Categorical()))
+            task(3, outputs=2, bias=True, likelihood=Categorical())
         )
         batch = classes(state, 12)
         gap = bound(state, batch) - quadrature(state, batch)
@@ -141,7 +141,7 @@ def grows(problem: Linear, rank: int, divided: bool, rate: float, steps: int = 4
     single = task(features, sampled=True, seeds=range(replicas), optimizer=sgd(rate), steps=steps, batch=8)
     state: IBVIState = IBVI(rank=rank).init(single)
     if not divided:
-        state = cast(IBVIState, with_rates(state, {"factor/0": torch.full((1, 1), float(rank), dtype=DTYPE)}))
+        state = with_rates(state, {"factor/0": torch.full((1, 1), float(rank), dtype=DTYPE)})
     before = at_rows(problem, state)
     IBVI(rank=rank).update(state, problem.data)
     return float((~(at_rows(problem, state) < before)).double().mean()) > 0.5

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from vbandits.types import Data, Network, Optimizer, Schedule, Task, Weights
 
 DTYPE = torch.float64
 UNCLIPPED = 1e12
+State = TypeVar("State", bound=VariationalState)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def normal(random: np.random.Generator, *shape: int) -> Tensor:
     return torch.from_numpy(random.standard_normal(shape))
 
 
-def times(matrix: Float[Tensor, "*R N P"], vector: Float[Tensor, "*R P"]) -> Float[Tensor, "*R N"]:
+def times(matrix: Float[Tensor, "*R N P"], vector: Float[Tensor, "*#R P"]) -> Float[Tensor, "*R N"]:
     """Returns matrix-vector products."""
     return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
@@ -126,13 +127,13 @@ def sgd(rate: float, momentum: float = 0.0, **options: Any) -> Optimizer:
     return Optimizer(rate * (1 - momentum), momentum, clip=UNCLIPPED, **options)
 
 
-def on_every_row(state: Any) -> Any:
+def on_every_row(state: State) -> State:
     """Makes every step see all rows."""
     state.minibatches = EveryRow(state.task.seeds, "minibatches")
     return state
 
 
-def start(state: VariationalState, **blocks: Tensor) -> VariationalState:
+def start(state: State, **blocks: Tensor) -> State:
     """Sets blocks of the first layer, by kind, to other initial values [*R, ...]."""
     for kind, value in blocks.items():
         for place in (state.parameters.detached, state.start):
@@ -140,7 +141,7 @@ def start(state: VariationalState, **blocks: Tensor) -> VariationalState:
     return state
 
 
-def with_rates(state: VariationalState, factors: Mapping[str, Tensor]) -> VariationalState:
+def with_rates(state: State, factors: Mapping[str, Tensor]) -> State:
     """Multiplies the learning-rate factors of blocks by name, each with what broadcasts to its shape."""
     old = state.parameters
     shapes = {name: block.shape[1:] for name, block in old.detached.items()}
