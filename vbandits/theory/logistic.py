@@ -44,6 +44,10 @@ class Exponential:
         """Returns 1."""
         return torch.ones_like(noise)
 
+    def curvature(self, values: Tensor, output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises an error: nothing here asks for it."""
+        raise NotImplementedError
+
     def predictive(self, values: Tensor, output: Tensor, noise: Tensor) -> object:
         """Raises an error: no target follows from this loss."""
         raise NotImplementedError

@@ -103,7 +103,7 @@ def divergence() -> Finding:
     for family in ("full", "mean_field"):
         reached, beside = {}, Tensor()
         for weight in (1.0, 0.0):
-            method = ELBO(family=family, kl_weight=weight, initial_spread=1.0)
+            method = ELBO(family=family, kl_weight=weight, initial_spread=1.0, spread="signed")
             state = on_every_row(method.init(single))
             method.update(state, problem.data)
             reached[weight] = variance(problem.x, covariance(state))

@@ -20,7 +20,7 @@ from vbandits.types import Data, Layer, Optimizer
 
 WIDTHS = (64, 128, 256, 512, 1024)
 FEATURES, RANK = 6, 5
-GRID = {"mup": 2.0 ** np.arange(-3, 1.25, 0.5), "sp": 2.0 ** np.arange(-7, -1.75, 0.5)}
+GRID = {"mup": 2.0 ** np.arange(-3, 1.25, 0.5), "sp": 2.0 ** np.arange(-6.5, -0.75, 0.5)}
 """Learning rates tried, a factor of the root of 2 apart."""
 STEPS, SEEDS = 100, 4
 
@@ -46,9 +46,14 @@ class Sweep:
 
 
 def vertex(x: np.ndarray, y: np.ndarray) -> float:
-    """Returns where y is least, between equally spaced x, or the x of the least y if its neighbours are not finite."""
+    """Returns where y is least, between equally spaced x, or the x of the least y if its neighbours are not finite.
+
+    At an end of the grid it is not known where it is least: NaN.
+    """
     i = int(np.argmin(y))
-    if i in (0, len(y) - 1) or not np.isfinite(y[i - 1 : i + 2]).all():
+    if i in (0, len(y) - 1):
+        return float("nan")
+    if not np.isfinite(y[i - 1 : i + 2]).all():
         return float(x[i])
     before, least, after = y[i - 1 : i + 2]
     return float(x[i] + (x[1] - x[0]) * (before - after) / (2 * (before - 2 * least + after)))
