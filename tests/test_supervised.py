@@ -21,7 +21,6 @@ from vbandits.predictive import Classes
 from vbandits.report import markdown, supervised
 from vbandits.resolve import Refused, resolve
 from vbandits.store import Store
-from vbandits.supervised.dataset import DatasetSpec, Options, load
 from vbandits.supervised.results import SupervisedResults
 from vbandits.supervised.runner import Learner, fitted_temperature
 
@@ -189,17 +188,6 @@ def test_fitted_temperature_is_the_one_that_labels_were_drawn_with():
         return -float(found.gather(1, labels[:, None]).double().mean())
 
     assert nll(best) < min(nll(0.98 * best), nll(1.02 * best))
-
-
-def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():
-    split, tuning = (DatasetSpec("d", "digits", Options(rows=300, validation_rows=200, tuning=chosen)).load()
-                     for chosen in (False, True))  # fmt: skip
-    assert np.array_equal(split.train[0], tuning.train[0])
-    assert len(tuning.test[0]) == len(load("digits").train_x) - 500
-    seen = {row.tobytes() for part in (split.test, split.train, split.validation) for row in part[0]}
-    assert not seen & {row.tobytes() for row in tuning.test[0]}
-    with pytest.raises(ValueError, match="left over to judge on"):
-        DatasetSpec("d", "digits", Options(tuning=True)).load()
 
 
 def test_training_rows_are_shared_and_held_out_rows_are_others():

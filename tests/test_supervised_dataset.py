@@ -1,0 +1,17 @@
+"""Which rows a supervised dataset trains on, fits temperatures on, and is judged on."""
+
+import numpy as np
+import pytest
+
+from vbandits.supervised.dataset import DatasetSpec, Options, load
+
+
+def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():
+    split, tuning = (DatasetSpec("d", "digits", Options(rows=300, validation_rows=200, tuning=chosen)).load()
+                     for chosen in (False, True))  # fmt: skip
+    assert np.array_equal(split.train[0], tuning.train[0])
+    assert len(tuning.test[0]) == len(load("digits").train_x) - 500
+    seen = {row.tobytes() for part in (split.test, split.train, split.validation) for row in part[0]}
+    assert not seen & {row.tobytes() for row in tuning.test[0]}
+    with pytest.raises(ValueError, match="left over to judge on"):
+        DatasetSpec("d", "digits", Options(tuning=True)).load()
