@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -13,12 +13,12 @@ from vbandits.posteriors import variational
 from vbandits.posteriors.common import network_of, noise_of
 from vbandits.posteriors.covariances import Family, covariance
 from vbandits.posteriors.gaussian import GaussianFamily, Layers
-from vbandits.posteriors.variational import VariationalState
-from vbandits.types import Data, Functions, Task
+from vbandits.posteriors.variational import Variational, VariationalState
+from vbandits.types import Data, Task
 
 
 @dataclass(frozen=True)
-class ELBO:
+class ELBO(Variational):
     """A Gaussian over the weights trained on the expected loss plus its divergence to the prior.
 
         minimise:  E[loss(f_w(x), y)] + kl_weight * u / N * KL(q || N(0, s^2)),
@@ -74,18 +74,6 @@ class ELBO:
             return weight * divergence(state.family, leaves, prior, self.prior_scale)
 
         return variational.minimise(state, data, self.samples, penalty)
-
-    def draw(self, state: VariationalState, draws: int) -> Functions:
-        """Returns the network at fresh draws of its weights."""
-        return variational.draw(state, draws)
-
-    def mean(self, state: VariationalState) -> Functions:
-        """Returns the network at its mean weights."""
-        return variational.mean(state)
-
-    def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
-        """Returns the equal mixture over 64 draws."""
-        return variational.predict(state, x, output, noise)
 
 
 def divergence(

@@ -4,7 +4,7 @@ Wenger, Coker, Marusic and Cunningham, "Variational Deep Learning via Implicit R
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -16,10 +16,10 @@ from vbandits.posteriors.common import network_of
 from vbandits.posteriors.covariances import Family, covariance
 from vbandits.posteriors.gaussian import GaussianFamily, Layers
 from vbandits.posteriors.prior import scale_for
-from vbandits.posteriors.variational import VariationalState
+from vbandits.posteriors.variational import Variational, VariationalState
 from vbandits.streams import Stream
 from vbandits.training import Anchor
-from vbandits.types import Batch, Data, Functions, Task
+from vbandits.types import Batch, Data, Task
 
 
 @dataclass
@@ -38,7 +38,7 @@ class IBVIState(VariationalState):
 
 
 @dataclass(frozen=True)
-class IBVI:
+class IBVI(Variational):
     """A Gaussian over the weights, started at the prior and trained on the expected loss.
 
         minimise over (mean, F):  E[loss(f_w(x), y)],  w ~ N(mean, F F^T) per layer,
@@ -114,18 +114,6 @@ class IBVI:
             return deviation * state.perturbations[lane, batch.rows]
 
         return variational.minimise(state, data, self.samples, anchor=_anchor(state, data), perturbation=perturbation)
-
-    def draw(self, state: IBVIState, draws: int) -> Functions:
-        """Returns the network at fresh draws of its weights."""
-        return variational.draw(state, draws)
-
-    def mean(self, state: IBVIState) -> Functions:
-        """Returns the network at its mean weights."""
-        return variational.mean(state)
-
-    def predict(self, state: IBVIState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
-        """Returns the equal mixture over 64 draws."""
-        return variational.predict(state, x, output, noise)
 
 
 def _extend(state: IBVIState, rows: int) -> None:

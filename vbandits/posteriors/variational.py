@@ -84,20 +84,21 @@ def minimise(
     train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches, anchor)
 
 
-def draw(state: VariationalState, draws: int) -> Functions:
-    """Returns the network at fresh draws of its weights."""
-    return _functions(state, state.draws.normal(draws, state.family.noise_size))
+class Variational:
+    """What every Gaussian over the weights answers with, however it was trained."""
 
+    def draw(self, state: VariationalState, draws: int) -> Functions:
+        """Returns the network at fresh draws of its weights."""
+        return _functions(state, state.draws.normal(draws, state.family.noise_size))
 
-def mean(state: VariationalState) -> Functions:
-    """Returns the network at its mean weights."""
-    return functions(network_of(state.task), state.family.mean(state.parameters.detached), 1)
+    def mean(self, state: VariationalState) -> Functions:
+        """Returns the network at its mean weights."""
+        return functions(network_of(state.task), state.family.mean(state.parameters.detached), 1)
 
-
-def predict(state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
-    """Returns the equal mixture over 64 draws, the same noise at every call."""
-    noise = noise_of(state.parameters, noise)
-    return predictive(state.task, _functions(state, state.fixed), x, output, noise)
+    def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+        """Returns the equal mixture over 64 draws, the same noise at every call."""
+        noise = noise_of(state.parameters, noise)
+        return predictive(state.task, _functions(state, state.fixed), x, output, noise)
 
 
 def _functions(state: VariationalState, noise: Tensor) -> Functions:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -13,12 +13,12 @@ from vbandits.posteriors import variational
 from vbandits.posteriors.common import network_of
 from vbandits.posteriors.covariances import Family, covariance
 from vbandits.posteriors.gaussian import GaussianFamily, Layers
-from vbandits.posteriors.variational import VariationalState
-from vbandits.types import Data, Functions, Task
+from vbandits.posteriors.variational import Variational, VariationalState
+from vbandits.types import Data, Task
 
 
 @dataclass(frozen=True)
-class WassersteinVI:
+class WassersteinVI(Variational):
     """A Gaussian over the weights trained on the expected loss plus its squared distance to the prior.
 
         minimise:  E[loss(f_w(x), y)] + weight * W2^2(q, q0),
@@ -58,18 +58,6 @@ class WassersteinVI:
             return self.weight * distance(state.family, leaves, state.start, rate)
 
         variational.minimise(state, data, self.samples, penalty)
-
-    def draw(self, state: VariationalState, draws: int) -> Functions:
-        """Returns the network at fresh draws of its weights."""
-        return variational.draw(state, draws)
-
-    def mean(self, state: VariationalState) -> Functions:
-        """Returns the network at its mean weights."""
-        return variational.mean(state)
-
-    def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
-        """Returns the equal mixture over 64 draws."""
-        return variational.predict(state, x, output, noise)
 
 
 def distance(
