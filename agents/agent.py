@@ -82,7 +82,8 @@ class Agent:
         if self.spec.posterior is None or self._memory.rows == 0:
             return False
         since = self._memory.rows - self._initial
-        return since >= 0 and (since % self.spec.schedule.every == 0 or hasattr(self.spec.posterior, "extend"))
+        extends = self.trained and hasattr(self.spec.posterior, "extend")
+        return since >= 0 and (since % self.spec.schedule.every == 0 or extends)
 
     def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica."""

@@ -1,15 +1,16 @@
-"""A look at a user's posterior and rule before any work: do they keep the contract's shapes?"""
+"""A look at a posterior and a rule before any work: do they keep the contract's shapes, and can they be trained?"""
 
 import torch
 
 from vbandits.agents.agent import Agent
+from vbandits.types import Data
 
 METHODS = ("init", "update", "draw", "mean", "predict")
 ROWS, DRAWS = 3, 2
 
 
 def rehearse(agent: Agent) -> None:
-    """Draws from the posterior of an agent that has one replica, and lets its rule choose once.
+    """Draws from the posterior of an agent with one replica, lets its rule choose once, and trains it on a few rows.
 
     Raises:
         ValueError: if a method is missing, or what it returns has another shape than `vbandits.types` says.
@@ -34,6 +35,8 @@ def rehearse(agent: Agent) -> None:
         raise ValueError(
             f"expected {type(rule).__name__}.choose to return an arm from 0 to {arms - 1}, got {int(action)}"
         )
+    nothing = torch.zeros(1, ROWS, dtype=agent.task.dtype)
+    posterior.update(agent.state, Data.of(x, nothing.long(), nothing))
 
 
 def _expect(what: str, values: torch.Tensor, shape: tuple[int, ...], letters: str) -> None:

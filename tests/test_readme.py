@@ -30,6 +30,11 @@ def test_its_experiment_is_one():
     assert [spec.label for spec in experiment.agents] == ["ibvi", "ibvi rank 20", "uniform"]
 
 
+def test_its_supervised_experiment_is_one():
+    experiment = resolve(tomllib.loads(blocks("toml")[1]))
+    assert [spec.label for spec in experiment.methods] == ["ibvi", "temperature-scaled"]
+
+
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
     source = blocks("python")[0]
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 12

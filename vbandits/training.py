@@ -119,8 +119,8 @@ class Parameters:
     def _adam(
         self, plain: Tensor, outer: list[tuple[Tap, Tensor]], scale: Tensor, optimizer: Optimizer, rate: float
     ) -> None:
-        whole = [plain, *((gradient.mT @ made.noise).flatten(1) for made, gradient in outer)]
-        gradient = torch.cat(whole, 1) * scale
+        tapped = {made.name: (gradient.mT @ made.noise).flatten(1) for made, gradient in outer}
+        gradient = torch.cat([plain, *(tapped[name] for name in self.detached if name in tapped)], 1) * scale
         if self.steps == 1:
             self._squares = torch.zeros_like(self.values)
         self._velocity.lerp_(gradient, 1 - optimizer.momentum)

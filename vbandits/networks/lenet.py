@@ -26,7 +26,10 @@ class LeNet5:
         """Returns the network for flattened images, channels first."""
         image = shape_of(features, self.image)
         if min(image[1:]) < 12:
-            raise ValueError(f"expected images of at least 12 x 12 pixels for LeNet-5, got {image[1]} x {image[2]}")
+            raise ValueError(
+                f"expected images of at least 12 x 12 pixels for LeNet-5, got {image[1]} x {image[2]}: use another "
+                "network, such as network = { kind = 'mlp' }"
+            )
         return from_module(_Module(image, outputs), self.parametrization, features=features)
 
 

@@ -1,7 +1,8 @@
 """Any `torch.nn.Module` as a network of the suite."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,9 @@ class Module:
         from vbandits.registry import load
 
         factory = load(self.factory) if isinstance(self.factory, str) else self.factory
-        module = factory(features, outputs)
+        with torch.random.fork_rng(devices=[]):  # what it draws by itself is the same in every process
+            torch.manual_seed(0)
+            module = factory(features, outputs)
         return from_module(module, self.parametrization, features=features, input=self.input, output=self.output)
 
 
@@ -61,8 +64,8 @@ def from_module(
         output: name of the submodule that gives the output, where it is not the last.
 
     Raises:
-        ValueError: where rows of a batch would influence each other (BatchNorm), there is no weight matrix, or no
-            submodule of a name.
+        ValueError: where rows of a batch would influence each other (BatchNorm), there is no weight matrix, no
+            submodule of a name, a parameter without influence, or one whose fans are not known.
     """
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -70,7 +73,7 @@ def from_module(
                 f"expected a network whose rows do not influence each other, got {type(part).__name__} at {name!r}: "
                 "use GroupNorm or LayerNorm"
             )
-    module = module.eval()
+    module = copy.deepcopy(module).eval()  # the caller's own stays as it is
     example = _example(module, features)
     layers = group(module, _called(module, example), input, output)
     body = _body(module, layers[-1], example)
@@ -86,8 +89,11 @@ class ModuleNetwork:
         self.parametrization = parametrization
         self.layers = layers
         self._module = module
-        # one convolution with other weights per lane is slow on a CPU: there each lane has its own
-        self._in_turn = any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
+        self._fixed: dict[tuple[int, torch.device, torch.dtype], dict[str, Tensor]] = {}
+        # one convolution with other weights per lane is slow on a CPU, and attention has no such form: a lane at a time
+        parts = [type(part) for part in module.modules()]
+        self._in_turn_on_cpu = any(issubclass(part, nn.modules.conv._ConvNd) for part in parts)
+        self._in_turn = any(issubclass(part, nn.MultiheadAttention) for part in parts)
 
     def apply(self, weights: Weights, x: Float[Tensor, "R s N D"]) -> Float[Tensor, "R S N K"]:
         """Returns the network's outputs."""
@@ -97,20 +103,28 @@ class ModuleNetwork:
         weights = {name: dense(weight) for name, weight in weights.items()}
         replicas = x.shape[0]
         draws = max([x.shape[1], *(weight.shape[1] for weight in weights.values())])
-        fixed = {name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
-                 for name, value in _fixed(module).items()}  # fmt: skip
+        fixed = self._fixed_as(module, x)
 
         def call(lane: Mapping[str, Tensor], rows: Tensor) -> Tensor:
             return torch.func.functional_call(module, {**fixed, **lane}, (rows,))
 
-        if self._in_turn and x.device.type == "cpu":
+        if self._in_turn or (self._in_turn_on_cpu and x.device.type == "cpu"):
             lanes = zip(*(_lanes(value, replicas, draws) for value in (*weights.values(), x)), strict=True)
-            values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in lanes])
+            with _differentiable_attention():
+                values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in lanes])
         else:
             flat = {name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
                     for name, weight in weights.items()}  # fmt: skip
             values = torch.vmap(call)(flat, x.expand(replicas, draws, *x.shape[2:]).flatten(0, 1))
         return values.unflatten(0, (replicas, draws))
+
+    def _fixed_as(self, module: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        """Returns what is not trained, on the device and in the precision of the inputs."""
+        key = (id(module), x.device, x.dtype)
+        if key not in self._fixed:
+            self._fixed[key] = {name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
+                                for name, value in _fixed(module).items()}  # fmt: skip
+        return self._fixed[key]
 
 
 class HeadedModuleNetwork(ModuleNetwork):
@@ -153,18 +167,36 @@ def _fixed(module: nn.Module) -> dict[str, Tensor]:
     return {**frozen, **dict(module.named_buffers())}
 
 
+@contextlib.contextmanager
+def _differentiable_attention() -> Iterator[None]:
+    """Keeps attention in evaluation mode from a shortcut of torch's that has no derivative."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def _example(module: nn.Module, features: int | None) -> Tensor | None:
-    """Returns two rows to call the module with, or None where their width is not known."""
+    """Returns two rows of zeros to call the module with, or None where their width is not known."""
     first = next((part for part in module.modules() if any(True for _ in part.parameters(recurse=False))), None)
     if features is None and isinstance(first, nn.Linear):
         features = first.in_features
-    if features is None:
+    if features is None or first is None:
         return None
-    return torch.linspace(-1, 1, 2 * features, dtype=next(module.parameters()).dtype).view(2, features)
+    parameter = next(module.parameters())
+    return torch.zeros(2, features, dtype=parameter.dtype, device=parameter.device)
 
 
 def _called(module: nn.Module, example: Tensor | None) -> list[str]:
-    """Returns the names of the submodules with parameters of their own, in the order in which they are called."""
+    """Returns the names of the submodules with parameters of their own, in the order in which they are called.
+
+    Those that are never called themselves, though their parameters are used, come before the last one called.
+
+    Raises:
+        ValueError: if the module cannot be called, or has trainable parameters that its output does not depend on.
+    """
     owners = {name: part for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False))}
     if example is None:
         return list(owners)
@@ -173,22 +205,52 @@ def _called(module: nn.Module, example: Tensor | None) -> list[str]:
         part.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name)) for name, part in owners.items()
     ]
     try:
-        with torch.no_grad():
-            module(example)
+        with _differentiable_attention():
+            values = module(example)
+    except Exception as error:
+        raise ValueError(
+            f"expected a module that maps {list(example.shape)} to [2, K], got from {type(module).__name__}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
-    return [*order, *(name for name in owners if name not in order)]
+    _refuse_unused(module, values)
+    called = list(order)
+    return [*called[:-1], *(name for name in owners if name not in order), *called[-1:]]
+
+
+def _refuse_unused(module: nn.Module, values: Tensor) -> None:
+    named = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    gradients = torch.autograd.grad(values.sum(), list(named.values()), allow_unused=True) if named else ()
+    unused = [name for name, gradient in zip(named, gradients, strict=True) if gradient is None]
+    if unused:
+        raise ValueError(
+            f"expected an output that depends on every trainable parameter, got one that does not on "
+            f"{', '.join(map(repr, unused))}: remove them, or set requires_grad_(False)"
+        )
 
 
 def _body(module: nn.Module, last: Layer, example: Tensor | None) -> nn.Module | None:
-    """Returns the module without its last layer, if that is linear and its output the module's; else None."""
+    """Returns the module without its last layer, if that is linear and what it gives is what the module returns."""
     head = dict(module.named_modules()).get(last.name)
     if example is None or not isinstance(head, nn.Linear) or head is module:
         return None
+    if len(last.shapes) != sum(1 for _ in head.parameters()):  # some of it is frozen
+        return None
+    calls: list[tuple[Tensor, Tensor]] = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
+        calls.append((inputs[0], result))
+
+    hook = head.register_forward_hook(note)
+    try:
+        with torch.no_grad():
+            values = module(example)
+    finally:
+        hook.remove()
+    if len(calls) != 1 or calls[0][1] is not values or calls[0][0].dim() != 2:
+        return None
     body = copy.deepcopy(module)
     body.set_submodule(last.name, nn.Identity())
-    with torch.no_grad():
-        features, expected = body(example), module(example)
-        separate = features.dim() == 2 and features.shape[1] == head.in_features
-        return body if separate and torch.equal(head(features), expected) else None
+    return body

@@ -75,8 +75,11 @@ class ClosedFormIBVI:
                 "expected a network whose output is that of a linear layer, got one whose output is not: end it with "
                 "nn.Linear, or name that layer with `output`"
             )
-        if not isinstance(task.likelihood, Gaussian):
-            raise ValueError("expected the squared error for a last layer in closed form, got classes: use ibvi")
+        if not isinstance(task.likelihood, Gaussian) or task.likelihood.learned_noise:
+            raise ValueError(
+                "expected the squared error with a given noise for a last layer in closed form, got "
+                f"{task.likelihood}: use ibvi"
+            )
         layer = network.layers[-1]
         mean = initial(network, task, "weights")[layer.name].double()
         start = as_matrix(layer, mean.unsqueeze(1))[:, 0]

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from vbandits.networks.weights import as_matrix, from_matrix, size
+from vbandits.registry import unknown
 from vbandits.streams import Stream
 from vbandits.training import tap
 from vbandits.types import Layer
@@ -90,6 +91,8 @@ def covariance(family: Family, rank: int, positive: bool = False) -> Covariance:
         "kronecker": Kronecker,
         "full": Full,
     }
+    if family not in made:
+        raise ValueError(unknown("family", family, made))
     return made[family]()
 
 
@@ -146,7 +149,7 @@ class LowRank:
         """
         scale = rate.rsqrt().unsqueeze(1)
         now, before = (blocks[f"factor/{layer.name}"] * scale for blocks in (leaves, start))
-        nuclear = torch.linalg.svdvals(now.mT @ before).sum(1)
+        nuclear = nuclear_norm(now.mT @ before)
         return now.square().sum((1, 2)) + before.square().sum((1, 2)) - 2 * nuclear
 
 
@@ -178,7 +181,7 @@ class Full(LowRank):
         """Returns the divergence, by the determinant of F."""
         factor = leaves[f"factor/{layer.name}"] / scale.unsqueeze(1)
         trace = factor.square().sum((1, 2)) + (mean / scale).square().sum(1)
-        return 0.5 * (trace - size(layer)) - torch.linalg.slogdet(factor).logabsdet
+        return 0.5 * (trace - size(layer)) - log_determinant(factor)
 
 
 @dataclass(frozen=True)
@@ -273,7 +276,7 @@ class Sum:
         factor, spread = leaves[f"factor/{layer.name}"], self.spread.spread(leaves, layer)
         scaled = factor / spread.unsqueeze(2)
         small = torch.eye(scaled.shape[2], device=factor.device, dtype=factor.dtype) + scaled.mT @ scaled
-        extra = (factor / scale.unsqueeze(1)).square().sum((1, 2)) - torch.logdet(small)
+        extra = (factor / scale.unsqueeze(1)).square().sum((1, 2)) - log_determinant(small)
         return self.spread.divergence(leaves, layer, mean, scale) + 0.5 * extra
 
     def transport(self, leaves: Leaves, start: Leaves, layer: Layer, rate: Tensor) -> Tensor:
@@ -303,7 +306,7 @@ class Kronecker:
         }
 
     def rates(self, layer: Layer, rate: Tensor, closed: bool) -> dict[str, Tensor]:
-        """Returns the weights' rate over the side of the other factor, by which a sampled gradient grows."""
+        """Returns the weights' rate over the side of the factor, by which E^T E makes a sampled step grow."""
         rows = as_matrix(layer, rate.view(1, 1, -1))[0, 0, :, 0]
         sides = (1, 1) if closed else (len(rows), layer.fan_out)
         return {"rows": (rows / sides[0]).unsqueeze(1), "columns": rows[:1] / sides[1]}
@@ -337,7 +340,7 @@ class Kronecker:
         prior = as_matrix(layer, scale.view(1, 1, -1))[0, 0]  # [I, O]
         variances = rows.square().sum(2).unsqueeze(2) * columns.square().sum(2).unsqueeze(1)
         trace = (variances / prior.square()).sum((1, 2)) + (mean / scale).square().sum(1) - size(layer)
-        logs = [torch.linalg.slogdet(factor).logabsdet for factor in (rows, columns)]
+        logs = [log_determinant(factor) for factor in (rows, columns)]
         return 0.5 * trace + scale.log().sum() - layer.fan_out * logs[0] - rows.shape[1] * logs[1]
 
     def transport(self, leaves: Leaves, start: Leaves, layer: Layer, rate: Tensor) -> Tensor:
@@ -346,11 +349,21 @@ class Kronecker:
         (rows, columns), (rows0, columns0) = (self._factors(blocks, layer) for blocks in (leaves, start))
         rows, rows0 = scale * rows, scale * rows0
         lengths = [a.square().sum((1, 2)) * b.square().sum((1, 2)) for a, b in ((rows, columns), (rows0, columns0))]
-        nuclear = [torch.linalg.svdvals(a.mT @ b).sum(1) for a, b in ((rows, rows0), (columns, columns0))]
+        nuclear = [nuclear_norm(a.mT @ b) for a, b in ((rows, rows0), (columns, columns0))]
         return lengths[0] + lengths[1] - 2 * nuclear[0] * nuclear[1]
 
     def _factors(self, leaves: Leaves, layer: Layer) -> tuple[Tensor, Tensor]:
         return leaves[f"rows/{layer.name}"], leaves[f"columns/{layer.name}"]
+
+
+def log_determinant(matrix: Float[Tensor, "R C C"]) -> Float[Tensor, " R"]:
+    """Returns log |det|, a lane at a time: the batched one's gradient has other bits in a batch of another size."""
+    return torch.stack([torch.linalg.slogdet(lane).logabsdet for lane in matrix.unbind()])
+
+
+def nuclear_norm(matrix: Float[Tensor, "R A B"]) -> Float[Tensor, " R"]:
+    """Returns the sum of singular values, a lane at a time for the same reason."""
+    return torch.stack([torch.linalg.svdvals(lane).sum() for lane in matrix.unbind()])
 
 
 def linear(

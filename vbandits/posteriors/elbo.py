@@ -84,4 +84,4 @@ def divergence(
         family.covariance.divergence(leaves, layer, leaves[f"mean/{layer.name}"], prior[layer.name] * scale)
         for layer in family.stochastic
     ]
-    return torch.stack(parts).sum(0)
+    return torch.stack(parts).sum(0) if parts else torch.zeros(len(family.task.seeds)).to(family.task.device)

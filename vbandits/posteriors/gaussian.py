@@ -12,6 +12,7 @@ from torch import Tensor
 from vbandits.networks.weights import Factored, initial, prior_std, rates, size, unflatten
 from vbandits.posteriors.common import evaluate, headed, network_of
 from vbandits.posteriors.covariances import Covariance, LowRank, linear
+from vbandits.registry import unknown
 from vbandits.streams import Stream
 from vbandits.training import tap
 from vbandits.types import Batch, HeadedNetwork, Layer, Network, Task, Weights
@@ -201,9 +202,9 @@ def chosen(network: Network, layers: Layers) -> tuple[Layer, ...]:
     if isinstance(layers, str):
         return tuple(layer for layer in network.layers if layer.role in ROLES[layers])
     known = {layer.name: layer for layer in network.layers if layer.role != "norm"}
-    unknown = [name for name in layers if name not in known]
-    if unknown:
-        raise ValueError(f"expected layers among {', '.join(map(repr, known))}, got {', '.join(map(repr, unknown))}")
+    for name in layers:
+        if name not in known:
+            raise ValueError(unknown("layer", name, known))
     return tuple(layer for layer in network.layers if layer.name in layers)
 
 

@@ -23,7 +23,7 @@ from vbandits.posteriors.gaussian import GaussianFamily, Layers
 from vbandits.streams import Stream
 from vbandits.types import Task
 
-SEEDS, ROWS, DRAWS = tuple(range(8)), 64, 64
+SEEDS, ROWS, DRAWS = tuple(range(4)), 32, 32
 """Networks, inputs and draws that the standard deviation is measured with, the same for every task."""
 SMALLEST, LARGEST = 1e-4, 1e4
 
@@ -71,4 +71,4 @@ def scale_for(task: Task, layers: Layers, covariance: Covariance, wanted: float)
             f"expected a function_std between {reached[0]:.3g} and {reached[1]:.3g} for this network and these layers, "
             f"got {wanted}"
         )
-    return math.exp(float(brentq(excess, low, high, xtol=1e-6)))  # type: ignore[arg-type]
+    return math.exp(float(brentq(excess, low, high, xtol=1e-4)))  # type: ignore[arg-type]

@@ -82,7 +82,9 @@ def _told(fault: Any, place: str, known: list[str]) -> str:
         return f"{parent}: {unknown('key', str(fault['loc'][-1]), known)}"
     if fault["type"] == "missing":
         return f"{place}: expected a value, got none"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if fault["type"] == "value_error":  # told by our own code, whole
+        return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+    message = fault["msg"].removeprefix("Input should be ")
     return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {fault['input']!r}"
 
 

@@ -22,7 +22,7 @@ WIDTHS = (64, 128, 256, 512, 1024)
 FEATURES, RANK = 6, 5
 GRID = {"mup": 2.0 ** np.arange(-3, 1.25, 0.5), "sp": 2.0 ** np.arange(-6.5, -0.75, 0.5)}
 """Learning rates tried, a factor of the root of 2 apart."""
-STEPS, SEEDS = 100, 4
+STEPS, SEEDS = 100, 2
 
 
 @dataclass(frozen=True)
