@@ -13,7 +13,7 @@ from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import mlp, weights
 from vbandits.posteriors import elbo, ensemble, gaussian, ibvi
 from vbandits.posteriors.covariances import LowRank
-from vbandits.theory import bayes, figures, linear, logistic, methods, running, setting, toy, widths
+from vbandits.theory import bayes, figures, linear, logistic, methods, running, sampling, setting, toy, widths
 from vbandits.theory.check import Check, Finding, Measure
 from vbandits.training import Parameters
 from vbandits.types import Optimizer
@@ -124,9 +124,11 @@ BUGS = {
     ("factored", "no bias"): without_bias,
     ("closed-form", "no variance"): lambda patch: with_variance_times(patch, Gaussian, 0),
     ("cross-entropy", "no variance"): lambda patch: with_variance_times(patch, Categorical, 0),
-    ("ranks", "not divided"): without_division_by_rank,
+    ("ranks", "not divided"): lambda patch: (
+        without_division_by_rank(patch), patch.setattr(sampling, "RANKS", (1, 2, 4, 8, 16))),
     ("ntp", "rates of SP"): lambda patch: with_rates_of(patch, "sp"),
-    ("prior-width", "output of SP"): with_wide_output,
+    ("prior-width", "output of SP"): lambda patch: (
+        with_wide_output(patch), patch.setattr(widths, "WIDTHS", (64, 128))),
     ("learning-rates", "rates of SP"): lambda patch: (
         with_rates_of(patch, "sp"), patch.setattr(widths, "WIDTHS", (64, 128, 256))),
 }  # fmt: skip

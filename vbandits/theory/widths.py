@@ -20,9 +20,9 @@ from vbandits.types import Data, Layer, Optimizer
 
 WIDTHS = (64, 128, 256, 512, 1024)
 FEATURES, RANK = 6, 5
-GRID = {"mup": 2.0 ** np.arange(-3, 1.25, 0.5), "sp": 2.0 ** np.arange(-6.5, -0.75, 0.5)}
+GRID = {"mup": 2.0 ** np.arange(-3, 1.25, 0.5), "sp": 2.0 ** np.arange(-7, -0.75, 0.5)}
 """Learning rates tried, a factor of the root of 2 apart."""
-STEPS, SEEDS = 100, 2
+STEPS, SEEDS = 100, 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Sweep:
         return np.array([2 ** vertex(logs, np.log(row)) for row in self.losses])
 
     @property
+    def outside(self) -> int:
+        """Widths whose best learning rate is the first or the last that was tried: nothing is known of them."""
+        last = len(self.rates) - 1
+        return sum(int(np.argmin(row)) in (0, last) for row in self.losses)
+
+    @property
     def regret(self) -> float:
         """Loss at the largest width with the rate that is best at the smallest, over the best there."""
         taken = self.losses[-1, int(np.argmin(self.losses[0]))]
@@ -46,14 +52,9 @@ class Sweep:
 
 
 def vertex(x: np.ndarray, y: np.ndarray) -> float:
-    """Returns where y is least, between equally spaced x, or the x of the least y if its neighbours are not finite.
-
-    At an end of the grid it is not known where it is least: NaN.
-    """
+    """Returns where y is least, between equally spaced x, or the x of the least y if its neighbours are not finite."""
     i = int(np.argmin(y))
-    if i in (0, len(y) - 1):
-        return float("nan")
-    if not np.isfinite(y[i - 1 : i + 2]).all():
+    if i in (0, len(y) - 1) or not np.isfinite(y[i - 1 : i + 2]).all():
         return float(x[i])
     before, least, after = y[i - 1 : i + 2]
     return float(x[i] + (x[1] - x[0]) * (before - after) / (2 * (before - 2 * least + after)))
@@ -68,6 +69,7 @@ def transfer() -> Finding:
     for form, low, high in (("mup", -0.2, 0.2), ("sp", -1.2, -0.5)):
         drift = slope(WIDTHS, sweeps[form].best)
         measures.append(Measure(f"{form}: slope of log best learning rate against log width", drift, low, high))
+        measures.append(Measure(f"{form}: widths whose best rate is an end of the grid", sweeps[form].outside, 0, 0))
     return Finding((
         *measures,
         Measure("mup: loss at 1,024 with the rate that is best at 64, over the best", sweeps["mup"].regret, high=1.3),
@@ -127,8 +129,8 @@ def prior_widths() -> Finding:
             for form, depth in stds if form != "mup"]  # fmt: skip
     return Finding((
         *mup, *flat,
-        *(Measure(f"mup, {depth} hidden: std at width {width}", stds["mup", depth][at])
-          for depth in (1, 2) for at, width in ((0, 16), (1, 64), (3, 256), (5, 1024))),
+        *(Measure(f"mup, {depth} hidden: std at width {width}", std) for depth in (1, 2)
+          for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True) if width in (16, 64, 256, 1024)),
         Measure("ntp: least std at widths 64 to 1,024", min(min(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
         Measure("ntp: largest", max(max(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
         Measure("mup, function_std = 0.5: least std of fresh draws at fresh inputs", min(restored), 0.35, 0.65),
