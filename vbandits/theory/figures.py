@@ -106,34 +106,32 @@ def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list
 
 
 def function_widths(
-    widths: Sequence[int],
-    before: Mapping[str, Sequence[float]],
-    after: Mapping[str, Sequence[float]],
-    restored: Sequence[float],
+    before: Mapping[str, Mapping[int, float]], after: Mapping[str, Mapping[int, float]], restored: Mapping[int, float]
 ) -> list[Drawing]:
     """Returns the standard deviation of functions against the width, of prior and posterior."""
+    everything = [value for stds in (*before.values(), *after.values()) for value in stds.values()]
+    frame = (min(everything) / 1.6, max(everything) * 1.6)
+    forms = {NAMES[form]: (LOOKS[form], form == "sp") for form in before}
+    looks = {**forms, "muP, set to 0.5": (COLORS[4], False)}
     drawings = []
-    everything = [value for values in (*before.values(), *after.values()) for value in values]
-    frame = (min(everything) / 1.4, max(everything) * 1.4)
-    for what, stds in (("Prior", before), ("Posterior", after)):
+    for what, stds, caption in (
+        ("Prior", {**before, "restored": restored},
+         "One hidden layer, first and last layer stochastic, before training: what varies with the input. SP and NTP "
+         "start alike."),
+        ("Posterior", after, "The same networks without that setting, trained on twelve rows, at new inputs."),
+    ):  # fmt: skip
+        shown = dict(zip(looks, stds.values(), strict=False))
         with Canvas(HEIGHT, f"theory-widths-{what.lower()}") as canvas:
-            axes = canvas.axes(LEFT + 8, TOP, EDGE, BOTTOM)
-            shown: list[tuple[str, Sequence[float], str, bool]] = [
-                (NAMES[form], values, LOOKS[form], form == "sp") for form, values in stds.items()
-            ]
-            if what == "Prior":
-                shown.append(("muP, function_std = 0.5", restored, COLORS[4], False))
-            for _, values, color, dashed in shown:
-                _line(axes, widths, values, color, marker="o", dashed=dashed)
+            axes = canvas.axes(LEFT + 8, TOP, LABELS + 24, BOTTOM)
+            for name, values in shown.items():
+                color, dashed = looks[name]
+                _line(axes, [*values], [*values.values()], color, marker="o", dashed=dashed)
             _logarithmic(axes, base=2)
             axes.set(xlabel="Width", ylim=frame)
-            axes.legend([name for name, *_ in shown], frameon=False, loc="lower left", fontsize=11)
+            _key(axes, [*shown], [looks[name][0] for name in shown], "")
             canvas.heading(axes, f"{what}: standard deviation of functions")
-            ends = ", ".join(f"{name} {values[-1]:.2g}" for name, values, *_ in shown)
-            svg = canvas.svg(f"{what} standard deviation of functions at width {widths[-1]:,}: {ends}.")
-        caption = {"Prior": "One hidden layer, first and last layer stochastic: before training, what varies with the "
-                            "input. SP and NTP start alike.",
-                   "Posterior": "The same networks after training on twelve rows, at new inputs."}[what]  # fmt: skip
+            ends = ", ".join(f"{name} {[*values.values()][-1]:.2g}" for name, values in shown.items())
+            svg = canvas.svg(f"{what} standard deviation of functions at the largest width: {ends}.")
         drawings.append(Drawing(svg, caption))
     return drawings
 
@@ -181,7 +179,9 @@ def _logarithmic(axes: "Axes", base: int = 10, y: bool = True) -> None:
 
 
 def _power(value: float, wide: bool) -> str:
-    """Returns 0.01, 1, 256, or on a wide axis a power of ten with its exponent raised."""
+    """Returns 0.01, 1/32, 1, 256, or on a wide axis a power of ten with its exponent raised."""
+    if 1e-3 < value < 0.3 and np.log2(value).is_integer():
+        return f"1/{1 / value:.0f}"
     if 1e-4 < value < 1e5 and not wide:
         return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
     exponent = round(np.log10(value))

@@ -122,7 +122,10 @@ def prior_widths() -> Finding:
     fresh = normal(generator(9, "theory"), 1, 64, FEATURES).expand(2, -1, -1)
     restored = [dependent_std(IBVI().draw(state, 512)(fresh)) for state in wanted]
     scales = [state.scale for state in wanted]
-    after = {form: [posterior_std(form, width) for width in WIDTHS] for form in ("mup", "sp", "ntp")}
+    trained = {form: [posterior_std(form, width) for width in WIDTHS[::2]] for form in ("mup", "sp", "ntp")}
+    before: dict[str, dict[int, float]] = {form: dict(zip(WIDTHS, stds[form, 1][1:], strict=True)) for form in trained}
+    after = {form: {width: std for width, (std, _) in zip(WIDTHS[::2], values, strict=True)}
+             for form, values in trained.items()}  # fmt: skip
     mup = [Measure(f"mup, {'one hidden layer' if depth == 1 else 'two'}: slope of log std against log width",
                    slopes["mup", depth], -0.56, -0.44) for depth in (1, 2)]  # fmt: skip
     flat = [Measure(f"{form}, {'one' if depth == 1 else 'two'}: slope", slopes[form, depth], -0.06, 0.06)
@@ -133,10 +136,12 @@ def prior_widths() -> Finding:
           for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True) if width in (16, 64, 256, 1024)),
         Measure("ntp: least std at widths 64 to 1,024", min(min(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
         Measure("ntp: largest", max(max(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
+        Measure("after training on 12 rows: largest root mean squared error of draws at them, of all forms",
+                max(error for values in trained.values() for _, error in values), high=0.5),
         Measure("mup, function_std = 0.5: least std of fresh draws at fresh inputs", min(restored), 0.35, 0.65),
         Measure("largest", max(restored), 0.35, 0.65),
         Measure("slope of the scale that it takes against width", slope(WIDTHS, scales), 0.2, 0.55),
-    ), partial(function_widths, WIDTHS, {form: stds[form, 1][1:] for form in after}, after, restored))  # fmt: skip
+    ), partial(function_widths, before, after, dict(zip(WIDTHS, restored, strict=True))))  # fmt: skip
 
 
 def dependent_std(values: Tensor) -> float:
@@ -144,16 +149,18 @@ def dependent_std(values: Tensor) -> float:
     return float((values - values.mean(2, keepdim=True)).var(1).mean().sqrt())
 
 
-def posterior_std(form: str, width: int) -> float:
-    """Returns the posterior standard deviation at new inputs, after training on twelve rows until they are met."""
+def posterior_std(form: str, width: int) -> tuple[float, float]:
+    """Returns the posterior standard deviation at new inputs after training on twelve rows, and the error at those."""
     random = generator(10, "theory")
     x, y = normal(random, 1, 12, FEATURES).expand(2, -1, -1), normal(random, 1, 12).expand(2, -1)
-    rate = {"mup": 0.3, "sp": 6.0 / width, "ntp": 0.6}[form]
-    single = task(FEATURES, (width,), bias=True, parametrization=form, optimizer=sgd(rate, 0.9, decay_steps=2000),
-                  steps=2000, batch=12)  # fmt: skip
+    rate = {"mup": 0.2, "sp": 1.0 / width, "ntp": 1.5}[form]
+    single = task(FEATURES, (width,), bias=True, parametrization=form, optimizer=sgd(rate, 0.9, decay_steps=3000),
+                  steps=3000, batch=12)  # fmt: skip
     state = IBVI(rank=RANK).init(single)
     IBVI(rank=RANK).update(state, Data.of(x, torch.zeros(2, 12, dtype=torch.long), y))
-    return float(IBVI().draw(state, 512)(normal(random, 1, 64, FEATURES).expand(2, -1, -1)).var(1).mean().sqrt())
+    draws = IBVI().draw(state, 512)
+    fresh = draws(normal(random, 1, 64, FEATURES).expand(2, -1, -1))
+    return float(fresh.var(1).mean().sqrt()), float((draws(x).squeeze(3) - y.unsqueeze(1)).square().mean().sqrt())
 
 
 def neural_tangent() -> Finding:
