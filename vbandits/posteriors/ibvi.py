@@ -63,7 +63,9 @@ class IBVI(Variational):
     targets make gradients noisier.
 
     Attributes:
-        family: "low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker" or "full" (small layers).
+        family: "low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker" or "full" (small layers). Mean-field
+            ends without variance in a linear model: where a diagonal covariance vanishes at a row, it does so at every
+            weight that the row touches. In networks it is early stopping that leaves it some.
         rank: columns of the factor F; ranks of 2 to 20 made no difference on the tuning problems, and cost does grow.
         layers: which layers are stochastic, by place or by name; the others are points.
         prior_scale: multiplies the prior's standard deviation in F; 0 is the deterministic network.
