@@ -81,9 +81,17 @@ class Agent:
         """Whether the schedule asks for an update now, or the posterior takes every row as it comes."""
         if self.spec.posterior is None or self._memory.rows == 0:
             return False
-        since = self._memory.rows - self._initial
-        extends = self.trained and hasattr(self.spec.posterior, "extend")
-        return since >= 0 and (since % self.spec.schedule.every == 0 or extends)
+        return self._memory.rows >= self._initial and (self._scheduled or self._extends)
+
+    @property
+    def _scheduled(self) -> bool:
+        """Whether a whole number of the schedule's periods has passed since the initial pulls."""
+        return (self._memory.rows - self._initial) % self.spec.schedule.every == 0
+
+    @property
+    def _extends(self) -> bool:
+        """Whether the posterior can take single rows by now."""
+        return self.trained and hasattr(self.spec.posterior, "extend")
 
     def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
         """Chooses an arm per replica."""
@@ -118,9 +126,8 @@ class Agent:
         """Updates the posterior on everything remembered; where no update is due, it takes what is new if it can."""
         if self.spec.posterior is None:
             return
-        extend = getattr(self.spec.posterior, "extend", None)
-        if extend and self.trained and (self._memory.rows - self._initial) % self.spec.schedule.every:
-            extend(self.state, self._memory.data(self._scaling, self._variance))
+        if self._extends and not self._scheduled:
+            self.spec.posterior.extend(self.state, self._memory.data(self._scaling, self._variance))
             return
         self.trained = True
         self._scaling = self._memory.scaling()

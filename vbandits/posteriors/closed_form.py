@@ -1,7 +1,7 @@
 """Noise-aware implicit-bias VI of the last layer at its limit, in closed form, on features that SGD learns."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vbandits.likelihoods import Gaussian
 from vbandits.networks.weights import as_matrix, initial, prior_std
-from vbandits.posteriors.common import headed, network_of
+from vbandits.posteriors.common import headed, network_of, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
@@ -164,11 +164,10 @@ class ClosedFormIBVI:
 
 def _features(state: ClosedFormState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N W"]:
     """Returns the inputs of the last layer, with a 1 for its bias."""
-    network = network_of(state.network.task)
-    assert isinstance(network, HeadedNetwork)
+    network = cast(HeadedNetwork, network_of(state.network.task))
     blocks = state.network.parameters.detached
     features = network.features(weights(state.network.task, blocks), x.unsqueeze(1))[:, 0].double()
-    return torch.cat([features, torch.ones_like(features[:, :, :1])], 2) if network.layers[-1].biases else features
+    return with_constant(features, bool(network.layers[-1].biases))
 
 
 def _solve(state: ClosedFormState, lane: Tensor | slice, output: Tensor | slice) -> None:

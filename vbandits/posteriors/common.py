@@ -1,17 +1,26 @@
 """What the network posteriors share: the values that a loss looks at, learned noise, draws as functions."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from vbandits.likelihoods import at_output
 from vbandits.training import Parameters
 from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
 
 PREDICTIVE_DRAWS = 64
 """Draws in the predictive mixture, the same for every posterior that is sampled."""
+
+
+@runtime_checkable
+class TrainedState(Protocol):
+    """What the states of all network posteriors have."""
+
+    task: Task
+    parameters: Parameters
 
 
 def network_of(task: Task) -> Network:
@@ -38,8 +47,7 @@ def evaluate(
         return network.apply(weights, x)
     if headed(network):
         return network.head(weights, network.features(weights, x), selection)
-    values = network.apply(weights, x)
-    return values.gather(3, selection[:, None, :, None].expand(*values.shape[:3], 1)).squeeze(3)
+    return at_output(network.apply(weights, x), selection)
 
 
 def parameters(
@@ -65,6 +73,11 @@ def with_noise(leaves: Mapping[str, Tensor], loss: Float[Tensor, " L"]) -> Float
     return loss + loss.detach() * (-level).exp() + level
 
 
+def with_constant(inputs: Float[Tensor, "R N I"], constant: bool) -> Float[Tensor, "R N W"]:
+    """Returns the inputs of a linear model, with a 1 behind them where it has a constant."""
+    return torch.cat([inputs, torch.ones_like(inputs[:, :, :1])], 2) if constant else inputs
+
+
 def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
     """Returns the noise variance: the learned one, averaged over a replica's lanes, or else the one given."""
     if "noise" not in trained.detached:
@@ -82,6 +95,9 @@ def functions(network: Network, weights: Weights, draws: int) -> Functions:
     return call
 
 
-def predictive(task: Task, draws: Functions, x: Tensor, output: Tensor, noise: Tensor) -> Any:
-    """Returns the equal mixture over draws of the targets of rows `x` [R, N, D] at `output` [R, N]."""
-    return task.likelihood.predictive(draws(x), output, noise)
+def predictive(state: TrainedState, draws: Functions, x: Tensor, output: Tensor, noise: Tensor) -> Any:
+    """Returns the equal mixture over draws of the targets of rows `x` [R, N, D] at `output` [R, N].
+
+    The noise variance is the one that the state has learned, or else the one given [R].
+    """
+    return state.task.likelihood.predictive(draws(x), output, noise_of(state.parameters, noise))

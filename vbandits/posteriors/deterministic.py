@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import evaluate, functions, network_of, noise_of, parameters, predictive, with_noise
+from vbandits.posteriors.common import evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
 from vbandits.types import Batch, Data, Functions, Task, Weights
@@ -46,7 +46,7 @@ class Deterministic:
 
     def predict(self, state: DeterministicState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the likelihood at the network's values."""
-        return predictive(state.task, self.draw(state, 1), x, output, noise_of(state.parameters, noise))
+        return predictive(state, self.draw(state, 1), x, output, noise)
 
 
 def minimise(state: DeterministicState, data: Data, after_step: Callable[[], None] | None = None) -> None:

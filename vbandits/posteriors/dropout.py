@@ -14,7 +14,6 @@ from vbandits.posteriors.common import (
     evaluate,
     functions,
     network_of,
-    noise_of,
     predictive,
     with_noise,
 )
@@ -111,8 +110,7 @@ class Dropout:
 
     def predict(self, state: DropoutState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same masks at every call."""
-        draws = self._functions(state, state.fixed)
-        return predictive(state.task, draws, x, output, noise_of(state.parameters, noise))
+        return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
     def _functions(self, state: DropoutState, uniform: Float[Tensor, "R S U"]) -> Functions:
         made = self._weights(state, state.parameters.detached, uniform)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import evaluate, network_of, noise_of, parameters, predictive, with_noise
+from vbandits.posteriors.common import evaluate, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
 from vbandits.types import Batch, Data, Functions, Task, Weights
@@ -75,7 +75,7 @@ class Ensemble:
 
     def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over members."""
-        return predictive(state.task, self._functions(state), x, output, noise_of(state.parameters, noise))
+        return predictive(state, self._functions(state), x, output, noise)
 
     def _functions(self, state: EnsembleState, chosen: Tensor | None = None) -> Functions:
         """Returns all members, or the chosen ones [R, S], as functions."""

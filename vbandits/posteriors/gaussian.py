@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vbandits.networks.weights import Factored, initial, prior_std, rates, size, unflatten
+from vbandits.networks.weights import Factored, initial, prior_std, rates, unflatten
 from vbandits.posteriors.common import evaluate, headed, network_of
 from vbandits.posteriors.covariances import Covariance, LowRank, linear
 from vbandits.registry import unknown
@@ -206,8 +206,3 @@ def chosen(network: Network, layers: Layers) -> tuple[Layer, ...]:
         if name not in known:
             raise ValueError(unknown("layer", name, known))
     return tuple(layer for layer in network.layers if layer.name in layers)
-
-
-def entries(family: GaussianFamily) -> int:
-    """Returns how many weights are stochastic."""
-    return sum(size(layer) for layer in family.stochastic)

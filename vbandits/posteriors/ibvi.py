@@ -91,7 +91,6 @@ class IBVI(Variational):
                 "expected a prior_scale above 0 and a family other than kronecker for noise_rank > 0, got "
                 f"{self.prior_scale} and {self.family}"
             )
-
         if self.function_std is not None and not self.prior_scale:
             raise ValueError(f"expected a prior_scale above 0 with function_std = {self.function_std}, got 0")
 
@@ -107,7 +106,7 @@ class IBVI(Variational):
         family = GaussianFamily.over(task, layers, form, self.noise_rank)
         directions = Stream(task.seeds, "directions", device=task.device, dtype=task.dtype)
         nothing = torch.zeros(len(task.seeds), 0, self.noise_rank, device=task.device, dtype=task.dtype)
-        state = variational.state(task, family, scale, penalised=False)
+        state = variational.state(task, family, scale, held=self.noise_rank > 0)
         return IBVIState(**vars(state), scale=scale, directions=directions, perturbations=nothing)
 
     def update(self, state: IBVIState, data: Data) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import as_matrix, size
-from vbandits.posteriors.common import PREDICTIVE_DRAWS, headed, network_of, noise_of, predictive
+from vbandits.posteriors.common import PREDICTIVE_DRAWS, headed, network_of, noise_of, predictive, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
 from vbandits.streams import Stream
 from vbandits.types import Data, Functions, HeadedNetwork, Task
@@ -123,8 +123,7 @@ class Laplace:
 
     def predict(self, state: LaplaceState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        draws = self._functions(state, state.fixed)
-        return predictive(state.task, draws, x, output, noise_of(state.parameters, noise))
+        return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
     def covariance(self, state: LaplaceState) -> tuple[Curvature, Float[Tensor, " R"]]:
         """Returns the curvature at the trained weights and the prior precision, computed once after an update."""
@@ -154,7 +153,7 @@ class Laplace:
         columns = matrix.transpose(1, 2).flatten(2)  # [R, I, S * K]: all draws have the same inputs
 
         def call(x: Tensor) -> Tensor:
-            inputs = _inputs(network.features(trained, x.unsqueeze(1)).squeeze(1), bool(layer.biases))
+            inputs = with_constant(network.features(trained, x.unsqueeze(1)).squeeze(1), bool(layer.biases))
             return (inputs @ columns).unflatten(2, (-1, layer.fan_out)).transpose(1, 2)
 
         return call
@@ -215,10 +214,6 @@ class Kronecker:
         return (self.outputs.unsqueeze(1) @ matrix @ self.inputs.mT.unsqueeze(1)).flatten(2)
 
 
-def _inputs(features: Float[Tensor, "R N H"], bias: bool) -> Float[Tensor, "R N I"]:
-    return torch.cat([features, torch.ones_like(features[:, :, :1])], 2) if bias else features
-
-
 def _full(task: Task, structure: str) -> bool:
     """Says whether the covariance is full.
 
@@ -247,7 +242,7 @@ def _rows(state: LaplaceState, data: Data) -> Rows:
     for batch in data.batches():
         features = network.features(trained, batch.x.unsqueeze(1))
         values = network.head(trained, features).squeeze(1).double()
-        inputs = _inputs(features.squeeze(1).double(), bool(layer.biases))
+        inputs = with_constant(features.squeeze(1).double(), bool(layer.biases))
         yield inputs, *state.task.likelihood.curvature(values, batch.output, noise)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy.special import gammaincinv
 from torch import Tensor
 
+from vbandits.posteriors.common import with_constant
 from vbandits.predictive import StudentT
 from vbandits.streams import Stream
 from vbandits.types import Data, Functions, Scaling, Task
@@ -119,8 +120,7 @@ class Linear:
         return StudentT(2 * shape, (inputs * location).sum(2), scale)
 
     def _inputs(self, x: Tensor) -> Tensor:
-        x = x.double()
-        return torch.cat([x, torch.ones_like(x[:, :, :1])], 2) if self.intercept else x
+        return with_constant(x.double(), self.intercept)
 
 
 def _add(state: LinearState, data: Data) -> None:

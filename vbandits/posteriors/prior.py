@@ -64,11 +64,11 @@ def scale_for(task: Task, layers: Layers, covariance: Covariance, wanted: float)
     def excess(logarithm: float) -> float:
         return math.log(function_std(task, layers, covariance, math.exp(logarithm)) + 1e-300) - math.log(wanted)
 
-    low, high = math.log(SMALLEST), math.log(LARGEST)
-    if excess(low) > 0 or excess(high) < 0:
+    try:
+        return math.exp(float(brentq(excess, math.log(SMALLEST), math.log(LARGEST), xtol=1e-4)))  # type: ignore[arg-type]
+    except ValueError:  # of one sign at both ends
         reached = [function_std(task, layers, covariance, scale) for scale in (SMALLEST, LARGEST)]
         raise ValueError(
             f"expected a function_std between {reached[0]:.3g} and {reached[1]:.3g} for this network and these layers, "
             f"got {wanted}"
-        )
-    return math.exp(float(brentq(excess, low, high, xtol=1e-4)))  # type: ignore[arg-type]
+        ) from None

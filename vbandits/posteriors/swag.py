@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import size, unflatten
-from vbandits.posteriors.common import PREDICTIVE_DRAWS, functions, network_of, noise_of, predictive
+from vbandits.posteriors.common import PREDICTIVE_DRAWS, functions, network_of, predictive
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, minimise
 from vbandits.streams import Stream
 from vbandits.types import Data, Functions, Task, Weights
@@ -94,8 +94,7 @@ class SWAG:
 
     def predict(self, state: SWAGState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        draws = self._functions(state, state.fixed)
-        return predictive(state.task, draws, x, output, noise_of(state.parameters, noise))
+        return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
     def _collect(self, state: SWAGState) -> Callable[[], None]:
         trained, layers = state.parameters, network_of(state.task).layers

@@ -11,7 +11,6 @@ from vbandits.posteriors.common import (
     PREDICTIVE_DRAWS,
     functions,
     network_of,
-    noise_of,
     parameters,
     predictive,
     with_noise,
@@ -29,7 +28,7 @@ Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 class VariationalState:
     """Parameters of the Gaussian and the streams; `fixed` is the noise [R, 64, Z] of every predictive distribution.
 
-    `start` holds the leaves as they were before any data.
+    `start` holds the leaves as they were before any data, for methods that are held there; for others it is empty.
     """
 
     task: Task
@@ -42,7 +41,9 @@ class VariationalState:
     fixed: Tensor
 
 
-def state(task: Task, family: GaussianFamily, scale: float, penalised: bool) -> VariationalState:
+def state(
+    task: Task, family: GaussianFamily, scale: float, *, penalised: bool = False, held: bool = False
+) -> VariationalState:
     """Returns the state at initialisation.
 
     Args:
@@ -50,6 +51,7 @@ def state(task: Task, family: GaussianFamily, scale: float, penalised: bool) -> 
         family: of the Gaussian.
         scale: of the prior, see `GaussianFamily.initial`.
         penalised: whether `minimise` will be given a penalty, which needs the gradients of all leaves.
+        held: whether the leaves at the start are needed later.
     """
     normal = partial(Stream, task.seeds, device=task.device, dtype=task.dtype)
     trained = parameters(task, *family.initial(scale), () if penalised else family.tapped)
@@ -57,7 +59,7 @@ def state(task: Task, family: GaussianFamily, scale: float, penalised: bool) -> 
         task,
         family,
         trained,
-        {name: block.clone() for name, block in trained.detached.items()},
+        {name: block.clone() for name, block in trained.detached.items()} if held else {},
         Stream(task.seeds, "minibatches", device=task.device),
         normal("training noise"),
         normal("draws"),
@@ -97,8 +99,7 @@ class Variational:
 
     def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        noise = noise_of(state.parameters, noise)
-        return predictive(state.task, _functions(state, state.fixed), x, output, noise)
+        return predictive(state, _functions(state, state.fixed), x, output, noise)
 
 
 def _functions(state: VariationalState, noise: Tensor) -> Functions:

@@ -48,7 +48,7 @@ class WassersteinVI(Variational):
     def init(self, task: Task) -> VariationalState:
         """Starts at the prior, as `IBVI` does."""
         family = GaussianFamily.over(task, self.layers, covariance(self.family, self.rank))
-        return variational.state(task, family, self.prior_scale, penalised=True)
+        return variational.state(task, family, self.prior_scale, penalised=True, held=True)
 
     def update(self, state: VariationalState, data: Data) -> None:
         """Trains on the expected loss plus the distance."""

@@ -1,7 +1,7 @@
 """The report of a bandit experiment as one self-contained page, and what every page has."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vbandits.report import figures, statistics, wording
 from vbandits.report.common import Report
@@ -9,6 +9,9 @@ from vbandits.report.content import BanditReport
 from vbandits.report.palette import Look, looks
 from vbandits.report.tables import cost
 from vbandits.results import Results
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,17 @@ class Drawing:
     caption: str
 
 
+def templates(*packages: str) -> "Environment":
+    """Returns the templates of packages, the first that has a name; a value that is missing is an error."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    loader = ChoiceLoader([PackageLoader(package, ".") for package in packages])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
 def fill(template: str, report: Report, **values: Any) -> str:
     """Returns a template with these values, in a page that stands alone."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("vbandits.report", "."), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    return environment.get_template(template).render(report=report, **values)
+    return templates("vbandits.report").get_template(template).render(report=report, **values)
 
 
 def render(report: BanditReport, results: Results) -> str:

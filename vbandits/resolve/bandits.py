@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.rehearsal import rehearse
@@ -16,26 +16,24 @@ from vbandits.networks import MLP
 from vbandits.refused import Refused
 from vbandits.registry import PRESETS, load, unknown
 from vbandits.resolve import common
-from vbandits.resolve.common import Count, Name, Settings, check_labels, numbered, section, validate, words
+from vbandits.resolve.common import Count, Entry, Name, Settings, check_labels, numbered, section, validate, words
 from vbandits.results import YARDSTICK
 from vbandits.types import Optimizer, Schedule
 
 SECTIONS = (*CHOICES, "schedule", "optimizer")
 
 
-class EnvironmentEntry(BaseModel):
+class EnvironmentEntry(Entry):
     """`[[environments]]` of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     id: Any
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
 
 
-class AgentEntry(BaseModel):
+class AgentEntry(Entry):
     """`[[agents]]` of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     id: str | None = None
     label: str | None = None
     posterior: dict[str, Any] | None = None
@@ -46,15 +44,14 @@ class AgentEntry(BaseModel):
     standardize: bool | None = None
 
 
-class ExperimentFile(BaseModel):
+class ExperimentFile(Entry):
     """The whole of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Name
     seeds: Any = 8
     steps: Count = 1000
     environments: Annotated[list[Any], Field(min_length=1)]
-    agents: list[Any] = []
+    agents: list[Any] = Field(default_factory=list)
     block: Count = 32
     recorded: Count = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -123,12 +120,7 @@ def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> A
     entry = {"id": entry} if isinstance(entry, str) else entry
     if isinstance(entry, Mapping):
         entry = {**entry, **dict(settings.of("", {"standardize"}))}
-        for name in sorted(
-            entry.keys() - AgentEntry.model_fields.keys()
-        ):  # told here, so that the rest is looked at too
-            faults.append(f"{where}: {unknown('key', str(name), AgentEntry.model_fields)}")
-            del entry[name]
-    parsed = validate(AgentEntry, entry, where, faults)
+    parsed = common.entry(AgentEntry, entry, where, faults)
     if parsed is None:
         return None
     if parsed.id is None and (parsed.posterior is None or parsed.rule is None):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeGuard
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from vbandits.describe import CHOICES
@@ -18,15 +18,30 @@ CLASSES = {"schedule": Schedule, "optimizer": Optimizer}
 """Sections that have no kind."""
 
 
+class Entry(BaseModel):
+    """A part of an experiment file; unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def entry(model: type[Entry], given: Any, where: str, faults: list[str]) -> Any:
+    """Returns an entry of a list as its model; unknown keys are told here, so that the rest is looked at too."""
+    if isinstance(given, Mapping):
+        known = model.model_fields
+        faults.extend(f"{where}: {unknown('key', str(name), known)}" for name in sorted(given.keys() - known.keys()))
+        given = {name: value for name, value in given.items() if name in known}
+    return validate(model, given, where, faults)
+
+
 def preset(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the sections of a preset as objects; one that is None stays None."""
     parts = {}
-    for name, entry in content.items():
-        entry = dict(entry) if isinstance(entry, Mapping) else entry
-        if isinstance(entry, dict):
-            cls = CLASSES.get(name) or find(name, entry.pop("kind"), CHOICES[name])
-            entry = TypeAdapter(cls).validate_python(entry)
-        parts[name] = entry
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            fields_given = dict(value)
+            cls = CLASSES.get(name) or find(name, fields_given.pop("kind"), CHOICES[name])
+            value = TypeAdapter(cls).validate_python(fields_given)
+        parts[name] = value
     return parts
 
 

@@ -5,12 +5,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from vbandits.refused import Refused
 from vbandits.registry import METHODS, NETWORKS, load, unknown
 from vbandits.resolve import common
-from vbandits.resolve.common import Count, Name, Settings, check_labels, numbered, section, validate, words
+from vbandits.resolve.common import Count, Entry, Name, Settings, check_labels, numbered, section, validate, words
 from vbandits.supervised.dataset import DatasetSpec, Options, Split
 from vbandits.supervised.experiment import MethodSpec, SupervisedExperiment
 from vbandits.types import Optimizer
@@ -18,19 +18,17 @@ from vbandits.types import Optimizer
 SECTIONS = ("posterior", "network", "optimizer")
 
 
-class DatasetEntry(BaseModel):
+class DatasetEntry(Entry):
     """`[[datasets]]` of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     id: str
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
 
 
-class MethodEntry(BaseModel):
+class MethodEntry(Entry):
     """`[[methods]]` of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     id: str | None = None
     label: str | None = None
     posterior: dict[str, Any] | None = None
@@ -39,10 +37,9 @@ class MethodEntry(BaseModel):
     temperature: Annotated[float, Field(gt=0)] | Literal["fit"] | None = None
 
 
-class SupervisedFile(BaseModel):
+class SupervisedFile(Entry):
     """The whole of an experiment file."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Name
     seeds: Any = 3
     steps: Count = 1000
@@ -87,7 +84,7 @@ def _dataset(entry: Any, index: int, data_dir: str | None, settings: Settings, f
     where = f"datasets[{index}]"
     if isinstance(entry, DatasetSpec):
         return replace(entry, data_dir=entry.data_dir or data_dir)
-    parsed = _entry(DatasetEntry, {"id": entry} if isinstance(entry, str) else entry, where, faults)
+    parsed = common.entry(DatasetEntry, {"id": entry} if isinstance(entry, str) else entry, where, faults)
     if parsed is None:
         return None
     known = [field.name for field in fields(Options)]
@@ -107,7 +104,7 @@ def _method(entry: Any, index: int, steps: int, settings: Settings, faults: list
     entry = {"id": entry} if isinstance(entry, str) else entry
     if isinstance(entry, Mapping):
         entry = {**entry, **dict(settings.of("", {"temperature"}))}
-    parsed = _entry(MethodEntry, entry, where, faults)
+    parsed = common.entry(MethodEntry, entry, where, faults)
     if parsed is None:
         return None
     if parsed.id is None and parsed.posterior is None:
@@ -131,15 +128,6 @@ def _method(entry: Any, index: int, steps: int, settings: Settings, faults: list
         return None
     label = parsed.label or parsed.id or str((parsed.posterior or {}).get("kind"))
     return MethodSpec(label, parts["posterior"], parts["network"], parts["optimizer"], temperature)
-
-
-def _entry(model: type[BaseModel], entry: Any, where: str, faults: list[str]) -> Any:
-    """Returns an entry of a list as its model; unknown keys are told here, so that the rest is looked at too."""
-    if isinstance(entry, Mapping):
-        known = model.model_fields
-        faults.extend(f"{where}: {unknown('key', str(name), known)}" for name in sorted(entry.keys() - known.keys()))
-        entry = {name: value for name, value in entry.items() if name in known}
-    return validate(model, entry, where, faults)
 
 
 def _try(datasets: list[DatasetSpec], methods: list[MethodSpec], faults: list[str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vbandits.report.formats import MINUS
+from vbandits.report.page import Drawing
 
 Theme = Literal["Linear models", "Bayes and other methods", "Classification", "Sampling and steps", "Widths"]
 
@@ -39,14 +40,6 @@ class Measure:
         if self.high == math.inf:
             return f"≥ {written(self.low)}"
         return f"{written(self.low)} to {written(self.high)}"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as SVG, and its caption."""
-
-    svg: str
-    caption: str
 
 
 @dataclass(frozen=True)

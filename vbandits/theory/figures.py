@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vbandits.report.canvas import LEFT, Canvas
+from vbandits.report.page import Drawing
 from vbandits.report.palette import COLORS, INK, MUTED
-from vbandits.theory.check import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,21 +7,22 @@ from pathlib import Path
 import pandas as pd
 
 from vbandits.report.formats import count
+from vbandits.report.page import templates
 from vbandits.report.palette import VARIABLES
+from vbandits.store import write_text
 from vbandits.theory.running import Outcome
 
 
 def write(outcomes: Sequence[Outcome], folder: Path, command: str) -> Path:
-    """Writes `index.html`, `checks.csv` and a file for each figure; returns the page."""
+    """Writes `index.html`, `checks.csv` and a file for each figure, each at once or not at all; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    table(outcomes).to_csv(folder / "checks.csv", index=False)
+    write_text(folder / "checks.csv", table(outcomes).to_csv(index=False))
     for outcome in outcomes:
         for i, drawing in enumerate(outcome.drawings):
             name = outcome.check.id if len(outcome.drawings) == 1 else f"{outcome.check.id}-{i + 1}"
-            (folder / f"{name}.svg").write_text(alone(drawing.svg), encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(render(outcomes, command), encoding="utf-8")
-    return page
+            write_text(folder / f"{name}.svg", alone(drawing.svg))
+    write_text(folder / "index.html", render(outcomes, command))
+    return folder / "index.html"
 
 
 def alone(svg: str) -> str:
@@ -47,14 +48,10 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 def render(outcomes: Sequence[Outcome], command: str) -> str:
     """Returns the page."""
     import torch
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     from vbandits import __version__
 
-    loaders = ChoiceLoader([PackageLoader("vbandits.theory", "."), PackageLoader("vbandits.report", ".")])
-    environment = Environment(
-        loader=loaders, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates("vbandits.theory", "vbandits.report")
     environment.filters["anchor"] = lambda theme: theme.lower().replace(" ", "-")
     names = dict.fromkeys(outcome.check.theme for outcome in outcomes)
     passed = sum(outcome.passed for outcome in outcomes)

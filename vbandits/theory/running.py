@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vbandits.progress import say
+from vbandits.report.page import Drawing
 from vbandits.resolve import Refused
 from vbandits.theory import bayes, linear, logistic, methods, sampling, toy, widths
-from vbandits.theory.check import Check, Drawing, Measure
+from vbandits.theory.check import Check, Measure
 
 CHECKS: tuple[Check, ...] = (
     *linear.CHECKS,

@@ -136,7 +136,7 @@ def on_every_row(state: State) -> State:
 def start(state: State, **blocks: Tensor) -> State:
     """Sets blocks of the first layer, by kind, to other initial values [*R, ...]."""
     for kind, value in blocks.items():
-        for place in (state.parameters.detached, state.start):
+        for place in filter(None, (state.parameters.detached, state.start)):  # only methods that are held keep a start
             place[f"{kind}/0"].copy_(value)
     return state
 
