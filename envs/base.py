@@ -10,16 +10,29 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from vbandits.envs.spaces import Form
+
 BLOCK = 256
 """Steps that a lane makes ahead. A lane's blocks have this length whatever the number of steps or of lanes."""
+Observation = Tensor | dict[str, Tensor]
 
 
 class Block(NamedTuple):
-    """The next `BLOCK` steps of one lane: contexts [BLOCK, D]; expected and realised rewards of all arms [BLOCK, A]."""
+    """The next steps of one lane, T of them; all of an environment's blocks have the same length.
+
+    Attributes:
+        contexts: [T, D], or the rows [T] of the environment's pool that are the contexts.
+        expected: expected rewards of all arms [T, A].
+        rewards: realised rewards of all arms [T, A].
+        arms: features of the arms [T, A, F], where they have any.
+        mask: which arms are available [T, A], where not all always are; at least one in each step.
+    """
 
     contexts: np.ndarray
     expected: np.ndarray
     rewards: np.ndarray
+    arms: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 class NativeBandit(VectorEnv):
@@ -27,21 +40,51 @@ class NativeBandit(VectorEnv):
 
     An episode has no end: `terminated` and `truncated` stay False, and the observation that `step` returns is the next
     context. `info` carries `expected_reward`, `optimal_expected_reward` and `optimal_action` of the action just taken,
-    each [R]. Observations [R, D] are float32 and rewards [R] float64, on `device`.
+    each [R]. Observations [R, D] are float32 and rewards [R] float64, on `device`. Where arms have features or are not
+    always available, observations are dicts with `context` [R, D], `arms` [R, A, F] and `mask` [R, A] (int8), those of
+    them that there are. An arm that is not available pays what the worst available one is expected to pay.
+
+    Attributes:
+        form: of the observations.
+        noisy_optimum: whether `info["regret"]` is the reward that the best arm (by expectation) would have paid in this
+            step, less the reward: as some published numbers have it. It has the same mean, and may be negative.
     """
 
-    def __init__(self, num_envs: int, device: torch.device | str, *, features: int, arms: int) -> None:
-        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    def __init__(
+        self,
+        num_envs: int,
+        device: torch.device | str,
+        *,
+        features: int,
+        arms: int,
+        arm_features: int = 0,
+        masked: bool = False,
+        pool: np.ndarray | None = None,
+        noisy_optimum: bool = False,
+    ) -> None:
+        """Takes the sizes D, A and F, and the pool [N, D] that all lanes gather their contexts from, if there is one.
+
+        A pool of any number type is held once, on the device; contexts are float32.
+        """
+        self.noisy_optimum = noisy_optimum
+        self.metadata = {
+            "autoreset_mode": AutoresetMode.SAME_STEP,
+            "render_modes": [],
+            "signed_regret": noisy_optimum,
+        }
         self.num_envs = num_envs
         self.features, self.arms = features, arms
+        self.form = Form(features, arms, arm_features, masked)
         self.device = torch.device(device)
-        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (features,), np.float32)
+        self.single_observation_space = self.form.space()
         self.single_action_space = gymnasium.spaces.Discrete(arms)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._pool = None if pool is None else torch.from_numpy(pool).to(self.device)
         self._lanes: list[Iterator[Block]] = []
         self._lane = torch.arange(num_envs, device=self.device)
-        self._step = 0
+        self._arms = self._mask = None
+        self._step = self._length = 0
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps, block after block, for ever. `seed` decides everything."""
@@ -49,7 +92,7 @@ class NativeBandit(VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Tensor, dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Starts the problems of the given seeds, one per lane (an int counts up); without seeds, goes on to the next
         context of the problems that are there."""
         if seed is None and not self._lanes:
@@ -62,9 +105,9 @@ class NativeBandit(VectorEnv):
                 raise ValueError(f"expected one seed for each of {self.num_envs} lanes, got {len(seeds)}")
             self._lanes = [self.blocks(lane_seed) for lane_seed in seeds]
             self._refill()
-        return self._contexts[:, self._step], {}
+        return self._observation(), {}
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+    def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Plays `actions` [R] and goes on to the next contexts."""
         actions = torch.as_tensor(actions, device=self.device)
         reward = self._rewards[self._lane, self._step, actions]
@@ -74,21 +117,44 @@ class NativeBandit(VectorEnv):
             "optimal_expected_reward": optimum.values,
             "optimal_action": optimum.indices,
         }
+        if self.noisy_optimum:
+            info["regret"] = self._rewards[self._lane, self._step, optimum.indices] - reward
         self._advance()
         never = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        return self._contexts[:, self._step], reward, never, never, info
+        return self._observation(), reward, never, never, info
+
+    def _observation(self) -> Observation:
+        context = self._contexts[:, self._step]
+        if self._pool is not None:
+            context = self._pool[context].to(torch.float32)
+        parts = {"context": context} if self.features else {}
+        parts |= {name: part[:, self._step] for name, part in (("arms", self._arms), ("mask", self._mask))
+                  if part is not None}  # fmt: skip
+        return parts if self.form.nested else context
 
     def _advance(self) -> None:
         self._step += 1
-        if self._step == BLOCK:
+        if self._step == self._length:
             self._refill()
 
     def _refill(self) -> None:
         self._step = 0
-        contexts, expected, rewards = zip(*(next(lane) for lane in self._lanes), strict=True)
-        self._contexts = torch.from_numpy(np.stack(contexts).astype(np.float32, copy=False)).to(self.device)
-        self._expected = torch.from_numpy(np.stack(expected).astype(np.float64, copy=False)).to(self.device)
-        self._rewards = torch.from_numpy(np.stack(rewards).astype(np.float64, copy=False)).to(self.device)
+        blocks = [next(lane) for lane in self._lanes]
+        self._length = len(blocks[0].expected)
+        kind = np.float32 if self._pool is None else np.int64
+        self._contexts = self._stacked([block.contexts for block in blocks], kind)
+        self._expected = self._stacked([block.expected for block in blocks], np.float64)
+        self._rewards = self._stacked([block.rewards for block in blocks], np.float64)
+        if self.form.arm_features:
+            self._arms = self._stacked([block.arms for block in blocks], np.float32)
+        if self.form.masked:
+            self._mask = self._stacked([block.mask for block in blocks], np.int8)
+            available = self._mask.bool()
+            worst = self._expected.where(available, torch.inf).amin(2, keepdim=True)
+            self._expected, self._rewards = (part.where(available, worst) for part in (self._expected, self._rewards))
+
+    def _stacked(self, parts: Sequence[Any], kind: Any) -> Tensor:
+        return torch.from_numpy(np.stack(parts).astype(kind, copy=False)).to(self.device)
 
 
 class SingleLane(gymnasium.Env):
@@ -96,21 +162,32 @@ class SingleLane(gymnasium.Env):
 
     def __init__(self, vector: Callable[..., NativeBandit], **kwargs: Any) -> None:
         self._vector = vector(num_envs=1, device="cpu", **kwargs)
+        self.metadata = {"render_modes": [], "signed_regret": self._vector.noisy_optimum}
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[np.ndarray | dict[str, np.ndarray], dict[str, Any]]:
         """Starts the problem of `seed`; without one, goes on to the next context."""
         super().reset(seed=seed)
         observation, _ = self._vector.reset(seed=seed)
-        return observation[0].numpy(), {}
+        return _first(observation), {}
 
-    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: int | np.integer
+    ) -> tuple[np.ndarray | dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Plays one action."""
         observation, reward, _, _, info = self._vector.step(torch.tensor([int(action)]))
-        return observation[0].numpy(), reward.item(), False, False, {key: value.item() for key, value in info.items()}
+        told = {key: value.item() for key, value in info.items()}
+        return _first(observation), reward.item(), False, False, told
+
+
+def _first(observation: Observation) -> np.ndarray | dict[str, np.ndarray]:
+    """Returns the observation of the first lane as arrays."""
+    if isinstance(observation, Tensor):
+        return observation[0].numpy()
+    return {name: part[0].numpy() for name, part in observation.items()}
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:

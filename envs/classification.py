@@ -26,7 +26,8 @@ class Classification(NativeBandit):
         reward_wrong: float = 0.0,
     ) -> None:
         self.dataset = load(dataset)
-        super().__init__(num_envs, device, features=self.dataset.features.shape[1], arms=self.dataset.classes)
+        features = self.dataset.features
+        super().__init__(num_envs, device, features=features.shape[1], arms=self.dataset.classes, pool=features)
         self._rewards_of = (reward_wrong, reward_right)
         require(
             bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of
@@ -40,7 +41,7 @@ class Classification(NativeBandit):
             rows = np.fromiter(order, np.int64, BLOCK)
             expected = np.full((BLOCK, self.dataset.classes), wrong, np.float64)
             expected[np.arange(BLOCK), self.dataset.labels[rows]] = right
-            yield Block(self.dataset.features[rows], expected, expected)
+            yield Block(rows, expected, expected)
 
     def _rows(self, random: np.random.Generator) -> Iterator[int]:
         while True:

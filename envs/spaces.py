@@ -1,0 +1,116 @@
+"""What can be observed before a decision: a context, features of each arm, and which arms are available."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Dict, MultiBinary
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+KEYS = ("context", "arms", "mask")
+"""Of a nested observation, all optional: `Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))`."""
+DICT = "Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))"
+
+
+@dataclass(frozen=True)
+class Form:
+    """The sizes of an observation.
+
+    Attributes:
+        features: D, of the context that all arms share; 0 if there is none.
+        arms: A.
+        arm_features: F, of each arm; 0 if arms have none, and are told apart by their place alone.
+        masked: whether a mask says which arms are available.
+    """
+
+    features: int
+    arms: int
+    arm_features: int = 0
+    masked: bool = False
+
+    @classmethod
+    def of(cls, environment: Any) -> "Form":
+        """Returns the form of a vector environment's observations, from its spaces."""
+        space, arms = environment.single_observation_space, int(environment.single_action_space.n)
+        if not isinstance(space, Dict):
+            return cls(space.shape[0], arms)
+        parts = space.spaces
+        features = parts["context"].shape[0] if "context" in parts else 0
+        return cls(features, arms, parts["arms"].shape[1] if "arms" in parts else 0, "mask" in parts)
+
+    @property
+    def nested(self) -> bool:
+        """Whether an observation is a dict."""
+        return bool(self.arm_features) or self.masked
+
+    def space(self) -> gymnasium.Space:
+        """Returns the observation space of one lane."""
+        parts: dict[str, gymnasium.Space] = {}
+        if self.features:
+            parts["context"] = Box(-np.inf, np.inf, (self.features,), np.float32)
+        if self.arm_features:
+            parts["arms"] = Box(-np.inf, np.inf, (self.arms, self.arm_features), np.float32)
+        if self.masked:
+            parts["mask"] = MultiBinary(self.arms)
+        return Dict(parts) if self.nested else parts["context"]
+
+
+class Observed(NamedTuple):
+    """An observation of all replicas, taken apart; what there is not is None."""
+
+    context: Float[Tensor, "R D"] | None
+    arms: Float[Tensor, "R A F"] | None = None
+    mask: Bool[Tensor, "R A"] | None = None
+
+    @classmethod
+    def of(cls, observation: Tensor | Mapping[str, Tensor]) -> "Observed":
+        """Takes apart what `reset` or `step` of a vector environment returned."""
+        if isinstance(observation, Tensor):
+            return cls(observation)
+        mask = observation.get("mask")
+        return cls(observation.get("context"), observation.get("arms"), None if mask is None else mask.bool())
+
+
+def faults(space: Any, arms: int | None) -> list[str]:
+    """Returns what keeps an observation space from being a bandit's, in plain words; empty if nothing does.
+
+    Args:
+        space: of one lane.
+        arms: the number of actions; None if it is not known.
+    """
+    if isinstance(space, Box):
+        if math.prod(space.shape) == 0:
+            return [f"expected an observation of at least one number, got {space}: return a constant 1"]
+        return []
+    if not isinstance(space, Dict):
+        return [
+            f"expected a Box observation space, or {DICT}, got {space}: gymnasium.wrappers.FlattenObservation turns "
+            "discrete and nested spaces into one"
+        ]
+    parts, found = space.spaces, []
+    if unknown := sorted(set(parts) - set(KEYS)):
+        found.append(
+            f"expected a Dict observation space with the keys {', '.join(KEYS)} alone, got {', '.join(unknown)} too: "
+            "put what describes the situation into context, what describes an arm into arms"
+        )
+    if not ("context" in parts or "arms" in parts):
+        found.append(f"expected a context or arms in {DICT}, got neither: return a constant 1 as the context")
+    context, features, mask = (parts.get(key) for key in KEYS)
+    count = "A" if arms is None else str(arms)
+    if context is not None and not (isinstance(context, Box) and math.prod(context.shape) > 0):
+        found.append(f"expected the context to be a Box of at least one number, got {context}")
+    if features is not None and not (
+        isinstance(features, Box)
+        and len(features.shape) == 2
+        and features.shape[1] > 0
+        and features.shape[0] == (arms or features.shape[0])
+    ):
+        found.append(f"expected the arms to be a Box of shape ({count}, F), a row for each action, got {features}")
+    if mask is not None and not (isinstance(mask, MultiBinary) and mask.shape == (arms or mask.shape[0],)):
+        found.append(f"expected the mask to be MultiBinary({count}), 1 for each available action, got {mask}")
+    return found
