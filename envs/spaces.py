@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.spaces import Box, Dict, MultiBinary
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -39,9 +38,8 @@ class Form:
         space, arms = environment.single_observation_space, int(environment.single_action_space.n)
         if not isinstance(space, Dict):
             return cls(space.shape[0], arms)
-        parts = space.spaces
-        features = parts["context"].shape[0] if "context" in parts else 0
-        return cls(features, arms, parts["arms"].shape[1] if "arms" in parts else 0, "mask" in parts)
+        sizes = {name: (0, *part.shape)[-1] for name, part in space.spaces.items() if part.shape is not None}
+        return cls(sizes.get("context", 0), arms, sizes.get("arms", 0), "mask" in sizes)
 
     @property
     def nested(self) -> bool:

@@ -159,8 +159,8 @@ def test_the_wheels_regret_of_uniform_play(delta, per_step):
 
 def test_the_wheel_pays_by_region():
     """Riquelme et al.: the geometry is worked out again here, from the contexts that agents see."""
-    x, expected, rewards = (np.concatenate(part) for part in
-                            zip(*(everything(Wheel(delta=0.6), seed)[:3] for seed in range(200)), strict=True))  # fmt: skip
+    blocks = (everything(Wheel(delta=0.6), seed)[:3] for seed in range(200))
+    x, expected, rewards = (np.concatenate(part) for part in zip(*blocks, strict=True))
     beyond = np.hypot(x[:, 0], x[:, 1]) > 0.6
     assert np.hypot(x[:, 0], x[:, 1]).max() <= 1
     deviation = np.sqrt(0.36 * 0.64 / len(x))
