@@ -1,5 +1,7 @@
 """An agent: a posterior, a rule, a memory and a schedule. Concrete, not a hierarchy."""
 
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,8 +9,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.memory import Memory, NoiseVariance
-from vbandits.agents.rules import pick
+from vbandits.agents.rules import UNAVAILABLE, pick
+from vbandits.envs.spaces import Form, Observed
 from vbandits.networks import MLP
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Scaling, Schedule, Task
@@ -25,10 +29,11 @@ class AgentSpec:
         label: how reports call it.
         posterior: of the arms' values; None for an agent that does not learn.
         rule: from draws to an arm.
-        network: builds the network of network posteriors for D features and K outputs.
+        network: builds the network of network posteriors for rows of W numbers and K outputs.
         schedule: when it trains.
         optimizer: how it trains.
         standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1.
+        encoding: how contexts and arms become rows, see `agents.encoding`.
     """
 
     label: str
@@ -38,6 +43,7 @@ class AgentSpec:
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Optimizer = field(default_factory=Optimizer)
     standardize: bool = True
+    encoding: Kind = "shared"
 
 
 class Agent:
@@ -53,17 +59,18 @@ class Agent:
         self,
         spec: AgentSpec,
         seeds: tuple[int, ...],
-        features: int,
-        arms: int,
+        form: Form,
         steps: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         device = torch.device(device)
-        network = spec.network.build(features, arms) if spec.posterior is not None else None
+        self.encoding = Encoding(form, spec.encoding)
+        features, outputs = self.encoding.features, self.encoding.outputs
+        network = spec.network.build(features, outputs) if spec.posterior is not None else None
         self.spec = spec
         training = {"schedule": spec.schedule, "optimizer": spec.optimizer}
-        self.task = Task(seeds, features, arms, network, **training, device=device, dtype=dtype)
+        self.task = Task(seeds, features, outputs, network, **training, device=device, dtype=dtype)
         self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.state = spec.posterior.init(self.task) if spec.posterior is not None else None
         self._memory = Memory(self.task, steps, spec.standardize)
@@ -72,63 +79,91 @@ class Agent:
         self._variance = torch.ones(len(seeds), dtype=dtype, device=device)  # of the noise, in standardised units
         self.trained = False
         self._random = Stream(seeds, "rule", device=device)
-        self._initial = arms * spec.schedule.initial_pulls if spec.posterior is not None else 0
+        tried = form.arms if self.encoding.known_by_place else 1
+        self._initial = tried * spec.schedule.initial_pulls if spec.posterior is not None else 0
+        self._decisions = self._learned = 0
+        self._next = self._initial or spec.schedule.every  # rows at which the next update is due
         self._limit = LIMIT if spec.standardize else float("inf")
-        self._predicted: Tensor | None = None
+        self._predicted: deque[Tensor | None] = deque()  # of the decisions whose outcomes are not known yet
+
+    @property
+    def rows(self) -> int:
+        """Outcomes observed so far."""
+        return self._memory.rows
 
     @property
     def due(self) -> bool:
-        """Whether the schedule asks for an update now, or the posterior takes every row as it comes."""
-        if self.spec.posterior is None or self._memory.rows == 0:
+        """Whether there are new rows, and the schedule asks for an update or the posterior takes rows as they come."""
+        if self.spec.posterior is None or self.rows == self._learned:
             return False
-        return self._memory.rows >= self._initial and (self._scheduled or self._extends)
-
-    @property
-    def _scheduled(self) -> bool:
-        """Whether a whole number of the schedule's periods has passed since the initial pulls."""
-        return (self._memory.rows - self._initial) % self.spec.schedule.every == 0
+        return self.rows >= self._next or self._extends
 
     @property
     def _extends(self) -> bool:
         """Whether the posterior can take single rows by now."""
         return self.trained and hasattr(self.spec.posterior, "extend")
 
-    def act(self, contexts: Float[Tensor, "R D"]) -> Int64[Tensor, " R"]:
-        """Chooses an arm per replica."""
-        random = self._random.uniform(3)
-        anything = pick(random[:, 2], self.task.outputs)
+    def act(self, observation: Tensor | Mapping[str, Tensor]) -> Int64[Tensor, " R"]:
+        """Chooses an arm per replica.
+
+        Args:
+            observation: contexts [R, D], or a dict of `context` [R, D], `arms` [R, A, F] and `mask` [R, A].
+        """
+        observed, random = Observed.of(observation), self._random.uniform(3)
+        anything = pick(random[:, 2], self.encoding.form.arms, observed.mask)
+        decision, self._decisions = self._decisions, self._decisions + 1
         if self.spec.posterior is None:
             return anything
-        if self._memory.rows < self._initial:
-            return torch.full_like(anything, self._memory.rows % self.task.outputs)
-        x = self._scaling.x(contexts.to(self.task.dtype).unsqueeze(1))
+        if decision < self._initial or (self._initial and not self.trained):  # the first outcomes may come late
+            self._predicted.append(None)
+            return self._in_turn(decision, observed.mask, anything)
+        x = self._scaling.x(self.encoding.rows(observed).to(self.task.dtype))
         looked_at = self.spec.rule.draws
-        values = self.spec.posterior.draw(self.state, looked_at + 2)(x)[:, :, 0]  # [R, S, A]
-        choices = values[:, :looked_at] if looked_at else self.spec.posterior.mean(self.state)(x)[:, :, 0]
+        values = self.encoding.values(self.spec.posterior.draw(self.state, looked_at + 2)(x))  # [R, S, A]
+        mean = None if looked_at else self.encoding.values(self.spec.posterior.mean(self.state)(x))
+        choices = values[:, :looked_at] if mean is None else mean
         self.failed |= ~(values.abs().amax((1, 2)).maximum(choices.abs().amax((1, 2))) < self._limit)
+        if observed.mask is not None:
+            choices = choices.where(observed.mask.unsqueeze(1), UNAVAILABLE)
         actions = torch.where(self.failed, anything, self.spec.rule.choose(choices, random[:, :2]))
         # the two draws that the rule did not look at measure the noise, free of its choice of the largest
         lane = torch.arange(len(actions), device=actions.device)
-        predicted = values[lane, -2:, actions]
-        self._predicted = self._scaling.y_shift + self._scaling.y_scale * predicted  # [R, 2]
+        self._predicted.append(self._scaling.y_shift + self._scaling.y_scale * values[lane, -2:, actions])  # [R, 2]
         return actions
 
+    def _in_turn(self, decision: int, mask: Tensor | None, anything: Tensor) -> Tensor:
+        """Returns each arm in turn, or the next one that is available; any arm where they are not known by place."""
+        if not self.encoding.known_by_place:
+            return anything
+        arms = self.encoding.form.arms
+        if mask is None:
+            return torch.full_like(anything, decision % arms)
+        distance = (torch.arange(arms, device=mask.device) - decision) % arms
+        return distance.expand_as(mask).where(mask, arms).argmin(1)
+
     def observe(
-        self, contexts: Float[Tensor, "R D"], actions: Int64[Tensor, " R"], rewards: Float[Tensor, " R"]
+        self,
+        observation: Tensor | Mapping[str, Tensor],
+        actions: Int64[Tensor, " R"],
+        rewards: Float[Tensor, " R"],
     ) -> None:
-        """Remembers the outcome of the last action; it is learned from at the next `learn`."""
-        self._memory.add(contexts, actions, rewards)
-        if self._predicted is not None:
-            self._noise.add(rewards, self._predicted)
-            self._predicted = None
+        """Remembers the outcome of the earliest action that had none yet; it is learned from at the next `learn`."""
+        x, output = self.encoding.taken(self.encoding.rows(Observed.of(observation)), actions)
+        self._memory.add(x, output, rewards)
+        predicted = self._predicted.popleft() if self._predicted else None
+        if predicted is not None:
+            self._noise.add(rewards, predicted)
 
     def learn(self) -> None:
         """Updates the posterior on everything remembered; where no update is due, it takes what is new if it can."""
         if self.spec.posterior is None:
             return
-        if self._extends and not self._scheduled:
+        self._learned = self.rows
+        if self._extends and self.rows < self._next:
             self.spec.posterior.extend(self.state, self._memory.data(self._scaling, self._variance))
             return
+        every = self.spec.schedule.every
+        self._next = self._initial + every * ((self.rows - self._initial) // every + 1)
         self.trained = True
         self._scaling = self._memory.scaling()
         scale = self._scaling.y_scale[:, 0].double()
@@ -136,15 +171,15 @@ class Agent:
         self._variance = (self._noise.value(scale.square()) / scale.square()).to(self.task.dtype)
         self.spec.posterior.update(self.state, self._memory.data(self._scaling, self._variance))
 
-    def predict(self, contexts: Float[Tensor, "R N D"], actions: Int64[Tensor, "R N"]) -> Predictive:
+    def predict(self, rows: Float[Tensor, "R N W"], outputs: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
         assert self.spec.posterior is not None, "an agent without a posterior predicts nothing"
-        x = self._scaling.x(contexts.to(self.task.dtype))
-        predictive = self.spec.posterior.predict(self.state, x, actions, self._variance)
+        x = self._scaling.x(rows.to(self.task.dtype))
+        predictive = self.spec.posterior.predict(self.state, x, outputs, self._variance)
         return predictive.affine(self._scaling.y_shift, self._scaling.y_scale)
 
     def recent(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the last contexts [R, N, D], actions [R, N] and rewards [R, N]."""
+        """Returns the last rows [R, N, W], outputs [R, N] and rewards [R, N]."""
         return self._memory.last(rows)
 
     def climate(self) -> tuple[Tensor, Tensor]:

@@ -7,39 +7,40 @@ from vbandits.types import Data, Scaling, Task
 
 
 class Memory:
-    """Contexts [R, T, D], arms [R, T] and rewards [R, T], preallocated on the device."""
+    """Rows [R, T, W], their outputs [R, T] and rewards [R, T], preallocated on the device."""
 
     def __init__(self, task: Task, steps: int, standardize: bool) -> None:
         replicas = len(task.seeds)
         self.rows = 0
         self._task = task
         self._standardize = standardize
-        self._contexts = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
-        self._actions = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
+        self._x = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
+        self._outputs = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
         self._rewards = torch.empty(replicas, steps, dtype=torch.float64, device=task.device)
+        self._targets = torch.empty(replicas, steps, dtype=task.dtype, device=task.device)  # rewards, as nets want them
         self._summed = 0
         self._origin: Tensor
         self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, device=task.device)
 
-    def add(self, contexts: Tensor, actions: Tensor, rewards: Tensor) -> None:
-        """Appends a row [R, D], [R], [R] per replica."""
-        self._contexts[:, self.rows] = contexts
-        self._actions[:, self.rows] = actions
-        self._rewards[:, self.rows] = rewards
+    def add(self, x: Tensor, outputs: Tensor, rewards: Tensor) -> None:
+        """Appends a row [R, W], [R], [R] per replica."""
+        self._x[:, self.rows] = x
+        self._outputs[:, self.rows] = outputs
+        self._rewards[:, self.rows] = self._targets[:, self.rows] = rewards
         self.rows += 1
 
     def last(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the last contexts [R, N, D], actions [R, N] and rewards [R, N]."""
+        """Returns the last rows [R, N, W], outputs [R, N] and rewards [R, N]."""
         kept = slice(self.rows - rows, self.rows)
-        return self._contexts[:, kept], self._actions[:, kept], self._rewards[:, kept]
+        return self._x[:, kept], self._outputs[:, kept], self._rewards[:, kept]
 
     def scaling(self) -> Scaling:
-        """Returns mean and standard deviation of all contexts and rewards so far; 1 for what does not vary."""
+        """Returns mean and standard deviation of all rows and rewards so far; 1 for what does not vary."""
         replicas, features = len(self._task.seeds), self._task.features
         if not (self._standardize and self.rows):
             return Scaling.identity(replicas, features, self._task.device, self._task.dtype)
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
-            values = torch.cat([self._contexts[:, row].double(), self._rewards[:, row, None]], 1)
+            values = torch.cat([self._x[:, row].double(), self._rewards[:, row, None]], 1)
             if row == 0:
                 self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
             values = values - self._origin
@@ -57,8 +58,7 @@ class Memory:
     def data(self, scaling: Scaling, noise: Tensor) -> Data:
         """Returns all rows so far; `noise` is the variance of rewards [R] in standardised units."""
         kept = slice(0, self.rows)
-        rewards = self._rewards[:, kept].to(self._task.dtype)
-        return Data(self._contexts[:, kept], self._actions[:, kept], rewards, scaling, noise)
+        return Data(self._x[:, kept], self._outputs[:, kept], self._targets[:, kept], scaling, noise)
 
 
 class NoiseVariance:

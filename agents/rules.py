@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor
+
+UNAVAILABLE = float("-inf")
+"""The value that a rule sees of an arm that is not available; there is at least one that is."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,10 @@ class EpsilonGreedy:
     draws: ClassVar[int] = 0
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
-        """Returns the arm of the largest mean, or any."""
-        return torch.where(random[:, 0] < self.epsilon, pick(random[:, 1], values.shape[2]), values[:, 0].argmax(1))
+        """Returns the arm of the largest mean, or any that is available."""
+        values = values[:, 0]
+        anything = pick(random[:, 1], values.shape[1], values != UNAVAILABLE)
+        return torch.where(random[:, 0] < self.epsilon, anything, values.argmax(1))
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,14 @@ class Uniform:
     draws: ClassVar[int] = 0
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
-        """Returns any arm."""
-        return pick(random[:, 1], values.shape[2])
+        """Returns any arm that is available."""
+        return pick(random[:, 1], values.shape[2], values[:, 0] != UNAVAILABLE)
 
 
-def pick(random: Float[Tensor, " R"], arms: int) -> Int64[Tensor, " R"]:
-    """Turns uniform numbers in [0, 1) into arms, all equally likely."""
-    return (random * arms).long().clamp_(max=arms - 1)
+def pick(random: Float[Tensor, " R"], arms: int, mask: Bool[Tensor, "R A"] | None = None) -> Int64[Tensor, " R"]:
+    """Turns uniform numbers in [0, 1) into arms, all of them that a mask leaves equally likely."""
+    if mask is None:
+        return (random * arms).long().clamp_(max=arms - 1)
+    count = mask.sum(1)
+    place = (random * count).long().minimum(count - 1)  # among those available
+    return (mask.cumsum(1) > place.unsqueeze(1)).int().argmax(1)

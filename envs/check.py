@@ -8,9 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium.spaces import Dict
 from gymnasium.utils.env_checker import check_env
 
-from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, problems
+from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, form_of, problems
+from vbandits.envs.spaces import Observed
 from vbandits.envs.spec import EnvironmentSpec, resolve
 from vbandits.metrics.regret import from_info
 from vbandits.provenance import reference
@@ -81,9 +83,12 @@ def check(source: Any, kwargs: Mapping[str, Any] | None = None) -> CheckReport:
 
 
 class Play(NamedTuple):
-    """A short run: contexts [T + 1, R, D], rewards and regret [T, R], and what the environment told of the regret.
+    """A short run, and what the environment told of the regret.
 
     Attributes:
+        contexts: with features of arms and mask, where there are any [T + 1, R, ...].
+        rewards: [T, R].
+        regret: [T, R].
         told: how often each key of the contract was in `info`.
         episodes: how many ended.
     """
@@ -106,13 +111,28 @@ def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> bool:
     for problem in found:
         report.add("failed", f"spaces: {problem}")
     if not found:
-        contexts, actions = environment.observation_space, environment.action_space
-        start = f", counted from {actions.start}" if actions.start else ""
-        flat = f" (of shape {contexts.shape}, flattened)" if len(contexts.shape) != 1 else ""
-        size = int(np.prod(contexts.shape))
-        report.add("passed", f"spaces: {actions.n} actions{start}; contexts of {size} number{'s' * (size > 1)}{flat}")
+        report.add("passed", f"spaces: {_spaces(environment)}")
     _close(environment, report)
     return not found
+
+
+def _spaces(environment: Any) -> str:
+    """Returns what can be done and seen, in words."""
+    actions, form, space = environment.action_space, form_of(environment), environment.observation_space
+    context = space.spaces.get("context") if isinstance(space, Dict) else space
+    parts = [f"{actions.n} actions" + (f", counted from {actions.start}" if actions.start else "")]
+    if context is not None:
+        flat = f" (of shape {context.shape}, flattened)" if len(context.shape or ()) != 1 else ""
+        parts.append(f"contexts of {_numbers(form.features)}{flat}")
+    if form.arm_features:
+        parts.append(f"arms of {_numbers(form.arm_features)} each")
+    if form.masked:
+        parts.append("a mask of those available")
+    return "; ".join(parts)
+
+
+def _numbers(count: int) -> str:
+    return f"{count} number{'s' * (count > 1)}"
 
 
 def _close(environment: Any, report: CheckReport) -> None:
@@ -201,11 +221,12 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
         arms = int(environment.single_action_space.n)
         random = np.random.default_rng(0)
         actions = np.concatenate([random.permutation(arms) for _ in range(-(-STEPS // arms))])[:STEPS]
-        contexts, _ = environment.reset(seed=list(seeds))
-        seen, rewards, regret = [_array(contexts)], [], []
+        observation, _ = environment.reset(seed=list(seeds))
+        seen, rewards, regret = [_seen(observation)], [], []
         for action in actions:
-            contexts, reward, _, _, info = environment.step(torch.full((len(seeds),), int(action)))
-            seen.append(_array(contexts))
+            chosen = _available(int(action), Observed.of(observation).mask, len(seeds))
+            observation, reward, _, _, info = environment.step(chosen)
+            seen.append(_seen(observation))
             rewards.append(_array(reward))
             regret.append(_array(from_info(info)))
         lanes = environment.lanes if isinstance(environment, GymnasiumLanes) else []
@@ -214,6 +235,20 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
         return Play(np.stack(seen), np.stack(rewards), np.stack(regret), told, episodes)
     finally:
         environment.close()
+
+
+def _available(action: int, mask: torch.Tensor | None, lanes: int) -> torch.Tensor:
+    """Returns the action in every lane, or the next one that is available."""
+    if mask is None:
+        return torch.full((lanes,), action)
+    return (action + mask.roll(-action, 1).int().argmax(1)) % mask.shape[1]
+
+
+def _seen(observation: Any) -> np.ndarray:
+    """Returns an observation with all its parts [R, ...]."""
+    if isinstance(observation, torch.Tensor):
+        return _array(observation)
+    return np.concatenate([_array(part).reshape(len(part), -1) for part in observation.values()], 1)
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

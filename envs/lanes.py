@@ -10,10 +10,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Dict, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
+from vbandits.envs import spaces
+from vbandits.envs.spaces import Form
 from vbandits.metrics.regret import TOLERANCE
 
 CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
@@ -35,21 +37,24 @@ def problems(environment: Any) -> list[str]:
         )
     elif actions.n < 2:
         found.append(f"expected at least 2 actions, got {actions}: there is nothing to decide")
-    if not isinstance(contexts, Box):
-        found.append(
-            f"expected a Box observation space, got {contexts}: gymnasium.wrappers.FlattenObservation turns "
-            "discrete and nested spaces into one"
-        )
-    elif math.prod(contexts.shape) == 0:
-        found.append(f"expected an observation of at least one number, got {contexts}: return a constant 1")
-    return found
+    return found + spaces.faults(contexts, int(actions.n) if isinstance(actions, Discrete) else None)
+
+
+def form_of(environment: gymnasium.Env) -> Form:
+    """Returns the form of an environment's observations as the runner sees them: contexts of any shape are flat."""
+    assert isinstance(environment.action_space, Discrete)
+    space, arms = environment.observation_space, int(environment.action_space.n)
+    parts: dict[str, Any] = space.spaces if isinstance(space, Dict) else {"context": space}
+    features = math.prod(parts["context"].shape) if "context" in parts else 0
+    return Form(features, arms, parts["arms"].shape[1] if "arms" in parts else 0, "mask" in parts)
 
 
 class GymnasiumLanes(VectorEnv):
     """Lanes of a user's environment, one per seed. An episode's end leads to the next context of the same lane.
 
-    Observations of any shape are flattened to float32 [R, D], actions count from 0 whatever the action space starts at,
-    rewards are float64 [R], and `info` is `{"regret": float64 [R]}`, NaN where the environment does not tell it.
+    Contexts of any shape are flattened to float32 [R, D]; features of arms are float32 [R, A, F] and a mask int8 [R, A],
+    where the observation is a dict. Actions count from 0 whatever the action space starts at, rewards are float64 [R], and `info` is
+    `{"regret": float64 [R]}`, NaN where the environment does not tell it.
     """
 
     def __init__(self, environments: Sequence[gymnasium.Env], device: torch.device | str = "cpu") -> None:
@@ -76,12 +81,12 @@ class GymnasiumLanes(VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Tensor, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Starts every lane with its seed; without seeds, goes on to the next episode of each lane."""
         contexts, _ = self._batch.reset(seed=seed if seed is None or isinstance(seed, int) else list(seed))
         return self._tensor(contexts), {}
 
-    def step(self, actions: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Plays `actions` [R], counted from 0."""
         contexts, rewards, terminated, truncated, _ = self._batch.step(torch.as_tensor(actions).cpu().numpy())
         regret = np.array([lane.regret for lane in self.lanes], dtype=np.float64)
@@ -97,7 +102,9 @@ class GymnasiumLanes(VectorEnv):
         """Closes the environments."""
         self._batch.close()
 
-    def _tensor(self, values: Any) -> Tensor:
+    def _tensor(self, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {name: self._tensor(part) for name, part in values.items()}
         return torch.from_numpy(values).to(self.device)
 
 
@@ -116,20 +123,20 @@ class Lane(gymnasium.Env):
 
     def __init__(self, environment: gymnasium.Env) -> None:
         assert isinstance(environment.action_space, Discrete)
-        assert isinstance(environment.observation_space, Box)
         self._environment = environment
         self._seed: int | None = None
         self._first = int(environment.action_space.start)
-        self._shape = environment.observation_space.shape
-        self.action_space = Discrete(int(environment.action_space.n))
-        self.observation_space = Box(-np.inf, np.inf, (math.prod(self._shape),), np.float32)
+        space = environment.observation_space
+        self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
+        self._shape = space.shape or ()
+        self.form = form_of(environment)
+        self.action_space = Discrete(self.form.arms)
+        self.observation_space = self.form.space()
         self.regret = math.nan
         self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
         self.steps = self.episodes = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode; without a seed, the next one of the same lane. The info of a reset is not read."""
         if seed is not None:
             self._seed, self.steps, self.episodes = seed, 0, 0
@@ -138,9 +145,9 @@ class Lane(gymnasium.Env):
             result = self._environment.reset(seed=seed) if seed is not None else self._environment.reset()
         if not (isinstance(result, tuple) and len(result) == 2):
             raise ValueError(f"in {call}: expected an observation and an info dict, got {_shown(result)}")
-        return self._context(result[0], call), {}
+        return self._observation(result[0], call), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays one action, counted from 0."""
         call = f"step {self.steps} (counted from 0, seed {self._seed})"
         with _blamed(call):
@@ -155,10 +162,10 @@ class Lane(gymnasium.Env):
         if not math.isfinite(number):
             raise ValueError(f"in {call}: expected a finite reward, got {number}: mend the environment's reward")
         self.regret = self._regret(info, call)
-        context = self._context(observation, call)
+        following = self._observation(observation, call)
         self.steps += 1
         self.episodes += bool(terminated or truncated)
-        return context, number, bool(terminated), bool(truncated), {}
+        return following, number, bool(terminated), bool(truncated), {}
 
     def close(self) -> None:
         """Closes the environment. That it fails to close is no reason to lose what was played."""
@@ -167,26 +174,23 @@ class Lane(gymnasium.Env):
         except Exception as error:
             warnings.warn(f"the environment raised {type(error).__name__} in close(): {error}", stacklevel=2)
 
-    def _context(self, observation: Any, call: str) -> np.ndarray:
-        try:
-            values = np.asarray(observation, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+    def _observation(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
+        if self._shapes is None:
+            return _finite(observation, self._shape, "an observation", "the observation", call).ravel()
+        if not (isinstance(observation, dict) and observation.keys() == self._shapes.keys()):
+            got = f"a dict with {', '.join(map(str, observation))}" if isinstance(observation, dict) else None
             raise ValueError(
-                f"in {call}: expected an observation of numbers of shape {self._shape}, got {_shown(observation)}"
-            ) from error
-        if values.shape != self._shape:
-            raise ValueError(
-                f"in {call}: expected an observation of shape {self._shape}, as the observation space says, got "
-                f"{values.shape}: make the two agree"
+                f"in {call}: expected an observation with the keys {', '.join(self._shapes)}, as the observation space "
+                f"says, got {got or _shown(observation)}"
             )
-        with np.errstate(over="ignore"):
-            context = values.astype(np.float32).ravel()
-        if not np.isfinite(context).all():
-            wrong = values.ravel()[~np.isfinite(context)][0]
-            raise ValueError(
-                f"in {call}: expected finite observations in the range of float32, got {wrong}: fill in what is missing"
-            )
-        return context
+        parts = {name: _finite(observation[name], shape, f"an observation's {name}", f"the {name}", call)
+                 for name, shape in self._shapes.items()}  # fmt: skip
+        if "mask" in parts:
+            parts["mask"] = _mask(parts["mask"], call)
+        if self.form.features:
+            parts["context"] = parts["context"].ravel()
+        # a mask alone, of arms without features, goes beside the context; without a mask or arms it is a plain context
+        return parts if self.form.nested else parts["context"]
 
     def _regret(self, info: Any, call: str) -> float:
         if not isinstance(info, dict):
@@ -211,6 +215,38 @@ class Lane(gymnasium.Env):
         if regret < -TOLERANCE:
             raise ValueError(f"in {call}: expected a regret of at least 0, got {regret:.6g}: {cause}")
         return 0.0 if regret < 0 else regret
+
+
+def _finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str) -> np.ndarray:
+    """Returns numbers of a shape as float32."""
+    try:
+        numbers_given = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"in {call}: expected {what} of numbers of shape {shape}, got {_shown(values)}") from error
+    if numbers_given.shape != shape:
+        raise ValueError(
+            f"in {call}: expected {what} of shape {shape}, as the observation space says, got {numbers_given.shape}: "
+            "make the two agree"
+        )
+    with np.errstate(over="ignore"):
+        single = numbers_given.astype(np.float32)
+    if not np.isfinite(single).all():
+        wrong = numbers_given[~np.isfinite(single)][0]
+        raise ValueError(
+            f"in {call}: expected finite observations in the range of float32, got {wrong} in {whose}: fill in what is "
+            "missing"
+        )
+    return single
+
+
+def _mask(values: np.ndarray, call: str) -> np.ndarray:
+    """Returns a mask as int8, once it is seen to be one."""
+    if not np.isin(values, (0, 1)).all():
+        wrong = values[~np.isin(values, (0, 1))][0]
+        raise ValueError(f"in {call}: expected a mask of 0 and 1, got {wrong}")
+    if not values.any():
+        raise ValueError(f"in {call}: expected at least one available action in the mask, got none")
+    return values.astype(np.int8)
 
 
 @contextmanager
@@ -248,9 +284,13 @@ def _require_alike(environments: Sequence[Any]) -> None:
             "expected a new environment for each lane, got the same object twice: create it inside the function that "
             "makes it"
         )
-    sizes = [(env.action_space.n, env.action_space.start, env.observation_space.shape) for env in environments]
+    sizes = [(env.action_space.start, form_of(env)) for env in environments]
     if different := [size for size in sizes if size != sizes[0]]:
         raise ValueError(
-            "expected the same number of actions, first action and shape of observations in every lane, got "
-            f"{sizes[0]} and {different[0]}: all seeds are played as one batch"
+            "expected the same number of actions, first action and observations in every lane, got "
+            f"{_size(*sizes[0])} and {_size(*different[0])}: all seeds are played as one batch"
         )
+
+
+def _size(start: Any, form: Form) -> str:
+    return f"{form}, the first called {start}"

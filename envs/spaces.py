@@ -41,6 +41,11 @@ class Form:
         sizes = {name: (0, *part.shape)[-1] for name, part in space.spaces.items() if part.shape is not None}
         return cls(sizes.get("context", 0), arms, sizes.get("arms", 0), "mask" in sizes)
 
+    def __str__(self) -> str:
+        parts = [f"{self.features} features"] if self.features else []
+        parts += [f"{self.arms} arms" + (f" of {self.arm_features} features" if self.arm_features else "")]
+        return " and ".join(parts) + (", not all available" if self.masked else "")
+
     @property
     def nested(self) -> bool:
         """Whether an observation is a dict."""

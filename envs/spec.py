@@ -31,11 +31,19 @@ class EnvironmentSpec:
         source: an id of gymnasium's registry ("CartPole-v1"), the same with the module that registers it
             ("my_envs:acme/Ads-v0"), a class or function in a module ("my_envs:Ads"), or the class or function itself.
         kwargs: handed to the environment.
+        delay: decisions after which an outcome is known: with 3, that of the first decision before the fifth.
+        batch: decisions whose outcomes come together, when that of the last of them is known.
     """
 
     label: str
     source: str | Callable[..., Any]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    delay: int = 0
+    batch: int = 1
+
+    def known(self, decisions: int) -> int:
+        """Returns of how many decisions the outcome is known after so many decisions."""
+        return max(decisions - self.delay, 0) // self.batch * self.batch
 
     def open(self, lanes: int, device: str = "cpu") -> Any:
         """Returns the environment with a number of lanes: a vector environment of tensors on the device.
@@ -154,13 +162,14 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
 def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
     """Returns what identifies an environment, as JSON can hold it.
 
-    Keys: label, source, kwargs (with those that the environment is registered with), and `code`, a short hash of each
-    of the user's own files that it comes from, by module, so that an edited environment is not taken for the one that
-    ran.
+    Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
+    hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
+    the one that ran.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}
     found = {"label": spec.label, "source": reference(spec.source), "kwargs": plain({**registered, **spec.kwargs})}
+    found |= {"delay": spec.delay, "batch": spec.batch}
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found
 

@@ -1,6 +1,7 @@
 """One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
 
 import gc
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import torch
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.clock import Clock
 from vbandits.describe import CHOICES, section
+from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.kinds import Outcome, Progress
 from vbandits.metrics import regret as regrets
@@ -59,6 +61,7 @@ def describe(spec: AgentSpec) -> dict[str, Any]:
         "schedule": asdict(spec.schedule),
         "optimizer": asdict(spec.optimizer),
         "standardize": spec.standardize,
+        "encoding": spec.encoding,
     }
 
 
@@ -66,9 +69,8 @@ def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
     """Plays a cell from its first step to its last."""
     environment = cell.environment.open(len(cell.seeds), cell.device)
     try:
-        features, arms = environment.single_observation_space.shape[0], int(environment.single_action_space.n)
-        agent = Agent(cell.agent, cell.seeds, features, arms, cell.steps, cell.device)
-        recorder = Recorder(cell, agent)
+        agent = Agent(cell.agent, cell.seeds, Form.of(environment), cell.steps, cell.device)
+        recorder = Recorder(cell, agent, environment.metadata.get("signed_regret", False))
         with frozen():
             clock = play(environment, agent, cell, recorder, progress)
         return Outcome(recorder.frame(), int(agent.failed.sum()), clock.seconds)
@@ -90,8 +92,11 @@ def frozen() -> Iterator[None]:
 
 
 def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> Clock:
-    """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's."""
-    clock = Clock("agent", "environment", "scoring")
+    """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
+
+    Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
+    """
+    clock, waiting = Clock("agent", "environment", "scoring"), deque()
     with clock.of("environment"):
         contexts, _ = environment.reset(seed=list(cell.seeds))
     for step in range(cell.steps):
@@ -100,12 +105,15 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
         with clock.of("environment"):
             following, rewards, _, _, info = environment.step(actions)
         recorder.add(step, actions, rewards, info)
+        waiting.append((contexts, actions, rewards))
+        last = step + 1 == cell.steps
         with clock.of("agent"):
-            agent.observe(contexts, actions, rewards)
-        if agent.due or step + 1 == cell.steps:
+            for _ in range((cell.steps if last else cell.environment.known(step + 1)) - agent.rows):
+                agent.observe(*waiting.popleft())
+        if agent.due or last:
             with clock.of("scoring"):
-                recorder.score(agent, step)  # what is predicted now, before the agent learns from these outcomes
-        if agent.due and step + 1 < cell.steps:
+                recorder.score(agent)  # what is predicted now, before the agent learns from these outcomes
+        if agent.due and not last:
             with clock.of("agent"):
                 agent.learn()
         contexts = following
@@ -116,8 +124,9 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
 class Recorder:
     """Keeps what happened, and scores predictions made before outcomes were learned from (prequentially)."""
 
-    def __init__(self, cell: Cell, agent: Agent) -> None:
-        self._cell = cell
+    def __init__(self, cell: Cell, agent: Agent, signed: bool = False) -> None:
+        """Takes what is played, and whether regret may be negative in single steps."""
+        self._cell, self._signed = cell, signed
         grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
         ends = [cell.steps - 1, max(cell.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
         self.steps = np.unique(np.append(grid, ends))
@@ -136,15 +145,15 @@ class Recorder:
         self._rewards[:, step] = rewards
         self._regret[:, step] = regrets.from_info(info)
 
-    def score(self, agent: Agent, step: int) -> None:
-        """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
-        start, self._scored = self._scored, step + 1
-        columns = np.flatnonzero((self.steps >= start) & (self.steps <= step))
+    def score(self, agent: Agent) -> None:
+        """Scores the recorded outcomes since the last call, all predicted by the posterior as it is now."""
+        start, self._scored = self._scored, agent.rows
+        columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.rows))
         if not (agent.trained and len(columns)):
             return
-        contexts, actions, rewards = agent.recent(step + 1 - start)
-        rows = torch.as_tensor(self.steps[columns] - start, device=actions.device)
-        predictive = agent.predict(contexts[:, rows], actions[:, rows])
+        x, outputs, rewards = agent.recent(agent.rows - start)
+        rows = torch.as_tensor(self.steps[columns] - start, device=outputs.device)
+        predictive = agent.predict(x[:, rows], outputs[:, rows])
         y = rewards[:, rows].cpu().numpy()
         failed = agent.failed.cpu().numpy()[:, None]
         mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
@@ -159,7 +168,8 @@ class Recorder:
 
     def frame(self) -> pd.DataFrame:
         """Returns one row per seed and recorded step."""
-        rewards, regret = self._rewards.cpu().numpy(), regrets.check(self._regret.cpu().numpy())
+        rewards, regret = self._rewards.cpu().numpy(), self._regret.cpu().numpy()
+        regret = regret if self._signed else regrets.check(regret)
         if not np.isfinite(rewards).all():
             raise ValueError("expected finite rewards, got NaN or infinity")
         kept = {

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import Uniform
 from vbandits.describe import CHOICES
+from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.experiment import Experiment
 from vbandits.networks import MLP
@@ -20,7 +22,9 @@ from vbandits.resolve.common import Count, Entry, Name, Settings, check_labels, 
 from vbandits.results import YARDSTICK
 from vbandits.types import Optimizer, Schedule
 
+FEEDBACK = ("delay", "batch")
 SECTIONS = (*CHOICES, "schedule", "optimizer")
+Delay = Annotated[int, Field(ge=0, strict=True)]
 
 
 class EnvironmentEntry(Entry):
@@ -29,6 +33,8 @@ class EnvironmentEntry(Entry):
     id: Any
     kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
+    delay: Delay | None = None
+    batch: Count | None = None
 
 
 class AgentEntry(Entry):
@@ -42,6 +48,7 @@ class AgentEntry(Entry):
     schedule: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
     standardize: bool | None = None
+    encoding: Kind | None = None
 
 
 class ExperimentFile(Entry):
@@ -55,6 +62,8 @@ class ExperimentFile(Entry):
     block: Count = 32
     recorded: Count = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    delay: Delay = 0
+    batch: Count = 1
 
 
 def resolve(
@@ -68,11 +77,11 @@ def resolve(
     faults: list[str] = []
     file = validate(ExperimentFile, dict(document), "", faults)
     overrides = Settings(settings, faults)
-    if data_dir is not None:
-        faults.append("--data-dir: expected an experiment with [[datasets]], got one with [[environments]]: set the "
-                      "environment variable VBANDITS_DATA instead")  # fmt: skip
+    feedback = {"delay": file.delay, "batch": file.batch} if file else {}
     # also where the document as a whole is faulty, to tell all faults at once
-    environments = [_environment(entry, i, overrides, faults) for i, entry in numbered(document, "environments")]
+    environments = [
+        _environment(entry, i, feedback, overrides, faults) for i, entry in numbered(document, "environments")
+    ]
     agents = [_agent(entry, i, overrides, faults) for i, entry in numbered(document, "agents")]
     known_agents = [spec for spec in agents if spec is not None]
     if YARDSTICK not in [spec.label for spec in known_agents]:
@@ -85,19 +94,24 @@ def resolve(
     check_labels("agents", known_agents, faults)
     if any(spec.label == YARDSTICK and spec.posterior is not None for spec in known_agents):
         faults.append(f"agents: expected the label {YARDSTICK!r} on the uniform agent alone, the yardstick of regret")
-    sizes = _try(known_environments, known_agents, faults)
+    forms, said = _try(known_environments, known_agents, faults)
     if faults or file is None:
         raise Refused(faults)
     return Experiment(file.name, seeds, file.steps, tuple(known_environments), tuple(known_agents), file.block,
-                      file.recorded, device, _notes(sizes, known_agents, file.steps))  # fmt: skip
+                      file.recorded, device, (*said, *_notes(forms, known_agents, file.steps)))  # fmt: skip
 
 
-def _environment(entry: Any, index: int, settings: "Settings", faults: list[str]) -> EnvironmentSpec | None:
+def _environment(
+    entry: Any, index: int, feedback: Mapping[str, int], settings: "Settings", faults: list[str]
+) -> EnvironmentSpec | None:
+    """Returns an environment; `feedback` is the delay and batch of those that have none of their own."""
     where = f"environments[{index}]"
     if isinstance(entry, EnvironmentSpec):
         return entry
     if isinstance(entry, str) or callable(entry):
         entry = {"id": entry}
+    if isinstance(entry, Mapping):
+        entry = {**entry, **dict(settings.of("", FEEDBACK))}
     parsed = validate(EnvironmentEntry, entry, where, faults)
     if parsed is None:
         return None
@@ -108,9 +122,10 @@ def _environment(entry: Any, index: int, settings: "Settings", faults: list[str]
     for name, value in settings.of("kwargs", {*kwargs, *parameters(parsed.id)}):
         kwargs[name] = value
     name = parsed.id if isinstance(parsed.id, str) else getattr(parsed.id, "__name__", type(parsed.id).__name__)
-    shown = " ".join(f"{key}={value}" for key, value in kwargs.items())
+    own = {key: value for key in FEEDBACK if (value := getattr(parsed, key)) is not None}
+    shown = " ".join(f"{key}={value}" for key, value in (kwargs | own).items())
     label = parsed.label or f"{name.removeprefix('vbandits/')} {shown}".strip()
-    return EnvironmentSpec(label, parsed.id, kwargs)
+    return EnvironmentSpec(label, parsed.id, kwargs, **{**feedback, **own})
 
 
 def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> AgentSpec | None:
@@ -119,7 +134,7 @@ def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> A
         return entry
     entry = {"id": entry} if isinstance(entry, str) else entry
     if isinstance(entry, Mapping):
-        entry = {**entry, **dict(settings.of("", {"standardize"}))}
+        entry = {**entry, **dict(settings.of("", {"standardize", "encoding"}))}
     parsed = common.entry(AgentEntry, entry, where, faults)
     if parsed is None:
         return None
@@ -136,6 +151,7 @@ def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> A
         faults.append(f"{where}: {error}")
         return None
     standardize = base.standardize if parsed.standardize is None else parsed.standardize
+    encoding = parsed.encoding or base.encoding
     if len(faults) == before and parts["posterior"] is None and not isinstance(parts["rule"], Uniform):
         faults.append(
             f"{where}: expected a posterior, which the rule {type(parts['rule']).__name__} looks at, got none"
@@ -143,7 +159,7 @@ def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> A
     if len(faults) > before:
         return None
     label = parsed.label or base.label or f"{(parsed.posterior or {}).get('kind')} {(parsed.rule or {}).get('kind')}"
-    return AgentSpec(label, standardize=standardize, **parts)
+    return AgentSpec(label, standardize=standardize, encoding=encoding, **parts)
 
 
 def _base(name: str) -> AgentSpec:
@@ -170,34 +186,49 @@ def _preset(name: str) -> AgentSpec:
                      | common.preset(PRESETS[name]))  # fmt: skip
 
 
-def _try(environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: list[str]) -> set[tuple[int, int]]:
-    """Opens every environment with one lane, makes every agent for it, and returns the sizes: features and arms."""
-    sizes = set()
+def _try(
+    environments: list[EnvironmentSpec], agents: list[AgentSpec], faults: list[str]
+) -> tuple[list[tuple[EnvironmentSpec, Form]], list[str]]:
+    """Opens every environment with one lane, and makes every agent for each form of observations.
+
+    Returns the environments with their forms, and what they say of themselves.
+    """
+    forms, said = [], []
     for spec in environments:
         try:
             environment = spec.open(1)
-            sizes.add((environment.single_observation_space.shape[0], int(environment.single_action_space.n)))
+            forms.append((spec, Form.of(environment)))
+            said += [f"{spec.label}: {note}" for note in getattr(environment, "notes", ())]
             environment.close()
         except Exception as error:
             faults.append(f"environment {spec.label!r}: {words(error)}")
-    for features, arms in sorted(sizes):
+    for form in dict.fromkeys(form for _, form in forms):
         for spec in agents:
             try:
-                rehearse(Agent(spec, (0,), features, arms, 1))
+                rehearse(Agent(spec, (0,), form, 1))
             except Exception as error:
-                faults.append(f"agent {spec.label!r} with {features} features and {arms} arms: {words(error)}")
-    return sizes
+                faults.append(f"agent {spec.label!r} with {form}: {words(error)}")
+    return forms, said
 
 
-def _notes(sizes: set[tuple[int, int]], agents: list[AgentSpec], steps: int) -> tuple[str, ...]:
-    """Says where agents never come to decide, because they are still pulling each arm in turn when the run ends."""
-    notes = []
-    for arms in sorted({arms for _, arms in sizes}):
-        pulls = {spec.label: arms * spec.schedule.initial_pulls for spec in agents if spec.posterior is not None}
-        late = [label for label, pulled in pulls.items() if pulled >= steps]
-        if late:
-            notes.append(
-                f"with {arms} arms, {', '.join(late)} pull each arm in turn for all {steps} steps and never learn: "
-                "raise steps or lower schedule.initial_pulls"
-            )
-    return tuple(notes)
+def _notes(forms: list[tuple[EnvironmentSpec, Form]], agents: list[AgentSpec], steps: int) -> list[str]:
+    """Says where agents never come to decide, because the run ends before they have learned from anything."""
+    notes: dict[str, list[str]] = {}
+    for spec, form in forms:
+        for agent in agents:
+            if agent.posterior is None:
+                continue
+            encoding = Encoding(form, agent.encoding)
+            pulls = agent.schedule.initial_pulls * (form.arms if encoding.known_by_place else 1)
+            if pulls >= steps:
+                reason = f"with {form.arms} arms, they pull each arm in turn for all {steps} steps"
+                mend = "raise steps or lower schedule.initial_pulls"
+            elif spec.known(steps - 1) < max(pulls, 1):
+                reason = (
+                    f"with a delay of {spec.delay} and batches of {spec.batch}, too few outcomes come in {steps} steps"
+                )
+                mend = "raise steps or lower delay and batch"
+            else:
+                continue
+            notes.setdefault(f"{reason} and never learn: {mend}", []).append(agent.label)
+    return [f"{', '.join(dict.fromkeys(labels))}: {note}" for note, labels in notes.items()]
