@@ -43,8 +43,8 @@ def rehearse(agent: Agent) -> None:
         action = int(rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64)))
         if action != arms - 1:
             raise ValueError(
-                f"expected {type(rule).__name__}.choose to return the one arm that is available, {arms - 1} (the values "
-                f"of all others are -inf), got {action}"
+                f"expected {type(rule).__name__}.choose to return the one arm that is available, {arms - 1} (the "
+                f"values of all others are -inf), got {action}"
             )
     nothing = torch.zeros(1, ROWS, dtype=agent.task.dtype)
     posterior.update(agent.state, Data.of(x, nothing.long(), nothing))

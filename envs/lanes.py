@@ -52,9 +52,9 @@ def form_of(environment: gymnasium.Env) -> Form:
 class GymnasiumLanes(VectorEnv):
     """Lanes of a user's environment, one per seed. An episode's end leads to the next context of the same lane.
 
-    Contexts of any shape are flattened to float32 [R, D]; features of arms are float32 [R, A, F] and a mask int8 [R, A],
-    where the observation is a dict. Actions count from 0 whatever the action space starts at, rewards are float64 [R], and `info` is
-    `{"regret": float64 [R]}`, NaN where the environment does not tell it.
+    Contexts of any shape are flattened to float32 [R, D]; features of arms are float32 [R, A, F] and a mask is int8
+    [R, A], where the observation is a dict. Actions count from 0 whatever the action space starts at, rewards are
+    float64 [R], and `info` is `{"regret": float64 [R]}`, NaN where the environment does not tell it.
     """
 
     def __init__(self, environments: Sequence[gymnasium.Env], device: torch.device | str = "cpu") -> None:

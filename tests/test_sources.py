@@ -174,7 +174,7 @@ def test_an_edited_environment_has_another_fingerprint(users_module):
     spec = EnvironmentSpec("mine", "my_own_envs:Mine", {"a": 1})
     first = fingerprint(spec)
     assert first == {"label": "mine", "source": "my_own_envs:Mine", "kwargs": {"a": 1},
-                     "code": {"my_own_envs": first["code"]["my_own_envs"]}}  # fmt: skip
+                     "delay": 0, "batch": 1, "code": {"my_own_envs": first["code"]["my_own_envs"]}}  # fmt: skip
     assert fingerprint(spec) == first
     users_module.write_text(users_module.read_text() + "# a different reward\n")
     assert fingerprint(spec)["code"] != first["code"]

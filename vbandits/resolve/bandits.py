@@ -1,6 +1,7 @@
 """A bandit experiment: `[[environments]]` and `[[agents]]`."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,11 +78,10 @@ def resolve(
     faults: list[str] = []
     file = validate(ExperimentFile, dict(document), "", faults)
     overrides = Settings(settings, faults)
-    feedback = {"delay": file.delay, "batch": file.batch} if file else {}
+    feedback = {"delay": file.delay, "batch": file.batch} if file else {"delay": 0, "batch": 1}
     # also where the document as a whole is faulty, to tell all faults at once
-    environments = [
-        _environment(entry, i, feedback, overrides, faults) for i, entry in numbered(document, "environments")
-    ]
+    environments = [_environment(entry, i, feedback, overrides, faults)
+                    for i, entry in numbered(document, "environments")]  # fmt: skip
     agents = [_agent(entry, i, overrides, faults) for i, entry in numbered(document, "agents")]
     known_agents = [spec for spec in agents if spec is not None]
     if YARDSTICK not in [spec.label for spec in known_agents]:
@@ -107,7 +107,7 @@ def _environment(
     """Returns an environment; `feedback` is the delay and batch of those that have none of their own."""
     where = f"environments[{index}]"
     if isinstance(entry, EnvironmentSpec):
-        return entry
+        return replace(entry, delay=entry.delay or feedback["delay"], batch=max(entry.batch, feedback["batch"]))
     if isinstance(entry, str) or callable(entry):
         entry = {"id": entry}
     if isinstance(entry, Mapping):
@@ -230,5 +230,5 @@ def _notes(forms: list[tuple[EnvironmentSpec, Form]], agents: list[AgentSpec], s
                 mend = "raise steps or lower delay and batch"
             else:
                 continue
-            notes.setdefault(f"{reason} and never learn: {mend}", []).append(agent.label)
+            notes.setdefault(f"{reason}, and they never learn: {mend}", []).append(agent.label)
     return [f"{', '.join(dict.fromkeys(labels))}: {note}" for note, labels in notes.items()]
