@@ -1,0 +1,117 @@
+"""Outcomes that come late, or in batches."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tests.helpers import WHEEL, preset
+from vbandits.agents.agent import AgentSpec
+from vbandits.agents.rules import Thompson
+from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.posteriors.linear import Linear
+from vbandits.registry import PRESETS
+from vbandits.resolve import Refused, resolve
+from vbandits.runner import Cell, run_cell
+from vbandits.types import Schedule
+
+CASES = [(0, 1), (3, 1), (0, 8), (5, 4), (70, 1)]
+
+
+def run(agent, delay=0, batch=1, steps=60, seeds=(0, 1), **kwargs):
+    environment = EnvironmentSpec("wheel", WHEEL, kwargs, delay=delay, batch=batch)
+    return run_cell(Cell(environment, agent, seeds, steps)).records
+
+
+@dataclass(frozen=True)
+class Watched(Linear):
+    """Notes after how many decisions how many outcomes it was given."""
+
+    seen: list = field(default_factory=list)
+    decisions: list = field(default_factory=lambda: [0])
+
+    def draw(self, state, draws):
+        self.decisions[0] += 1
+        return super().draw(state, draws)
+
+    def update(self, state, data):
+        self.seen.append((self.decisions[0], data.x.shape[1]))
+        super().update(state, data)
+
+
+def test_how_many_outcomes_are_known_when():
+    late = EnvironmentSpec("it", WHEEL, delay=3)
+    assert [late.known(n) for n in range(6)] == [0, 0, 0, 0, 1, 2]
+    batched = EnvironmentSpec("it", WHEEL, batch=4)
+    assert [batched.known(n) for n in range(9)] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
+    both = EnvironmentSpec("it", WHEEL, delay=2, batch=3)
+    assert [both.known(n) for n in range(9)] == [0, 0, 0, 0, 0, 3, 3, 3, 6]
+
+
+@pytest.mark.parametrize(("delay", "batch"), CASES)
+def test_the_posterior_learns_from_what_is_known_and_from_nothing_later(delay, batch):
+    watched = Watched()
+    schedule = Schedule(every=1, initial_pulls=0)
+    run(AgentSpec("it", watched, Thompson(), schedule=schedule), delay, batch)
+    environment = EnvironmentSpec("it", WHEEL, delay=delay, batch=batch)
+    known = [environment.known(decisions) for decisions in range(1, 60)]
+    expected = [(n + 1, rows) for n, rows in enumerate(known) if rows > (known[n - 1] if n else 0)]
+    assert watched.seen == expected
+
+
+@pytest.mark.parametrize("name", [name for name, content in PRESETS.items() if content["posterior"] is not None])
+def test_late_outcomes_are_all_recorded_and_scored(name):
+    records = run(preset(name), delay=7, batch=5, steps=80)
+    assert len(records) == 160
+    assert np.isfinite(records["cumulative_regret"]).all()
+    scored = records[records["step"] >= 40]
+    assert scored["nll"].notna().all(), "25 pulls in turn are known after 32 decisions"
+    assert records[records["step"] < 25]["nll"].isna().all()
+
+
+def test_decisions_that_nothing_is_known_of_yet_go_on_in_turn():
+    records = run(preset("ibvi"), delay=40, steps=60, seeds=(0,))
+    assert records["action"][:65].tolist()[:60] == [step % 5 for step in range(60)]
+    prompt = run(preset("ibvi"), steps=60, seeds=(0,))["action"].tolist()
+    assert prompt[:25] == [step % 5 for step in range(25)]
+    assert prompt[25:] != [step % 5 for step in range(25, 60)]
+
+
+def test_a_delay_costs_regret():
+    prompt, late = (
+        run(preset("linear-ts"), delay, steps=400, seeds=tuple(range(8)), delta=0.5)["regret"].sum()
+        for delay in (0, 200)
+    )
+    assert late > 1.3 * prompt
+
+
+def test_delay_and_batch_are_of_the_file_or_of_an_environment():
+    environments = [WHEEL, {"id": WHEEL, "label": "own", "delay": 2}]
+    document = {"name": "it", "environments": environments, "agents": ["linear-ts"], "delay": 5, "batch": 3}
+    specs = resolve(document).environments
+    assert [(spec.delay, spec.batch) for spec in specs] == [(5, 3), (2, 3)]
+    assert [(spec.delay, spec.batch) for spec in resolve(document, ["delay=9"]).environments] == [(9, 3), (9, 3)]
+    given = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL)]}).environments[0]
+    assert (given.delay, given.batch) == (5, 3)
+
+
+def test_another_delay_is_another_experiment():
+    assert fingerprint(EnvironmentSpec("it", WHEEL)) != fingerprint(EnvironmentSpec("it", WHEEL, delay=1))
+    assert fingerprint(EnvironmentSpec("it", WHEEL)) != fingerprint(EnvironmentSpec("it", WHEEL, batch=2))
+
+
+def test_bad_feedback_is_refused():
+    document = {"name": "it", "environments": [{"id": WHEEL, "delay": -1}], "agents": ["linear-ts"], "batch": 0}
+    with pytest.raises(Refused) as refused:
+        resolve(document)
+    assert any("environments[0].delay: expected greater than or equal to 0, got -1" in f for f in refused.value.faults)
+    assert any("batch: expected greater than or equal to 1, got 0" in fault for fault in refused.value.faults)
+
+
+def test_a_run_too_short_for_its_delay_is_noted():
+    document = {"name": "it", "environments": [WHEEL], "agents": ["linear-ts"], "steps": 100, "delay": 90}
+    (note,) = resolve(document).notes
+    assert "linear-ts: with a delay of 90 and batches of 1, too few outcomes come in 100 steps" in note
+    (note,) = resolve({**document, "steps": 20, "delay": 0}).notes
+    assert "linear-ts: with 5 arms, they pull each arm in turn for all 20 steps" in note
+    assert resolve({**document, "delay": 20}).notes == ()
