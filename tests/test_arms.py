@@ -21,7 +21,6 @@ from vbandits.registry import PRESETS
 from vbandits.resolve import Refused, resolve
 from vbandits.runner import Cell, run_cell
 
-
 CONTEXT = torch.randn(2, 2, generator=torch.Generator().manual_seed(0))
 ARMS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
 
