@@ -2,7 +2,18 @@
 
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
+from vbandits.envs.logged import Financial, Jester, Mushroom
 from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit
 from vbandits.envs.wheel import Wheel
 
-__all__ = ["Classification", "GaussianBandit", "LinearBandit", "NativeBandit", "NeuralBandit", "Wheel"]
+__all__ = [
+    "Classification",
+    "Financial",
+    "GaussianBandit",
+    "Jester",
+    "LinearBandit",
+    "Mushroom",
+    "NativeBandit",
+    "NeuralBandit",
+    "Wheel",
+]

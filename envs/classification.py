@@ -1,19 +1,25 @@
 """Classification as a bandit: a context is a row, an arm a class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane, require
-from vbandits.envs.datasets import load
-from vbandits.streams import generator
+from vbandits.envs.data import load
+from vbandits.envs.data.loading import content
+from vbandits.envs.passes import passes
 
 
 class Classification(NativeBandit):
     """Pays `reward_right` for the row's class and `reward_wrong` for any other.
 
     Each lane goes through all rows in an order of its own, without replacement, then reshuffles.
+
+    Attributes:
+        dataset: its rows.
+        notes: what was done to them.
     """
 
     def __init__(
@@ -22,30 +28,38 @@ class Classification(NativeBandit):
         device: str = "cpu",
         *,
         dataset: str = "digits",
+        target: str | None = None,
+        drop: Sequence[str] | None = None,
+        data_dir: str | None = None,
         reward_right: float = 1.0,
         reward_wrong: float = 0.0,
     ) -> None:
-        self.dataset = load(dataset)
+        """Takes a dataset by name, or a CSV or Parquet file with the column that is the target: see `data.load`."""
+        self.dataset = load(dataset, data_dir, target, drop)
+        self.notes = self.dataset.notes
+        if self.dataset.labels is None:
+            raise ValueError(f"dataset: expected classes, which {dataset} has not: it is for vbandits/"
+                             f"{dataset.capitalize()}-v0")  # fmt: skip
+        self._labels, classes = self.dataset.labels, len(self.dataset.class_names)
         features = self.dataset.features
-        super().__init__(num_envs, device, features=features.shape[1], arms=self.dataset.classes, pool=features)
+        super().__init__(num_envs, device, features=features.shape[1], arms=classes, pool=features)
         self._rewards_of = (reward_wrong, reward_right)
         require(
             bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of
         )
 
+    @staticmethod
+    def content(kwargs: Mapping[str, Any]) -> str | None:
+        """Returns a short hash of the user's file that `kwargs` name as the dataset, or None."""
+        return content(kwargs.get("dataset", ""))
+
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""
-        order = self._rows(generator(seed, "environment contexts"))
         wrong, right = self._rewards_of
-        while True:
-            rows = np.fromiter(order, np.int64, BLOCK)
-            expected = np.full((BLOCK, self.dataset.classes), wrong, np.float64)
-            expected[np.arange(BLOCK), self.dataset.labels[rows]] = right
+        for rows in passes(seed, len(self._labels)):
+            expected = np.full((BLOCK, self.arms), wrong, np.float64)
+            expected[np.arange(BLOCK), self._labels[rows]] = right
             yield Block(rows, expected, expected)
-
-    def _rows(self, random: np.random.Generator) -> Iterator[int]:
-        while True:
-            yield from random.permutation(len(self.dataset.labels))
 
 
 single = partial(SingleLane, Classification)

@@ -11,7 +11,7 @@ import pickle
 import tarfile
 import warnings
 import zlib
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 
 from vbandits.envs.base import require
+from vbandits.envs.folder import absent, directory, locate, require_all
 from vbandits.registry import unknown
 from vbandits.streams import generator
-
-VARIABLE = "VBANDITS_DATA"  # names the data directory for callers that name none
 
 Split = tuple[np.ndarray, np.ndarray]
 """Raw pixels in 0..255 [N, C*H*W] and labels [N], as they were read."""
@@ -91,12 +90,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Images:
     """
     if name not in PUBLISHED:
         raise ValueError(unknown("image dataset", name, PUBLISHED))
-    named = data_dir if data_dir is not None else os.environ.get(VARIABLE)
-    if not named:
-        return _load(name, None)
-    folder = Path(named).expanduser().resolve()
-    require(folder.is_dir(), VARIABLE if data_dir is None else "data_dir", "a folder that exists", str(named))
-    return _load(name, folder)
+    return _load(name, directory(data_dir))
 
 
 @cache
@@ -108,11 +102,8 @@ def _load(name: str, folder: Path | None) -> Images:
     try:
         return from_openml(published)
     except (OSError, ValueError, ImportError) as error:
-        looked = f"got nothing of it in {folder}" if folder else f"but {VARIABLE} is not set"
-        raise ValueError(
-            f"{name}: expected {published.files} in the data directory, {looked}; and OpenML's {published.openml!r} "
-            f"cannot be had ({error}). Download from {published.url} into DIRECTORY/{name}, set {VARIABLE}=DIRECTORY"
-        ) from error
+        why = f"OpenML's {published.openml!r} cannot be had ({error})"
+        raise ValueError(absent(name, published.files, published.url, folder, why)) from error
 
 
 def from_folder(published: Published, folder: Path) -> Images | None:
@@ -176,20 +167,11 @@ IDX = {
 
 def _idx_files(published: Published, folder: Path) -> tuple[Split, Split] | None:
     """Reads the four idx files, each as it is or gzipped, all in one folder."""
-    for place in (folder / published.name, folder):
-        candidates = ((name, place / f"{name}{suffix}") for name in IDX for suffix in (".gz", ""))
-        paths = {name: path for name, path in candidates if path.is_file()}
-        if paths:
-            _require_all(IDX, paths, place, published)
-            train_x, train_y, test_x, test_y = (_read_idx(paths[name], axes) for name, axes in IDX.items())
-            return (train_x.reshape(len(train_x), -1), train_y), (test_x.reshape(len(test_x), -1), test_y)
-    return None
-
-
-def _require_all(names: Iterable[str], found: Container[str], source: Path, published: Published) -> None:
-    missing = ", ".join(name for name in names if name not in found)
-    expected = f"all of {', '.join(names)}"
-    require(not missing, str(source), f"{expected} (download them from {published.url})", f"all but {missing}")
+    paths = locate(IDX, (folder / published.name, folder), published.url)
+    if paths is None:
+        return None
+    train_x, train_y, test_x, test_y = (_read_idx(paths[name], axes) for name, axes in IDX.items())
+    return (train_x.reshape(len(train_x), -1), train_y), (test_x.reshape(len(test_x), -1), test_y)
 
 
 def _read_idx(path: Path, axes: int) -> np.ndarray:
@@ -242,7 +224,7 @@ def _untar(path: Path) -> dict[str, bytes]:
 
 
 def _cifar_splits(published: Published, source: Path, raw: dict[str, bytes]) -> tuple[Split, Split]:
-    _require_all(CIFAR_BATCHES, raw, source, published)
+    require_all(CIFAR_BATCHES, raw, source, published.url)
     batches = [_read_batch(source / name, raw.pop(name)) for name in CIFAR_BATCHES]
     pixels, labels = zip(*batches[:-1], strict=True)
     return (np.concatenate(pixels), np.concatenate(labels)), batches[-1]

@@ -18,6 +18,8 @@ from vbandits.envs.lanes import GymnasiumLanes, problems
 from vbandits.provenance import plain, reference, source_hash
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 
+DATA_DIR = "data_dir"
+"""The parameter of a native environment that says where its files lie, on which results do not depend."""
 NEAREST = 5
 """Names that are shown for one that is not known: gymnasium's registry holds many more."""
 
@@ -33,6 +35,8 @@ class EnvironmentSpec:
         kwargs: handed to the environment.
         delay: decisions after which an outcome is known: with 3, that of the first decision before the fifth.
         batch: decisions whose outcomes come together, when that of the last of them is known.
+        data_dir: where the files of datasets lie, handed to native environments that take it unless `kwargs` have it;
+            results do not depend on it.
     """
 
     label: str
@@ -40,6 +44,7 @@ class EnvironmentSpec:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     delay: int = 0
     batch: int = 1
+    data_dir: str | None = None
 
     def known(self, decisions: int) -> int:
         """Returns of how many decisions the outcome is known after so many decisions."""
@@ -54,7 +59,7 @@ class EnvironmentSpec:
         native, defaults = self._native()
         if native is not None:
             made = functools.partial(native, num_envs=lanes, device=device)
-            return self._make(made, {**defaults, **self.kwargs}, native)
+            return self._make(made, self._arguments(native, defaults), native)
         with contextlib.ExitStack() as opened:
             environments = []
             for _ in range(lanes):
@@ -74,7 +79,7 @@ class EnvironmentSpec:
         """
         native, defaults = self._native()
         if native is not None:
-            return self._make(functools.partial(SingleLane, native), {**defaults, **self.kwargs}, native)
+            return self._make(functools.partial(SingleLane, native), self._arguments(native, defaults), native)
         source = resolve(self.source)
         if not isinstance(source, EnvSpec):
             return self._make(source, self.kwargs, source)
@@ -86,6 +91,11 @@ class EnvironmentSpec:
             )
         made = functools.partial(gymnasium.make, source, disable_env_checker=True)
         return self._make(made, self.kwargs, _loaded(source.entry_point), also=("max_episode_steps",))
+
+    def _arguments(self, native: Callable[..., NativeBandit], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what a native bandit is made with: the data directory only where it is one that looks into it."""
+        placed = {DATA_DIR: self.data_dir} if DATA_DIR in (_parameters(native) or ()) else {}
+        return {**placed, **defaults, **self.kwargs}
 
     def _native(self) -> tuple[Callable[..., NativeBandit] | None, dict[str, Any]]:
         """Returns what makes a native bandit and the arguments that it is registered with, or None."""
@@ -164,11 +174,18 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
-    the one that ran.
+    the one that ran. Of a native environment also `data`, a short hash of the user's own file that is its dataset, if one is; where
+    files of published datasets lie does not count, as what is in them is checked.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}
-    found = {"label": spec.label, "source": reference(spec.source), "kwargs": plain({**registered, **spec.kwargs})}
+    kwargs, native = {**registered, **spec.kwargs}, spec._native()[0]
+    found: dict[str, Any] = {"label": spec.label, "source": reference(spec.source)}
+    if native is not None:
+        kwargs.pop(DATA_DIR, None)
+        if (content := getattr(native, "content", None)) and (digest := content(kwargs)):
+            found["data"] = digest
+    found["kwargs"] = plain(kwargs)
     found |= {"delay": spec.delay, "batch": spec.batch}
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found

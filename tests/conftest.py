@@ -8,3 +8,33 @@ install_import_hook("vbandits", "beartype.beartype(conf=beartype.BeartypeConf(is
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def standin_files(tmp_path_factory):
+    """A data directory with small files in the place of published ones, and what is published of them, by name."""
+    from tests import standins
+
+    folder = tmp_path_factory.mktemp("data")
+    return folder, standins.write(folder)
+
+
+@pytest.fixture
+def standins(standin_files, monkeypatch):
+    """Has every dataset that is published in files be a small stand-in; returns the data directory."""
+    from dataclasses import replace
+
+    from tests.standins import picture_counts
+    from vbandits.envs import images
+    from vbandits.envs.data import PUBLISHED
+    from vbandits.envs.folder import VARIABLE
+
+    folder, published = standin_files
+    for name, record in published.items():
+        monkeypatch.setitem(PUBLISHED, name, record)
+        if name in images.PUBLISHED:
+            train, test = picture_counts()
+            monkeypatch.setitem(images.PUBLISHED, name, replace(images.PUBLISHED[name], train=train, test=test))
+    monkeypatch.setenv(VARIABLE, str(folder))
+    return folder

@@ -12,9 +12,10 @@ import pytest
 from sklearn.utils import Bunch
 
 from vbandits.envs import images
+from vbandits.envs.folder import VARIABLE
 from vbandits.envs.images import CIFAR_ARCHIVE, CIFAR_BATCHES, CIFAR_FOLDER, IDX, PUBLISHED, Images
 
-DATA = Path(os.environ.get(images.VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
+DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 
 TINY = replace(PUBLISHED["mnist"], name="tiny", shape=(1, 2, 3), train=(2, 1), test=(1, 1))
 TRAIN_X, TRAIN_Y = np.arange(18, dtype=np.uint8).reshape(3, 2, 3) * 15, np.array([0, 1, 0], np.uint8)
@@ -243,19 +244,19 @@ def registered(monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
-    monkeypatch.delenv(images.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 @pytest.mark.usefixtures("registered")
 def test_a_data_directory_is_an_argument_or_else_the_environments(tmp_path, monkeypatch):
     write_tiny(tmp_path / "one")
     write_tiny(tmp_path / "two", **{TRAIN_IMAGES: idx(TRAIN_X[::-1])})
-    monkeypatch.setenv(images.VARIABLE, str(tmp_path / "one"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "one"))
     first = images.load("tiny")
     second = images.load("tiny", tmp_path / "two")
     np.testing.assert_array_equal(first.train_x, second.train_x[::-1])
     assert images.load("tiny", str(tmp_path / "one")) is first  # read once
-    monkeypatch.setenv(images.VARIABLE, str(tmp_path / "two"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "two"))
     assert images.load("tiny") is second
 
 
@@ -271,7 +272,7 @@ def test_what_is_nowhere_is_refused_with_all_that_can_be_done(tmp_path, monkeypa
         images.load("tinny")
     with pytest.raises(ValueError, match=r"data_dir: expected a folder that exists, got '.*nowhere'"):
         images.load("tiny", tmp_path / "nowhere")
-    monkeypatch.setenv(images.VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="VBANDITS_DATA: expected a folder that exists"):
         images.load("tiny")
 

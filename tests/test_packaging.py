@@ -51,7 +51,7 @@ SHOWN = {
     "run --help": "--set",
     "list agents": "ibvi",
     "list environments": "Wheel-v0",
-    "list datasets": "digits",
+    "data list": "digits",
     "theory --list": "null-space",
 }
 

@@ -31,22 +31,6 @@ def environments() -> list[dict[str, str]]:
     return rows
 
 
-def datasets() -> list[dict[str, str]]:
-    """Returns the datasets of `vbandits/Classification-v0`, and those of `[[datasets]]`."""
-    from vbandits.envs.datasets import DATASETS
-    from vbandits.envs.images import PUBLISHED
-
-    rows = {name: {"dataset": name, "for": "bandits", "about": about} for name, (about, _) in DATASETS.items()}
-    for name, published in PUBLISHED.items():
-        size, counts = " x ".join(map(str, published.shape)), f"{sum(published.train):,} + {sum(published.test):,}"
-        rows[name] = {
-            "dataset": name,
-            "for": "methods",
-            "about": f"{counts} images of {size} ({published.url.split()[0]})",
-        }
-    return [row | {"for": "bandits, methods"} if row["dataset"] == "digits" else row for row in rows.values()]
-
-
 def methods() -> list[dict[str, str]]:
     """Returns the presets of supervised methods: name, posterior, and what the posterior is."""
     from vbandits.registry import METHODS, POSTERIORS

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ app = App(
     help="Benchmark uncertainty-aware networks on decisions and classification: regret, calibration, cost.",
     help_epilogue="Start with: vbandits run experiments/quickstart.toml",
 )
+data = App(name="data", help="List, fetch and verify the datasets of bandits and methods.")
+app.command(data)
 REFUSED, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -131,19 +134,11 @@ def report(folder: Path) -> int:
 
 
 @app.command(name="list")
-def list_(what: Literal["agents", "environments", "methods", "datasets"]) -> None:
-    """List what can be named in an experiment file."""
-    from rich.table import Table
-
+def list_(what: Literal["agents", "environments", "methods"]) -> None:
+    """List what can be named in an experiment file; for datasets, see `vbandits data list`."""
     from vbandits import catalogue
 
-    table = Table(box=None, pad_edge=False)
-    rows = getattr(catalogue, what)()
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
+    _print(getattr(catalogue, what)())
 
 
 @app.command
@@ -165,6 +160,50 @@ def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
     found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()})
     print(found)
     return 0 if found.works else FAILED
+
+
+@data.command(name="list")
+def list_data(*, data_dir: Path | None = None) -> None:
+    """List the datasets: their size, where they are published, and where they are found here.
+
+    Parameters
+    ----------
+    data_dir
+        Where files lie; by default what the environment variable VBANDITS_DATA names.
+    """
+    from vbandits import holdings
+
+    _print(holdings.listing(data_dir))
+
+
+@data.command
+def fetch(*names: str) -> int:
+    """Fetch datasets from OpenML or scikit-learn into its cache, and check them; exit code 1 if one cannot be had.
+
+    Parameters
+    ----------
+    names
+        Such as mushroom.
+    """
+    from vbandits import holdings
+
+    return _say_all(holdings.fetch(names))
+
+
+@data.command
+def verify(*names: str, data_dir: Path | None = None) -> int:
+    """Read datasets and check them against what was published; exit code 1 if one is missing, damaged or another.
+
+    Parameters
+    ----------
+    names
+        Such as mushroom; by default all that are found.
+    data_dir
+        Where files lie; by default what the environment variable VBANDITS_DATA names.
+    """
+    from vbandits import holdings
+
+    return _say_all(holdings.verify(names, data_dir))
 
 
 @app.command
@@ -251,6 +290,29 @@ def _name(document: dict[str, Any]) -> str:
         entry["id"] for what in ("environments", "agents", "datasets", "methods") for entry in document.get(what, [])
     ]
     return "-".join(ident.rpartition("/")[2].rpartition(":")[2].lower() for ident in ids) or "run"
+
+
+def _print(rows: list[dict[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+def _say_all(outcomes: Iterable[Any]) -> int:
+    """Prints what became of each dataset, as soon as it is known."""
+    from vbandits.progress import say
+
+    good = True
+    for outcome in outcomes:
+        good = good and outcome.good
+        say(Console(), f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}",
+            "" if outcome.good else "red")  # fmt: skip
+    return 0 if good else FAILED
 
 
 def _show(results: Any, folder: Path) -> int:

@@ -14,6 +14,9 @@ ENVIRONMENTS = {
         "vbandits.envs.classification:Classification",
         "vbandits.envs.classification:single",
     ),
+    "vbandits/Mushroom-v0": ("vbandits.envs.logged:Mushroom", "vbandits.envs.logged:mushroom_single"),
+    "vbandits/Jester-v0": ("vbandits.envs.logged:Jester", "vbandits.envs.logged:jester_single"),
+    "vbandits/Financial-v0": ("vbandits.envs.logged:Financial", "vbandits.envs.logged:financial_single"),
 }
 """Id: the replica-batched class, and its single lane."""
 

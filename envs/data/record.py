@@ -1,0 +1,185 @@
+"""What a dataset is once it is read, what was published of it, and the check of the one against the other."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows to decide on. The arrays are shared by all who load them: do not write to them.
+
+    Attributes:
+        name: the dataset's, or the user's file.
+        features: [N, D], float32, or uint8 where all of them are indicators, which takes a quarter of the memory.
+        labels: int64 in 0..K-1 [N]; None where there are no classes (`jester`, whose features are its ratings, and
+            `financial`).
+        feature_names: D of them; an indicator is called "column=level".
+        class_names: K of them, in the order of the labels.
+        notes: what was done to the rows between the file and the arrays.
+    """
+
+    name: str
+    features: np.ndarray
+    labels: np.ndarray | None
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels."""
+        found = hashlib.sha256(np.ascontiguousarray(self.features).data)
+        if self.labels is not None:
+            found.update(np.ascontiguousarray(self.labels).data)
+        return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a dataset is published: the names of its files, and what reads them all.
+
+    Attributes:
+        files: as they are downloaded.
+        read: returns the dataset from the paths of the files, in their order.
+        exact: whether what was published about the rows holds for them.
+    """
+
+    files: tuple[str, ...]
+    read: Callable[[Sequence[Path]], Dataset]
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """How scikit-learn gets a dataset.
+
+    Attributes:
+        source: what it gets it from, as messages call it.
+        read: returns the dataset.
+        cached: files in scikit-learn's data folder, as patterns; where there are such, it needs no network. Empty for
+            what comes with scikit-learn.
+        ordered: whether its rows are in the original order, so that the counts hold for each part.
+    """
+
+    source: str
+    read: Callable[[], Dataset]
+    cached: tuple[str, ...] = ()
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published under a name; every copy is checked against it.
+
+    Attributes:
+        name: what we call it.
+        about: what it is, in a line, with its source.
+        url: where its files are.
+        features: D, as we encode them.
+        counts: rows of each class [K], for each of its parts (such as training and test file) in their order. Their sum
+            is the number of rows, and they tell a dataset from another one in files of the same name.
+        rows: their number, where there are no classes, or their counts are not known.
+        levels: K, where the counts are not known.
+        layouts: the files that it may lie in, the first that are found are read; none where there are no files.
+        fetch: how it is had otherwise, if it is.
+        sha256: `Dataset.digest` of its original files, where they were at hand.
+        folders: further names of its folder in the data directory.
+    """
+
+    name: str
+    about: str
+    url: str
+    features: int
+    counts: tuple[tuple[int, ...], ...] = ()
+    rows: int = 0
+    levels: int = 0
+    layouts: tuple[Layout, ...] = ()
+    fetch: Fetch | None = None
+    sha256: str | None = None
+    folders: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+        return self.rows or sum(map(sum, self.counts))
+
+    @property
+    def classes(self) -> int:
+        """K, or 0 where there are no classes."""
+        return len(self.counts[0]) if self.counts else self.levels
+
+    def files(self) -> str:
+        """Returns the names of the files of all layouts, as messages call them."""
+        return ", or ".join(", ".join(f"{name}[.gz]" for name in layout.files) for layout in self.layouts)
+
+
+def checked(
+    published: Published, where: str, found: Dataset, *, ordered: bool = True, exact: bool = True, original: bool = True
+) -> Dataset:
+    """Returns a dataset that is what was published.
+
+    Args:
+        published: what was.
+        where: the dataset was found, for messages.
+        found: the dataset.
+        ordered: whether its rows are in the published order, so that the counts hold for each part.
+        exact: whether the number of rows is the published one.
+        original: whether it comes from the original files, so that the checksum holds.
+
+    Raises:
+        ValueError: if its size, its numbers, its classes or its bytes are others.
+    """
+    mend = f" (is it another dataset, or damaged? The original is at {published.url})"
+    rows, width = found.features.shape
+    size = published.size if exact else rows
+    _require((rows, width) == (size, published.features), where, f"{size:,} rows of {published.features} features",
+             f"{rows:,} of {width}", mend)  # fmt: skip
+    if found.features.dtype != np.uint8:
+        faulty = int((~np.isfinite(found.features)).sum())
+        _require(not faulty, where, "finite numbers", f"{faulty:,} that are not", mend)
+    if found.labels is not None and published.counts:
+        parts = published.counts if ordered else (tuple(map(sum, zip(*published.counts, strict=True))),)
+        pieces = np.split(found.labels, np.cumsum([sum(part) for part in parts])[:-1])
+        got = tuple(tuple(np.bincount(piece, minlength=published.classes).tolist()) for piece in pieces)
+        _require(got == parts, where, f"rows of the classes {_shown(parts)}", _shown(got), mend)
+    if original and published.sha256 is not None:
+        digest = found.digest()
+        _require(digest == published.sha256, where, f"the SHA-256 {published.sha256}", digest, mend)
+    return found
+
+
+def coded(path: Path, values: np.ndarray, names: Mapping[str, str]) -> np.ndarray:
+    """Returns labels int64 [N] in 0..K-1 of values as they are written in a file [N].
+
+    Args:
+        path: of the file, for messages.
+        values: strings, or whole numbers.
+        names: what each value stands for, in the order of the classes.
+
+    Raises:
+        ValueError: for a value that is no class.
+    """
+    levels, inverse = np.unique(values, return_inverse=True)
+    written = [_written(level) for level in levels]
+    order = {name: index for index, name in enumerate(names)}
+    for level in written:
+        if level not in order:
+            raise ValueError(f"{path}: expected the classes {', '.join(names)}, got {level!r}")
+    return np.array([order[level] for level in written], np.int64)[inverse]
+
+
+def _written(level: object) -> str:
+    number = getattr(level, "item", lambda: level)()
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+
+
+def _shown(counts: Sequence[Sequence[int]]) -> str:
+    return " + ".join(", ".join(map(str, part)) for part in counts)
+
+
+def _require(condition: bool, where: str, expected: str, got: str, mend: str) -> None:
+    if not condition:
+        raise ValueError(f"{where}: expected {expected}, got {got}{mend}")

@@ -1,0 +1,20 @@
+"""The order in which a lane goes through the rows of a dataset."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vbandits.envs.base import BLOCK
+from vbandits.streams import generator
+
+
+def passes(seed: int, rows: int) -> Iterator[np.ndarray]:
+    """Yields the next `BLOCK` rows (int32), for ever: all of them in an order of the seed's, then again in another."""
+    random = generator(seed, "environment contexts")
+    every = np.arange(rows, dtype=np.int32)  # of millions of rows every lane holds an order, so half the size matters
+    ahead = every[:0]
+    while True:
+        while len(ahead) < BLOCK:
+            ahead = np.concatenate([ahead, random.permutation(every)])
+        yield ahead[:BLOCK]
+        ahead = ahead[BLOCK:]

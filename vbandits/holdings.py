@@ -1,0 +1,126 @@
+"""What `vbandits data` does: which datasets there are and where they are found, fetched and verified."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vbandits.envs.data import PUBLISHED
+from vbandits.envs.data.loading import cached, find, from_elsewhere, from_folder
+from vbandits.envs.data.record import Dataset, Published
+from vbandits.envs.folder import VARIABLE, directory
+from vbandits.refused import Refused
+from vbandits.registry import unknown
+
+HERE_NOT = "not here"
+
+
+class Outcome(NamedTuple):
+    """What became of a dataset."""
+
+    name: str
+    good: bool
+    says: str
+
+
+def listing(data_dir: str | os.PathLike[str] | None = None) -> list[dict[str, str]]:
+    """Returns every dataset: name, rows, features, classes, where it is published, and where it is found.
+
+    Raises:
+        Refused: for a data directory that is no folder.
+    """
+    folder = _folder(data_dir)
+    return [
+        {
+            "dataset": name,
+            "rows": f"{published.size:,}",
+            "features": str(published.features),
+            "classes": str(published.classes or "-"),
+            "published at": published.url,
+            "found": _found(published, folder),
+        }
+        for name, published in PUBLISHED.items()
+    ]
+
+
+def fetch(names: Sequence[str]) -> Iterator[Outcome]:
+    """Yields what became of each dataset that was to be fetched.
+
+    Raises:
+        Refused: without a name; for an unknown name, or one that cannot be fetched, before any is.
+    """
+    faults = [] if names else ["expected the names of datasets, got none: see `vbandits data list`"]
+    for name in names:
+        published = PUBLISHED.get(name)
+        if published is None:
+            faults.append(unknown("dataset", name, PUBLISHED))
+        elif published.fetch is None:
+            faults.append(f"{name}: expected a dataset that can be fetched, got none that is known to be faithful: "
+                          + _put(published))  # fmt: skip
+    if faults:
+        raise Refused(faults)
+    return (_outcome(PUBLISHED[name], None) for name in dict.fromkeys(names))
+
+
+def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = None) -> Iterator[Outcome]:
+    """Yields what became of each dataset that was to be read and checked, by default all that are found.
+
+    Raises:
+        Refused: for an unknown name, or a data directory that is no folder.
+    """
+    folder = _folder(data_dir)
+    if faults := [unknown("dataset", name, PUBLISHED) for name in names if name not in PUBLISHED]:
+        raise Refused(faults)
+    chosen = dict.fromkeys(names) or [name for name in PUBLISHED if _found(PUBLISHED[name], folder) != HERE_NOT]
+    return (_verified(PUBLISHED[name], folder) for name in chosen)
+
+
+def _verified(published: Published, folder: Path | None) -> Outcome:
+    if _found(published, folder) != HERE_NOT:
+        return _outcome(published, folder)
+    fetch = f"`vbandits data fetch {published.name}`, or " if published.fetch else ""
+    return Outcome(published.name, False, f"{HERE_NOT}: {fetch}{_put(published)}")
+
+
+def _put(published: Published) -> str:
+    """Returns what a person can do to have a dataset."""
+    where = f"DIRECTORY/{published.name}, and set {VARIABLE}=DIRECTORY"
+    return f"download {published.files()} from {published.url} into {where}"
+
+
+def _outcome(published: Published, folder: Path | None) -> Outcome:
+    """Reads a dataset anew and tells how that went: whatever is wrong with one must not keep the others from it."""
+    try:
+        found = None if folder is None else from_folder(published, folder)
+        where = "elsewhere" if found is None else "file"
+        found = found or from_elsewhere(published)
+    except Exception as error:
+        return Outcome(published.name, False, str(error) or repr(error))
+    return Outcome(published.name, True, _described(published, found, original=where == "file"))
+
+
+def _described(published: Published, found: Dataset, original: bool) -> str:
+    rows, features = found.features.shape
+    known = "as it should be" if original and published.sha256 else "not known beforehand"
+    classes = f", {published.classes} classes" if published.classes else ""
+    return f"{rows:,} rows, {features} features{classes}; SHA-256 {found.digest()} ({known})"
+
+
+def _found(published: Published, folder: Path | None) -> str:
+    """Returns where a dataset is found, in a few words."""
+    try:
+        found = None if folder is None else find(published, folder)
+    except ValueError:
+        return f"not all of it in {folder}"
+    if found is not None:
+        return str(found[1][0].parent)
+    if not cached(published):
+        return HERE_NOT
+    return "scikit-learn's cache" if published.fetch and published.fetch.cached else "comes with scikit-learn"
+
+
+def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    try:
+        return directory(data_dir)
+    except ValueError as error:
+        raise Refused([str(error)]) from error
