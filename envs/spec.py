@@ -174,8 +174,8 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
-    the one that ran. Of a native environment also `data`, a short hash of the user's own file that is its dataset, if one is; where
-    files of published datasets lie does not count, as what is in them is checked.
+    the one that ran. Of a native environment also `data`, a short hash of the user's own file that is its dataset, if
+    one is; where files of published datasets lie does not count, as what is in them is checked.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}

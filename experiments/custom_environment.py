@@ -1,8 +1,8 @@
 """A problem of your own, from nothing to a report: which of today's articles does a reader see first?
 
-Some thirty articles are known; a few of them are on offer at any time, and each is described by its topics. A reader has
-tastes of her own, which the environment knows and an agent has to learn from clicks. Clicks are known an hour later,
-some hundred readers on.
+Some thirty articles are known; a few of them are on offer at any time, and each is described by its topics. A reader
+has tastes of her own, which the environment knows and an agent has to learn from clicks. Clicks are known an hour
+later, some hundred readers on.
 
 It is a plain `gymnasium.Env`: nothing of vbandits is needed to write it. From the folder of this file:
 

@@ -24,6 +24,7 @@ from vbandits.results import YARDSTICK
 from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = ("delay", "batch")
+UNSET = {"delay": 0, "batch": 1, "data_dir": None}
 SECTIONS = (*CHOICES, "schedule", "optimizer")
 Delay = Annotated[int, Field(ge=0, strict=True)]
 
@@ -78,9 +79,10 @@ def resolve(
     faults: list[str] = []
     file = validate(ExperimentFile, dict(document), "", faults)
     overrides = Settings(settings, faults)
-    feedback = {"delay": file.delay, "batch": file.batch} if file else {"delay": 0, "batch": 1}
+    common_to_all: dict[str, Any] = {"data_dir": common.folder_of(data_dir)}
+    common_to_all |= {name: getattr(file, name) for name in FEEDBACK} if file else {}
     # also where the document as a whole is faulty, to tell all faults at once
-    environments = [_environment(entry, i, feedback, overrides, faults)
+    environments = [_environment(entry, i, common_to_all, overrides, faults)
                     for i, entry in numbered(document, "environments")]  # fmt: skip
     agents = [_agent(entry, i, overrides, faults) for i, entry in numbered(document, "agents")]
     known_agents = [spec for spec in agents if spec is not None]
@@ -102,12 +104,13 @@ def resolve(
 
 
 def _environment(
-    entry: Any, index: int, feedback: Mapping[str, int], settings: "Settings", faults: list[str]
+    entry: Any, index: int, given: Mapping[str, Any], settings: "Settings", faults: list[str]
 ) -> EnvironmentSpec | None:
-    """Returns an environment; `feedback` is the delay and batch of those that have none of their own."""
+    """Returns an environment; delay, batch and data directory are those `given` where it has none of its own."""
     where = f"environments[{index}]"
     if isinstance(entry, EnvironmentSpec):
-        return replace(entry, delay=entry.delay or feedback["delay"], batch=max(entry.batch, feedback["batch"]))
+        own = {name: value for name in given if (value := getattr(entry, name)) != UNSET[name]}
+        return replace(entry, **{**given, **own})
     if isinstance(entry, str) or callable(entry):
         entry = {"id": entry}
     if isinstance(entry, Mapping):
@@ -125,7 +128,7 @@ def _environment(
     own = {key: value for key in FEEDBACK if (value := getattr(parsed, key)) is not None}
     shown = " ".join(f"{key}={value}" for key, value in (kwargs | own).items())
     label = parsed.label or f"{name.removeprefix('vbandits/')} {shown}".strip()
-    return EnvironmentSpec(label, parsed.id, kwargs, **{**feedback, **own})
+    return EnvironmentSpec(label, parsed.id, kwargs, **{**given, **own})
 
 
 def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> AgentSpec | None:

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -126,6 +127,11 @@ def seeds_of(seeds: Any, faults: list[str]) -> tuple[int, ...]:
 def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Says whether a value is a list, or as good as one."""
     return isinstance(value, list | tuple | range)
+
+
+def folder_of(data_dir: str | Path | None) -> str | None:
+    """Returns a data directory as every worker finds it, wherever it stands."""
+    return None if data_dir is None else str(Path(data_dir).expanduser().resolve())
 
 
 def device_of(wanted: str, faults: list[str]) -> str:

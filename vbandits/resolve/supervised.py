@@ -61,7 +61,7 @@ def resolve(
     faults: list[str] = []
     file = validate(SupervisedFile, dict(document), "", faults)
     overrides = Settings(settings, faults)
-    folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+    folder = common.folder_of(data_dir)
     steps = file.steps if file else 1
     # also where the document as a whole is faulty, to tell all faults at once
     datasets = [_dataset(entry, i, folder, overrides, faults) for i, entry in numbered(document, "datasets")]
