@@ -1,20 +1,19 @@
 """Noise-aware implicit-bias VI of the last layer at its limit, in closed form, on features that SGD learns."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from vbandits.likelihoods import Gaussian
 from vbandits.networks.weights import as_matrix, initial, prior_std
-from vbandits.posteriors.common import headed, network_of, with_constant
-from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
+from vbandits.posteriors.common import network_of, outer_sums, solvable, solve, with_constant
+from vbandits.posteriors.deterministic import Deterministic, DeterministicState, features
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
-from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task
+from vbandits.types import Batch, Data, Functions, Task
 
 
 @dataclass
@@ -69,17 +68,7 @@ class ClosedFormIBVI:
         Raises:
             ValueError: for classes, or a network whose output is not that of a linear layer.
         """
-        network = network_of(task)
-        if not headed(network):
-            raise ValueError(
-                "expected a network whose output is that of a linear layer, got one whose output is not: end it with "
-                "nn.Linear, or name that layer with `output`"
-            )
-        if not isinstance(task.likelihood, Gaussian) or task.likelihood.learned_noise:
-            raise ValueError(
-                "expected the squared error with a given noise for a last layer in closed form, got "
-                f"{task.likelihood}: use ibvi"
-            )
+        network = solvable(task)
         layer = network.layers[-1]
         mean = initial(network, task, "weights")[layer.name].double()
         start = as_matrix(layer, mean.unsqueeze(1))[:, 0]
@@ -143,19 +132,18 @@ class ClosedFormIBVI:
         return Mixture(mean.unsqueeze(1), variance)
 
     def _add(self, state: ClosedFormState, batch: Batch) -> None:
-        """Adds rows to the sums, an output at a time: a sum does not depend on what other replicas took."""
+        """Adds rows to the sums."""
         inputs, target = self._regression(state, batch)
-        for output in range(state.scale.shape[1]):
-            own = inputs * (batch.output == output).unsqueeze(2)
-            state.precision[:, output] += own.mT @ own
-            state.cross[:, output] += (own.mT @ target.unsqueeze(2)).squeeze(2)
+        sums = outer_sums(torch.cat([inputs, target.unsqueeze(2)], 2), batch.output, state.scale.shape[1])
+        state.precision += sums[..., :-1, :-1]
+        state.cross += sums[..., :-1, -1]
 
     def _regression(self, state: ClosedFormState, batch: Batch) -> tuple[Float[Tensor, "R N W"], Float[Tensor, "R N"]]:
         """Returns inputs and targets of the regression for the output taken in each row."""
-        features = _features(state, batch.x)
-        lane = torch.arange(len(features), device=features.device).unsqueeze(1)
-        target = batch.y.double() - (features * state.start.mT[lane, batch.output]).sum(2)
-        return features * state.scale.T[batch.output], target
+        seen = _features(state, batch.x)
+        lane = torch.arange(len(seen), device=seen.device).unsqueeze(1)
+        target = batch.y.double() - (seen * state.start.mT[lane, batch.output]).sum(2)
+        return seen * state.scale.T[batch.output], target
 
     def _functions(self, state: ClosedFormState, draws: Float[Tensor, "R S K W"]) -> Functions:
         weights = state.start.mT.unsqueeze(1) + state.scale.T * draws
@@ -164,15 +152,11 @@ class ClosedFormIBVI:
 
 def _features(state: ClosedFormState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N W"]:
     """Returns the inputs of the last layer, with a 1 for its bias."""
-    network = cast(HeadedNetwork, network_of(state.network.task))
-    blocks = state.network.parameters.detached
-    features = network.features(weights(state.network.task, blocks), x.unsqueeze(1))[:, 0].double()
-    return with_constant(features, bool(network.layers[-1].biases))
+    constant = bool(network_of(state.network.task).layers[-1].biases)
+    return with_constant(features(state.network, x), constant)
 
 
 def _solve(state: ClosedFormState, lane: Tensor | slice, output: Tensor | slice) -> None:
-    """Solves for some outputs; a replica whose features are not finite fails for itself."""
-    factor, failed = torch.linalg.cholesky_ex(state.precision[lane, output])
-    factor = torch.where(failed[..., None, None] > 0, float("nan"), factor)
-    state.factor[lane, output] = factor
-    state.location[lane, output] = torch.cholesky_solve(state.cross[lane, output].unsqueeze(-1), factor).squeeze(-1)
+    """Solves for some outputs."""
+    location, factor = solve(state.precision[lane, output], state.cross[lane, output])
+    state.location[lane, output], state.factor[lane, output] = location, factor

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vbandits.likelihoods import at_output
+from vbandits.likelihoods import Gaussian, at_output
 from vbandits.training import Parameters
 from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
 
@@ -37,6 +37,26 @@ def network_of(task: Task) -> Network:
 def headed(network: Network) -> TypeGuard[HeadedNetwork]:
     """Says whether the network's last layer is linear in features that it gives."""
     return hasattr(network, "head")  # an isinstance of a protocol is slow, and this stands in the innermost loop
+
+
+def solvable(task: Task) -> HeadedNetwork:
+    """Returns the task's network, whose last layer is a linear regression once the others are given.
+
+    Raises:
+        ValueError: for a network whose output is not that of a linear layer, or another loss than the squared error.
+    """
+    network = network_of(task)
+    if not headed(network):
+        raise ValueError(
+            "expected a network whose output is that of a linear layer, got one whose output is not: end it with "
+            "nn.Linear, or name that layer with `output`"
+        )
+    if not isinstance(task.likelihood, Gaussian) or task.likelihood.learned_noise:
+        raise ValueError(
+            "expected the squared error with a given noise for a last layer in closed form, got "
+            f"{task.likelihood}: use ibvi"
+        )
+    return network
 
 
 def evaluate(
@@ -76,6 +96,27 @@ def with_noise(leaves: Mapping[str, Tensor], loss: Float[Tensor, " L"]) -> Float
 def with_constant(inputs: Float[Tensor, "R N I"], constant: bool) -> Float[Tensor, "R N W"]:
     """Returns the inputs of a linear model, with a 1 behind them where it has a constant."""
     return torch.cat([inputs, torch.ones_like(inputs[:, :, :1])], 2) if constant else inputs
+
+
+def outer_sums(z: Float[Tensor, "R N M"], output: Int64[Tensor, "R N"], outputs: int) -> Float[Tensor, "R K M M"]:
+    """Returns the sum of z z^T over the rows of each output.
+
+    Every replica's rows are sorted by output and each output's multiplied by themselves: no row is multiplied more than
+    once, and a sum does not depend on what other replicas took.
+    """
+    order = output.argsort(dim=1, stable=True)
+    counts = torch.nn.functional.one_hot(output, outputs).sum(1).tolist()
+    sums = [
+        own.mT @ own for rows, index, sizes in zip(z, order, counts, strict=True) for own in rows[index].split(sizes)
+    ]
+    return torch.stack(sums).view(len(z), outputs, *sums[0].shape)
+
+
+def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> tuple[Tensor, Tensor]:
+    """Returns precision^-1 cross [*C, W] and the precision's Cholesky factor [*C, W, W]: NaN for one that has none."""
+    factor, failed = torch.linalg.cholesky_ex(precision)
+    factor = torch.where(failed[..., None, None] > 0, float("nan"), factor)
+    return torch.cholesky_solve(cross.unsqueeze(-1), factor).squeeze(-1), factor
 
 
 def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
 from vbandits.posteriors.common import evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
-from vbandits.types import Batch, Data, Functions, Task, Weights
+from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task, Weights
 
 
 @dataclass
@@ -65,3 +66,9 @@ def minimise(state: DeterministicState, data: Data, after_step: Callable[[], Non
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
     """Returns the network's weights (S = 1) from its leaves."""
     return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items() if name != "noise"})
+
+
+def features(state: DeterministicState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N H"]:
+    """Returns the inputs of the last layer of a headed network, in float64."""
+    network = cast(HeadedNetwork, network_of(state.task))
+    return network.features(weights(state.task, state.parameters.detached), x.unsqueeze(1))[:, 0].double()

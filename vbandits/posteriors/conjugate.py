@@ -1,0 +1,122 @@
+"""Conjugate Bayesian regression, one model per output, in float64: what it is, whatever its inputs are made of."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from scipy.special import gammaincinv
+from torch import Tensor
+
+from vbandits.posteriors.common import solve
+from vbandits.predictive import StudentT
+from vbandits.streams import Stream
+from vbandits.types import Functions, Task
+
+ALL = slice(None)
+
+
+@dataclass
+class Regression:
+    """The posterior of every replica and output, and the streams that it is drawn with; W inputs.
+
+    Attributes:
+        location: posterior mean of the weights [R, K, W].
+        precision: Cholesky factor of the weights' precision, in units of the noise [R, K, W, W].
+        shape: of the inverse gamma distribution of the noise variance [R, K].
+        rate: of the same [R, K].
+        normals: gives the weights' randomness.
+        uniforms: gives that of the noise variance.
+    """
+
+    location: Tensor
+    precision: Tensor
+    shape: Tensor
+    rate: Tensor
+    normals: Stream
+    uniforms: Stream
+
+
+@dataclass(frozen=True)
+class Conjugate(ABC):
+    """y = w . h + e with e ~ N(0, v), w | v ~ N(0, v / prior_precision), v ~ InverseGamma(shape0, rate0).
+
+    After N rows (h, y), the matrix H and the vector y (Gelman et al., "Bayesian Data Analysis", 3rd edition, section
+    14.8; Riquelme et al., 2018, section 4):
+        precision = prior_precision I + H^T H,  location = precision^-1 H^T y,
+        shape = shape0 + N / 2,  rate = rate0 + (y^T y - location^T precision location) / 2.
+
+    Attributes:
+        prior_precision: of the weights, relative to the noise, in standardised units.
+        noise_shape: shape of the noise variance's prior; more than 1/2, so that predictions have a mean.
+        noise_rate: rate of the noise variance's prior.
+    """
+
+    prior_precision: Annotated[float, Field(gt=0)] = 1.0
+    noise_shape: Annotated[float, Field(gt=0.5)] = 1.0
+    noise_rate: Annotated[float, Field(gt=0)] = 1.0
+
+    def draw(self, state: Regression, draws: int) -> Functions:
+        """Draws the noise variance, then the weights given it."""
+        _, outputs, width = state.location.shape
+        uniform = state.uniforms.uniform(draws, outputs)  # [R, S, K]
+        shape = state.shape.unsqueeze(1).expand_as(uniform)
+        gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)
+        variance = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
+        normal = state.normals.normal(draws, outputs, width).permute(0, 2, 3, 1)  # [R, K, W, S]
+        deviation = torch.linalg.solve_triangular(state.precision.mT, normal, upper=True).permute(0, 3, 1, 2)
+        weights = state.location.unsqueeze(1) + variance.sqrt().unsqueeze(3) * deviation  # [R, S, K, W]
+        return lambda x: torch.einsum("rnw,rskw->rsnk", self._inputs(state, x), weights)
+
+    def mean(self, state: Regression) -> Functions:
+        """Returns the exact posterior mean."""
+        return lambda x: torch.einsum("rnw,rkw->rnk", self._inputs(state, x), state.location).unsqueeze(1)
+
+    def predict(self, state: Regression, x: Tensor, output: Tensor, noise: Tensor) -> StudentT:
+        """Returns the exact marginals, Student's t with 2 shape degrees of freedom; `noise` is not used."""
+        lane = torch.arange(len(x), device=x.device).unsqueeze(1)
+        inputs, location, factor = self._inputs(state, x), state.location[lane, output], state.precision[lane, output]
+        whitened = torch.linalg.solve_triangular(factor, inputs.unsqueeze(3), upper=False).squeeze(3)
+        shape, rate = state.shape[lane, output], state.rate[lane, output]
+        scale = (rate / shape * (1 + whitened.square().sum(2))).sqrt()
+        return StudentT(2 * shape, (inputs * location).sum(2), scale)
+
+    @abstractmethod
+    def _inputs(self, state: Any, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N W"]:
+        """Returns h, in float64."""
+
+    def _prior(self, task: Task, width: int) -> Regression:
+        """Returns the posterior before any data."""
+        cells = (len(task.seeds), task.outputs)
+        double = {"dtype": torch.float64, "device": task.device}
+        return Regression(
+            torch.zeros(*cells, width, **double),
+            math.sqrt(self.prior_precision) * torch.eye(width, **double).repeat(*cells, 1, 1),
+            torch.full(cells, self.noise_shape, **double),
+            torch.full(cells, self.noise_rate, **double),
+            Stream(task.seeds, "draws", device=task.device, dtype=torch.float64),
+            Stream(task.seeds, "noise variance", device=task.device),
+        )
+
+    def _solve(
+        self,
+        state: Regression,
+        moments: Float[Tensor, "*cells M M"],
+        lane: Tensor | slice = ALL,
+        output: Tensor | slice = ALL,
+    ) -> None:
+        """Sets the posterior of some replicas and outputs from their sums of z z^T with z = (..., 1, y).
+
+        The inputs are the first W entries of z, so that a constant is one of them or is not.
+        """
+        width = state.location.shape[2]
+        gram, cross, square = moments[..., :width, :width], moments[..., :width, -1], moments[..., -1, -1]
+        eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
+        location, factor = solve(gram + self.prior_precision * eye, cross)
+        explained = (location * cross).sum(-1)
+        state.location[lane, output], state.precision[lane, output] = location, factor
+        state.shape[lane, output] = self.noise_shape + moments[..., -2, -2] / 2
+        state.rate[lane, output] = self.noise_rate + (square - explained).clamp(min=0) / 2
