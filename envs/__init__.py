@@ -3,7 +3,7 @@
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
 from vbandits.envs.logged import Financial, Jester, Mushroom
-from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit
+from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit, SparseLinearBandit
 from vbandits.envs.wheel import Wheel
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Mushroom",
     "NativeBandit",
     "NeuralBandit",
+    "SparseLinearBandit",
     "Wheel",
 ]

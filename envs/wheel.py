@@ -15,6 +15,9 @@ class Wheel(NativeBandit):
     Contexts are uniform in the unit disc; there are 5 arms. Within radius delta, arm 0 pays N(mean_inner, std^2) and
     the others N(mean_base, std^2). Beyond it, the arm of the context's quadrant pays N(mean_outer, std_outer^2) and the
     rest as within. The quadrants of arms 1 to 4 are (+, +), (+, -), (-, +), (-, -) in the signs of the two coordinates.
+
+    With `noisy_optimum` the regret is measured against what the best arm (by expectation) would have paid in the step,
+    as the paper's authors report it: it has the same mean, and may be negative.
     """
 
     def __init__(
@@ -28,12 +31,13 @@ class Wheel(NativeBandit):
         mean_outer: float = 50.0,
         std: float = 0.05,
         std_outer: float = 0.01,
+        noisy_optimum: bool = False,
     ) -> None:
         require(0 < delta < 1, "delta", "a radius between 0 and 1", delta)
         require(std >= 0 and std_outer >= 0, "std, std_outer", "standard deviations of at least 0", (std, std_outer))
         means = (mean_base, mean_inner, mean_outer)
         require(bool(np.isfinite(means).all()), "mean_base, mean_inner, mean_outer", "finite means", means)
-        super().__init__(num_envs, device, features=2, arms=5)
+        super().__init__(num_envs, device, features=2, arms=5, noisy_optimum=noisy_optimum)
         self.delta = delta
         self._means = means
         self._stds = (std, std_outer)

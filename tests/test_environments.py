@@ -1,19 +1,27 @@
 """Laws that every native environment keeps, and what each of them pays."""
 
+import itertools
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from vbandits.envs import Classification, GaussianBandit, LinearBandit, NeuralBandit, Wheel
+from vbandits.envs import Classification, GaussianBandit, LinearBandit, NeuralBandit, SparseLinearBandit, Wheel
 from vbandits.envs.base import BLOCK
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.metrics.regret import from_info
 from vbandits.registry import ENVIRONMENTS
 
 STEPS = BLOCK + 50
 """Enough to need a second block."""
-every_id = pytest.mark.parametrize("name", ENVIRONMENTS)
+VARIANTS = [
+    ("vbandits/Wheel-v0", {"noisy_optimum": True}),
+    ("vbandits/LinearBandit-v0", {"arms": 3, "noise": [0.1, 0.2, 3.0], "weights": "cube", "noisy_optimum": True}),
+]
+"""Parameters that lead to other code than the defaults."""
+every_id = pytest.mark.parametrize(("name", "kwargs"), [*((name, {}) for name in ENVIRONMENTS), *VARIANTS])
 pytestmark = pytest.mark.usefixtures("standins")  # the laws hold of small files as well, and need no others
 
 
@@ -21,17 +29,39 @@ def actions_for(environment, lanes, steps=STEPS):
     return torch.from_numpy(np.random.default_rng(5).integers(environment.single_action_space.n, size=(steps, lanes)))
 
 
+def flat(observation):
+    """Returns an observation [R, ...] as float64 [R, D], whatever its parts; their names must come in one order."""
+    parts = observation if isinstance(observation, dict) else {"context": observation}
+    assert list(parts) == [name for name in ("context", "arms", "mask") if name in parts]
+    return torch.cat([torch.as_tensor(part).double().flatten(1) for part in parts.values()], 1)
+
+
+def flat_lane(observation):
+    """Returns an observation of one lane as float64 [D]."""
+    parts = observation if isinstance(observation, dict) else {"context": observation}
+    return flat({name: part[None] for name, part in parts.items()})[0]
+
+
 def play(environment, seeds, actions):
-    """Returns contexts [T + 1, R, D], rewards, expected and optimal rewards [T, R]."""
-    contexts, info = environment.reset(seed=list(seeds))
+    """Returns flattened observations [T + 1, R, D], rewards, expected and optimal rewards, and regret [T, R]."""
+    observation, info = environment.reset(seed=list(seeds))
     assert info == {}, "nothing is told before an action is taken"
-    seen, outcomes = [contexts.clone()], []
+    seen, outcomes = [flat(observation)], []
     for action in actions:
-        contexts, rewards, terminated, truncated, info = environment.step(action)
+        observation, rewards, terminated, truncated, info = environment.step(action)
         assert not (terminated | truncated).any()
-        seen.append(contexts.clone())
-        outcomes.append([rewards, info["expected_reward"], info["optimal_expected_reward"]])
+        seen.append(flat(observation))
+        outcomes.append([rewards, info["expected_reward"], info["optimal_expected_reward"], from_info(info)])
     return torch.stack(seen), *(torch.stack(column) for column in zip(*outcomes, strict=True))
+
+
+def payable(block):
+    """Returns what each arm is expected to pay [T, A]: where it is not available, as little as any that is."""
+    if block.mask is None:
+        return block.expected
+    available = np.asarray(block.mask, bool)
+    worst = np.where(available, block.expected, np.inf).min(1, keepdims=True)
+    return np.where(available, block.expected, worst)
 
 
 def everything(environment, seed):
@@ -41,8 +71,8 @@ def everything(environment, seed):
 
 @every_id
 @pytest.mark.filterwarnings("ignore:.*infinit")
-def test_gymnasiums_checker_accepts_a_single_lane(name):
-    environment = gymnasium.make(name)
+def test_gymnasiums_checker_accepts_a_single_lane(name, kwargs):
+    environment = gymnasium.make(name, **kwargs)
     check_env(environment.unwrapped, skip_render_check=True)
     environment.reset(seed=0)
     observation, reward, _, _, info = environment.step(environment.action_space.sample())
@@ -51,28 +81,39 @@ def test_gymnasiums_checker_accepts_a_single_lane(name):
 
 
 @every_id
-def test_a_lane_of_eight_is_the_single_environment(name):
-    batch = EnvironmentSpec("it", name).open(8)
+def test_gymnasium_makes_a_batch_whose_observations_are_in_its_space(name, kwargs):
+    environment = gymnasium.make_vec(name, 3, vectorization_mode="vector_entry_point", **kwargs)
+    observation, _ = environment.reset(seed=[4, 5, 6])
+    arrays = {name: part.numpy() for name, part in observation.items()} if isinstance(observation, dict) else None
+    assert (observation.numpy() if arrays is None else arrays) in environment.observation_space
+    own = EnvironmentSpec("it", name, kwargs).open(3)
+    assert torch.equal(flat(observation), flat(own.reset(seed=[4, 5, 6])[0]))
+
+
+@every_id
+def test_a_lane_of_eight_is_the_single_environment(name, kwargs):
+    batch = EnvironmentSpec("it", name, kwargs).open(8)
     seeds = [11, 3, 7, 0, 2**31, 5, 1, 8]
     actions = actions_for(batch, 8)
-    contexts, rewards, expected, optimal = play(batch, seeds, actions)
-    single = gymnasium.make(name)
+    seen, rewards, expected, optimal, regret = play(batch, seeds, actions)
+    single = gymnasium.make(name, **kwargs)
     for lane in (0, 4, 7):
-        context, _ = single.reset(seed=seeds[lane])
+        observation, _ = single.reset(seed=seeds[lane])
         for step in range(STEPS):
-            np.testing.assert_array_equal(context, contexts[step, lane].numpy())
-            context, reward, _, _, info = single.step(int(actions[step, lane]))
+            assert torch.equal(flat_lane(observation), seen[step, lane])
+            observation, reward, _, _, info = single.step(int(actions[step, lane]))
             assert reward == rewards[step, lane]
             assert info["expected_reward"] == expected[step, lane]
             assert info["optimal_expected_reward"] == optimal[step, lane]
+            assert from_info(info) == regret[step, lane]
     if name != "vbandits/GaussianBandit-v0":
-        assert (contexts[:, 0] != contexts[:, 1]).any(), "seeds differ"
+        assert (seen[:, 0] != seen[:, 1]).any(), "seeds differ"
     assert (rewards[:, 0] != rewards[:, 1]).any()
 
 
 @every_id
-def test_the_same_seeds_give_the_same_problem_again(name):
-    environment = EnvironmentSpec("it", name).open(2)
+def test_the_same_seeds_give_the_same_problem_again(name, kwargs):
+    environment = EnvironmentSpec("it", name, kwargs).open(2)
     actions = actions_for(environment, 2)
     first = play(environment, (4, 9), actions)
     again = play(environment, (4, 9), actions)
@@ -81,46 +122,68 @@ def test_the_same_seeds_give_the_same_problem_again(name):
 
 
 @every_id
-def test_a_short_run_is_the_beginning_of_a_long_one(name):
-    long, short = (EnvironmentSpec("it", name).open(2) for _ in range(2))
+def test_a_short_run_is_the_beginning_of_a_long_one(name, kwargs):
+    long, short = (EnvironmentSpec("it", name, kwargs).open(2) for _ in range(2))
     actions = actions_for(long, 2, 3 * BLOCK)
     for one, other in zip(play(long, (1, 2), actions), play(short, (1, 2), actions[:100]), strict=True):
         assert torch.equal(one[: len(other)], other)
 
 
 @every_id
-def test_actions_do_not_change_what_follows(name):
-    environment = EnvironmentSpec("it", name).open(1)
-    contexts, _, _, optimal = play(environment, (3,), torch.zeros(STEPS, 1, dtype=torch.long))
-    others, _, _, other_optimal = play(environment, (3,), torch.ones(STEPS, 1, dtype=torch.long))
-    assert torch.equal(contexts, others)
+def test_all_blocks_of_an_environment_have_the_same_length(name, kwargs):
+    environment = EnvironmentSpec("it", name, kwargs).open(1)
+    arms = int(environment.single_action_space.n)
+    lengths = set()
+    for seed in (0, 1):
+        for block in itertools.islice(environment.blocks(seed), 3):
+            length = len(block.contexts)
+            assert block.expected.shape == block.rewards.shape == (length, arms)
+            lengths.add(length)
+    assert len(lengths) == 1
+
+
+@every_id
+def test_actions_do_not_change_what_follows(name, kwargs):
+    environment = EnvironmentSpec("it", name, kwargs).open(1)
+    seen, _, _, optimal, _ = play(environment, (3,), torch.zeros(STEPS, 1, dtype=torch.long))
+    others, _, _, other_optimal, _ = play(environment, (3,), torch.ones(STEPS, 1, dtype=torch.long))
+    assert torch.equal(seen, others)
     assert torch.equal(optimal, other_optimal)
 
 
 @every_id
-def test_a_reset_without_seed_goes_on_with_the_same_problem(name):
-    environment = EnvironmentSpec("it", name).open(2)
-    contexts, _, expected, _ = play(environment, (1, 2), actions := actions_for(environment, 2, 20))
+def test_a_reset_without_seed_goes_on_with_the_same_problem(name, kwargs):
+    environment = EnvironmentSpec("it", name, kwargs).open(2)
+    seen, _, expected, _, _ = play(environment, (1, 2), actions := actions_for(environment, 2, 20))
     environment.reset(seed=[1, 2])
     environment.step(actions[0])
     following, _ = environment.reset()
-    assert torch.equal(following, contexts[2]), "one context is skipped, the problem stays"
+    assert torch.equal(flat(following), seen[2]), "one context is skipped, the problem stays"
     info = environment.step(actions[2])[4]
     assert torch.equal(info["expected_reward"], expected[2])
 
 
 @every_id
-def test_no_action_beats_the_optimum_and_one_reaches_it(name):
-    environment = EnvironmentSpec("it", name).open(3)
+def test_no_action_beats_the_optimum_and_one_reaches_it(name, kwargs):
+    environment = EnvironmentSpec("it", name, kwargs).open(3)
     environment.reset(seed=[0, 1, 2])
     arms = int(environment.single_action_space.n)
-    block = [everything(environment, seed).expected for seed in (0, 1, 2)]
+    expected = [payable(next(environment.blocks(seed))) for seed in (0, 1, 2)]
     for step in range(40):
         info = environment.step(torch.tensor([step % arms] * 3))[4]
         for lane in range(3):
-            assert info["optimal_expected_reward"][lane] == block[lane][step].max()
-            assert info["expected_reward"][lane] == block[lane][step][step % arms]
-            assert block[lane][step][info["optimal_action"][lane]] == block[lane][step].max()
+            assert info["optimal_expected_reward"][lane] == expected[lane][step].max()
+            assert info["expected_reward"][lane] == expected[lane][step][step % arms]
+            assert expected[lane][step][info["optimal_action"][lane]] == expected[lane][step].max()
+
+
+@every_id
+def test_rewards_have_the_mean_that_is_told(name, kwargs):
+    """Of every arm, over many problems and steps: within 5 standard errors."""
+    environment = EnvironmentSpec("it", name, kwargs).open(1)
+    blocks = [next(environment.blocks(seed)) for seed in range(40)]
+    noise = np.concatenate([block.rewards - block.expected for block in blocks])
+    assert (np.abs(noise.mean(0)) <= 5 * noise.std(0) / np.sqrt(len(noise))).all()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +196,10 @@ def test_no_action_beats_the_optimum_and_one_reaches_it(name):
         (lambda: GaussianBandit(means=[1.0]), "arms: expected at least 2, got 1"),
         (lambda: NeuralBandit(hidden=0), "hidden: expected at least 1, got 0"),
         (lambda: NeuralBandit(noise=-0.1), "noise: expected a standard deviation"),
+        (lambda: LinearBandit(arms=3, noise=[0.1, -0.1, 0.2]), "noise: expected a standard deviation"),
+        (lambda: LinearBandit(arms=3, noise=[0.1, 0.2]), "noise: expected one number, or one for each of 3 arms"),
+        (lambda: LinearBandit(weights="ball"), "weights: expected sphere or cube, got 'ball'"),
+        (lambda: SparseLinearBandit(features=4, nonzero=5), "nonzero: expected from 1 to all 4 features, got 5"),
         (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
         (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
     ],
@@ -151,8 +218,7 @@ def test_the_wheels_regret_of_uniform_play(delta, per_step):
     assert exact == pytest.approx(per_step, abs=0.006)
     environment = Wheel(64, delta=delta)
     actions = torch.from_numpy(np.random.default_rng(1).integers(5, size=(400, 64)))
-    _, _, expected, optimal = play(environment, range(64), actions)
-    regret = (optimal - expected).double()
+    *_, regret = play(environment, range(64), actions)
     error = regret.std() / np.sqrt(regret.numel())
     assert abs(regret.mean() - exact) < 4 * error
     assert error < 0.02 * exact + 0.1
@@ -187,7 +253,9 @@ def test_classification_goes_through_every_row_before_any_returns(dataset, size)
     for row, features in enumerate(data.features):
         known.setdefault(features.tobytes(), []).append(row)
     contexts, *_ = play(environment, (1, 2), torch.zeros(2 * size, 2, dtype=torch.long))
-    orders = [[known[context.numpy().tobytes()][0] for context in contexts[: 2 * size, lane]] for lane in range(2)]
+    orders = [
+        [known[context.float().numpy().tobytes()][0] for context in contexts[: 2 * size, lane]] for lane in range(2)
+    ]
     every = sorted(known[features.tobytes()][0] for features in data.features)
     for order in orders:
         assert sorted(order[:size]) == every
@@ -211,49 +279,6 @@ def test_classification_pays_for_the_rows_class_and_for_no_other():
     np.testing.assert_array_equal(rewards, by_hand)
 
 
-def test_linear_rewards_are_linear_with_variance_one_and_the_noise_that_is_asked_for():
-    variances, noises = [], []
-    environment = LinearBandit(features=6, arms=4, noise=0.3)
-    for seed in range(100):
-        x, expected, rewards, *_ = everything(environment, seed)
-        weights, *_ = np.linalg.lstsq(x, expected, rcond=None)
-        np.testing.assert_allclose(x @ weights, expected, atol=1e-10)
-        np.testing.assert_allclose(np.linalg.norm(weights, axis=0), 1, atol=1e-10)
-        variances.append(expected.var(0).mean())
-        noises.append((rewards - expected).std())
-    assert np.mean(variances) == pytest.approx(1, abs=float(4 * np.std(variances) / 10))
-    assert np.mean(noises) == pytest.approx(0.3, abs=float(4 * np.std(noises) / 10))
-    assert np.std(variances) < 0.1
-
-
-def test_neural_rewards_are_not_linear_and_have_variance_one():
-    linear, variances, means = [], [], []
-    environment = NeuralBandit(features=3, arms=4, hidden=20)
-    for seed in range(100):
-        x, expected, *_ = everything(environment, seed)
-        inputs = np.column_stack([x, np.ones(len(x))])
-        weights, *_ = np.linalg.lstsq(inputs, expected, rcond=None)
-        linear.append((expected - inputs @ weights).var(0).mean())
-        variances.append(expected.var(0).mean())
-        means.append(expected.mean(0))
-    assert np.mean(linear) > 0.05, "a line leaves something unexplained"
-    assert np.mean(variances) == pytest.approx(1, abs=float(4 * np.std(variances) / 10 + 0.005))
-    assert np.sqrt(np.mean(np.square(means))) < 0.1, "no arm is better on average: 256 contexts leave 1/16"
-
-
-def test_gaussian_arms_have_the_means_that_are_given_or_drawn_once():
-    given = everything(GaussianBandit(means=[1.0, -2.0, 0.5], noise=0.25), 0)
-    np.testing.assert_array_equal(given.contexts, 1.0)
-    np.testing.assert_array_equal(given.expected, np.tile([1.0, -2.0, 0.5], (BLOCK, 1)))
-    noise = given.rewards - given.expected
-    assert noise.std() == pytest.approx(0.25, abs=4 * 0.25 / np.sqrt(2 * noise.size))
-    drawn = np.array([everything(GaussianBandit(), seed).expected for seed in range(400)])
-    assert (drawn == drawn[:, :1]).all(), "the same at every step"
-    means = drawn[:, 0]
-    assert means.mean() == pytest.approx(0, abs=4 / np.sqrt(means.size))
-    assert means.var() == pytest.approx(1, abs=4 * np.sqrt(2 / means.size))
-
-
 @pytest.mark.parametrize(
     ("name", "whole", "real"),
     [
@@ -264,6 +289,7 @@ def test_gaussian_arms_have_the_means_that_are_given_or_drawn_once():
             {"dataset": "wine", "reward_wrong": 0.0, "reward_right": 0.5},
         ),
         ("vbandits/GaussianBandit-v0", {"means": [0, 0.5], "noise": 1}, {"means": [0.0, 0.5], "noise": 1.0}),
+        ("vbandits/LinearBandit-v0", {"arms": 2, "noise": [1, 0.5]}, {"arms": 2, "noise": [1.0, 0.5]}),
     ],
 )
 def test_a_whole_number_means_the_same_as_a_real_one(name, whole, real):

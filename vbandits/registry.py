@@ -8,6 +8,10 @@ from typing import Any
 ENVIRONMENTS = {
     "vbandits/Wheel-v0": ("vbandits.envs.wheel:Wheel", "vbandits.envs.wheel:single"),
     "vbandits/LinearBandit-v0": ("vbandits.envs.synthetic:LinearBandit", "vbandits.envs.synthetic:linear_single"),
+    "vbandits/SparseLinearBandit-v0": (
+        "vbandits.envs.synthetic:SparseLinearBandit",
+        "vbandits.envs.synthetic:sparse_single",
+    ),
     "vbandits/NeuralBandit-v0": ("vbandits.envs.synthetic:NeuralBandit", "vbandits.envs.synthetic:neural_single"),
     "vbandits/GaussianBandit-v0": ("vbandits.envs.synthetic:GaussianBandit", "vbandits.envs.synthetic:gaussian_single"),
     "vbandits/Classification-v0": (
