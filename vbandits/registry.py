@@ -33,6 +33,7 @@ POSTERIORS = {
     "ibvi_closed_form": "vbandits.posteriors.closed_form:ClosedFormIBVI",
     "laplace": "vbandits.posteriors.laplace:Laplace",
     "linear": "vbandits.posteriors.linear:Linear",
+    "neural_linear": "vbandits.posteriors.neural_linear:NeuralLinear",
     "swag": "vbandits.posteriors.swag:SWAG",
     "wasserstein": "vbandits.posteriors.wasserstein:WassersteinVI",
 }
@@ -84,6 +85,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": {"learning_rate": 0.01},
     },
     "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
+    "neural-linear": {
+        "posterior": {"kind": "neural_linear", "prior_precision": 10.0},
+        "rule": {"kind": "thompson"},
+        "optimizer": {"learning_rate": 0.01},
+    },
     "swag-ts": {"posterior": {"kind": "swag"}, "rule": {"kind": "thompson"}},
     "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
 }
