@@ -14,6 +14,7 @@ def found(report, status):
     return " | ".join(line.text for line in report.lines if line.status == status)
 
 
+@pytest.mark.usefixtures("standins")
 @pytest.mark.parametrize("source", ENVIRONMENTS)
 def test_native_environments_pass_every_check(source):
     report = check(source)

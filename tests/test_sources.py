@@ -109,6 +109,7 @@ def test_a_native_bandit_that_is_registered_with_wrappers_keeps_them(registered)
     assert reward_of_heads(environment) == [2.0, 2.0]
 
 
+@pytest.mark.usefixtures("standins")
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_our_own_ids_open_natively(name):
     environment = EnvironmentSpec("it", name).open(3)

@@ -113,7 +113,11 @@ class Published:
 
     def files(self) -> str:
         """Returns the names of the files of all layouts, as messages call them."""
-        return ", or ".join(", ".join(f"{name}[.gz]" for name in layout.files) for layout in self.layouts)
+        packed = (".gz", ".xls", ".xlsx")
+        return ", or ".join(
+            ", ".join(name if name.endswith(packed) else f"{name}[.gz]" for name in layout.files)
+            for layout in self.layouts
+        )
 
 
 def checked(
