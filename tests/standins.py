@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vbandits.envs import images
-from vbandits.envs.data import PUBLISHED, other, uci
+from vbandits.envs.data import PUBLISHED, fetching, other, uci
 from vbandits.envs.data.record import Layout, Published
 
 ROWS = 60
@@ -84,7 +84,8 @@ def adult(place: Path, dots: bool = True) -> dict:
         test = place / "adult.test"
         test.write_text(f"|1x3 Cross validator\n{test.read_text()}\n")
     counts = tuple(counted([row % 14 for row in part if row % 10 != 9], 14) for part in parts)
-    return {"counts": counts, "features": 6 + 2 + 3 + 1 + 1 + 1 + 2 + 2 + 4}
+    fetch = fetching.openml("adult", 2, partial(fetching.adult, rows=(len(parts[0]), len(parts[1]))), ordered=True)
+    return {"counts": counts, "features": 6 + 2 + 3 + 1 + 1 + 1 + 2 + 2 + 4, "fetch": fetch}
 
 
 def census(place: Path) -> dict:
