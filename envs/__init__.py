@@ -3,6 +3,7 @@
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
 from vbandits.envs.logged import Financial, Jester, Mushroom
+from vbandits.envs.noise import HeteroscedasticBandit, LogisticBandit
 from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit, SparseLinearBandit
 from vbandits.envs.wheel import Wheel
 
@@ -10,8 +11,10 @@ __all__ = [
     "Classification",
     "Financial",
     "GaussianBandit",
+    "HeteroscedasticBandit",
     "Jester",
     "LinearBandit",
+    "LogisticBandit",
     "Mushroom",
     "NativeBandit",
     "NeuralBandit",

@@ -8,7 +8,16 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from vbandits.envs import Classification, GaussianBandit, LinearBandit, NeuralBandit, SparseLinearBandit, Wheel
+from vbandits.envs import (
+    Classification,
+    GaussianBandit,
+    HeteroscedasticBandit,
+    LinearBandit,
+    LogisticBandit,
+    NeuralBandit,
+    SparseLinearBandit,
+    Wheel,
+)
 from vbandits.envs.base import BLOCK
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.metrics.regret import from_info
@@ -200,6 +209,12 @@ def test_rewards_have_the_mean_that_is_told(name, kwargs):
         (lambda: LinearBandit(arms=3, noise=[0.1, 0.2]), "noise: expected one number, or one for each of 3 arms"),
         (lambda: LinearBandit(weights="ball"), "weights: expected sphere or cube, got 'ball'"),
         (lambda: SparseLinearBandit(features=4, nonzero=5), "nonzero: expected from 1 to all 4 features, got 5"),
+        (lambda: LogisticBandit(scale=0.0), "scale: expected a finite number above 0, got 0.0"),
+        (lambda: LogisticBandit(bias=float("nan")), "bias: expected a finite number, got nan"),
+        (
+            lambda: HeteroscedasticBandit(quiet=2.0, loud=1.0),
+            r"quiet, loud: expected 0 <= quiet <= loud, got \(2.0, 1.0\)",
+        ),
         (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
         (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
     ],

@@ -14,6 +14,11 @@ ENVIRONMENTS = {
     ),
     "vbandits/NeuralBandit-v0": ("vbandits.envs.synthetic:NeuralBandit", "vbandits.envs.synthetic:neural_single"),
     "vbandits/GaussianBandit-v0": ("vbandits.envs.synthetic:GaussianBandit", "vbandits.envs.synthetic:gaussian_single"),
+    "vbandits/LogisticBandit-v0": ("vbandits.envs.noise:LogisticBandit", "vbandits.envs.noise:logistic_single"),
+    "vbandits/HeteroscedasticBandit-v0": (
+        "vbandits.envs.noise:HeteroscedasticBandit",
+        "vbandits.envs.noise:heteroscedastic_single",
+    ),
     "vbandits/Classification-v0": (
         "vbandits.envs.classification:Classification",
         "vbandits.envs.classification:single",
