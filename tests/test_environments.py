@@ -9,7 +9,9 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from vbandits.envs import (
+    AbruptBandit,
     Classification,
+    DriftingBandit,
     GaussianBandit,
     HeteroscedasticBandit,
     LinearBandit,
@@ -27,6 +29,7 @@ STEPS = BLOCK + 50
 """Enough to need a second block."""
 VARIANTS = [
     ("vbandits/Wheel-v0", {"noisy_optimum": True}),
+    ("vbandits/AbruptBandit-v0", {"period": 3}),
     ("vbandits/LinearBandit-v0", {"arms": 3, "noise": [0.1, 0.2, 3.0], "weights": "cube", "noisy_optimum": True}),
 ]
 """Parameters that lead to other code than the defaults."""
@@ -215,6 +218,9 @@ def test_rewards_have_the_mean_that_is_told(name, kwargs):
             lambda: HeteroscedasticBandit(quiet=2.0, loud=1.0),
             r"quiet, loud: expected 0 <= quiet <= loud, got \(2.0, 1.0\)",
         ),
+        (lambda: AbruptBandit(period=0), "period: expected at least 1 step, got 0"),
+        (lambda: DriftingBandit(rate=-0.1), "rate: expected a finite number of at least 0, got -0.1"),
+        (lambda: DriftingBandit(noise=-0.1), "noise: expected a standard deviation"),
         (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
         (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
     ],

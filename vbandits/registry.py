@@ -19,6 +19,14 @@ ENVIRONMENTS = {
         "vbandits.envs.noise:HeteroscedasticBandit",
         "vbandits.envs.noise:heteroscedastic_single",
     ),
+    "vbandits/AbruptBandit-v0": (
+        "vbandits.envs.nonstationary:AbruptBandit",
+        "vbandits.envs.nonstationary:abrupt_single",
+    ),
+    "vbandits/DriftingBandit-v0": (
+        "vbandits.envs.nonstationary:DriftingBandit",
+        "vbandits.envs.nonstationary:drifting_single",
+    ),
     "vbandits/Classification-v0": (
         "vbandits.envs.classification:Classification",
         "vbandits.envs.classification:single",
