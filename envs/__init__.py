@@ -1,5 +1,6 @@
 """Problems: native replica-batched bandits, and the adapter and checker for a user's own environments."""
 
+from vbandits.envs.arm_features import ArmFeaturesBandit
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
 from vbandits.envs.logged import Financial, Jester, Mushroom
@@ -10,6 +11,7 @@ from vbandits.envs.wheel import Wheel
 
 __all__ = [
     "AbruptBandit",
+    "ArmFeaturesBandit",
     "Classification",
     "DriftingBandit",
     "Financial",

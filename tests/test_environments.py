@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from vbandits.envs import (
     AbruptBandit,
+    ArmFeaturesBandit,
     Classification,
     DriftingBandit,
     GaussianBandit,
@@ -30,6 +31,9 @@ STEPS = BLOCK + 50
 VARIANTS = [
     ("vbandits/Wheel-v0", {"noisy_optimum": True}),
     ("vbandits/AbruptBandit-v0", {"period": 3}),
+    ("vbandits/ArmFeaturesBandit-v0", {"arms": 6, "available": 0.4}),
+    ("vbandits/ArmFeaturesBandit-v0", {"function": "cosine", "context_features": 3}),
+    ("vbandits/ArmFeaturesBandit-v0", {"arms": 60, "features": 200, "context_features": 2, "available": 0.1}),
     ("vbandits/LinearBandit-v0", {"arms": 3, "noise": [0.1, 0.2, 3.0], "weights": "cube", "noisy_optimum": True}),
 ]
 """Parameters that lead to other code than the defaults."""
@@ -221,6 +225,12 @@ def test_rewards_have_the_mean_that_is_told(name, kwargs):
         (lambda: AbruptBandit(period=0), "period: expected at least 1 step, got 0"),
         (lambda: DriftingBandit(rate=-0.1), "rate: expected a finite number of at least 0, got -0.1"),
         (lambda: DriftingBandit(noise=-0.1), "noise: expected a standard deviation"),
+        (lambda: ArmFeaturesBandit(function="sine"), "function: expected one of linear, quadratic, matrix, cosine"),
+        (lambda: ArmFeaturesBandit(arms=1), "arms: expected at least 2, got 1"),
+        (lambda: ArmFeaturesBandit(features=0), "features: expected at least 1, got 0"),
+        (lambda: ArmFeaturesBandit(noise=-1.0), "noise: expected a standard deviation"),
+        (lambda: ArmFeaturesBandit(context_features=-1), "context_features: expected at least 0, got -1"),
+        (lambda: ArmFeaturesBandit(available=1.5), "available: expected a probability, got 1.5"),
         (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
         (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
     ],

@@ -27,6 +27,10 @@ ENVIRONMENTS = {
         "vbandits.envs.nonstationary:DriftingBandit",
         "vbandits.envs.nonstationary:drifting_single",
     ),
+    "vbandits/ArmFeaturesBandit-v0": (
+        "vbandits.envs.arm_features:ArmFeaturesBandit",
+        "vbandits.envs.arm_features:single",
+    ),
     "vbandits/Classification-v0": (
         "vbandits.envs.classification:Classification",
         "vbandits.envs.classification:single",
