@@ -1,0 +1,109 @@
+"""The files of experiments/ are what their README says, and the environment that users copy keeps the contract."""
+
+import importlib
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vbandits
+from tests.test_running import vbandits as command
+from vbandits.envs.check import check
+from vbandits.kinds import KINDS
+from vbandits.registry import PRESETS, load
+from vbandits.resolve import resolve
+
+FOLDER = Path(__file__).parent.parent / "experiments"
+FILES = sorted(path.name for path in FOLDER.glob("*.toml"))
+
+
+@pytest.fixture
+def news(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(FOLDER)])
+    sys.modules.pop("custom_environment", None)
+    return importlib.import_module("custom_environment").News
+
+
+def document(name):
+    return tomllib.loads((FOLDER / name).read_text())
+
+
+def test_the_readme_lists_every_file():
+    listed = re.findall(r"^\| \[(\w+\.toml)\]\((\S+)\)", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert all(name == link for name, link in listed)
+    assert sorted(name for name, _ in listed) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_an_experiment_of_its_own_name(name):
+    content = document(name)
+    assert content["name"] == name.removesuffix(".toml")
+    (kind,) = [kind for kind in KINDS.values() if kind.sections[0] in content]
+    for entry in content[kind.sections[1]]:
+        assert "id" in entry, "presets, with fields changed"
+
+
+def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_on():
+    content, tuning = document("showdown.toml"), document("tuning.toml")
+    assert {entry["id"] for entry in content["agents"]} == PRESETS.keys() - {"uniform"}
+    assert all(entry.keys() == {"id"} for entry in content["agents"])
+    assert len(content["environments"]) >= 12
+    assert len(range(content["seeds"])) == 20
+    reported = [(entry["id"], entry.get("kwargs")) for entry in content["environments"]]
+    assert not [entry for entry in tuning["environments"] if (entry["id"], entry.get("kwargs")) in reported]
+    assert not set(tuning["seeds"]) & set(range(20))
+
+
+@pytest.mark.usefixtures("standins")
+@pytest.mark.parametrize("name", ["showdown.toml", "wheel.toml", "quickstart.toml"])
+def test_every_environment_of_the_bandit_files_can_be_played(name):
+    for spec in resolve({**document(name), "agents": ["linear-ts"]}).environments:
+        environment = spec.open(2)
+        environment.reset(seed=[0, 1])
+        _, reward, *_ = environment.step(np.array([0, 1]))
+        assert np.isfinite(reward.numpy()).all()
+
+
+def test_the_environment_to_copy_passes_every_check(news):
+    report = check(news)
+    assert report.works
+    assert {line.status for line in report.lines} == {"passed"}, str(report)
+
+
+def test_the_environment_to_copy_pays_clicks_at_the_rates_that_it_tells(news):
+    environment = news()
+    observation, _ = environment.reset(seed=0)
+    clicks, rates = [], []
+    for _ in range(4000):
+        action = int(np.flatnonzero(observation["mask"])[0])
+        observation, reward, *_, info = environment.step(action)
+        clicks.append(reward)
+        rates.append(info["expected_reward"])
+        assert info["optimal_expected_reward"] >= info["expected_reward"] - 1e-12
+        assert observation["mask"].sum() == 8
+    assert np.mean(clicks) == pytest.approx(np.mean(rates), abs=4 * 0.5 / np.sqrt(4000))
+
+
+@pytest.mark.slow
+def test_an_agent_learns_the_environment_to_copy(news, tmp_path):
+    results = vbandits.run(environments=[news], agents=["ibvi"], seeds=4, steps=600, delay=20, workers=1)
+    summary = results.summary().set_index("agent")
+    assert summary.loc["ibvi", "relative_regret"] < 60, "clicks of 600 readers tell something of their tastes"
+    assert summary.loc["ibvi", "failures"] == 0
+
+
+@pytest.mark.slow
+def test_the_file_beside_it_runs(news, tmp_path):
+    chosen = ("--agents", "linear-ts", "--seeds", 2, "--steps", 60, "--workers", 1, "--out", tmp_path / "out")
+    assert command("run", FOLDER / "custom_environment.toml", *chosen) == 0
+    results = vbandits.load(tmp_path / "out")
+    assert [entry["delay"] for entry in results.experiment["environments"]] == [100, 0]
+    assert [entry["batch"] for entry in results.experiment["environments"]] == [1, 50]
+
+
+def test_every_id_in_the_readme_is_registered():
+    named = set(re.findall(r"vbandits/\w+-v0", (FOLDER / "README.md").read_text()))
+    assert named == load("vbandits.registry:ENVIRONMENTS").keys()
