@@ -92,11 +92,11 @@ def _outcome(published: Published, folder: Path | None) -> Outcome:
     """Reads a dataset anew and tells how that went: whatever is wrong with one must not keep the others from it."""
     try:
         found = None if folder is None else from_folder(published, folder)
-        where = "elsewhere" if found is None else "file"
+        original = found is not None
         found = found or from_elsewhere(published)
     except Exception as error:
         return Outcome(published.name, False, str(error) or repr(error))
-    return Outcome(published.name, True, _described(published, found, original=where == "file"))
+    return Outcome(published.name, True, _described(published, found, original))
 
 
 def _described(published: Published, found: Dataset, original: bool) -> str:
@@ -116,7 +116,9 @@ def _found(published: Published, folder: Path | None) -> str:
         return str(found[1][0].parent)
     if not cached(published):
         return HERE_NOT
-    return "scikit-learn's cache" if published.fetch and published.fetch.cached else "comes with scikit-learn"
+    return (
+        "scikit-learn's cache" if published.fetch and published.fetch.cached is not None else "comes with scikit-learn"
+    )
 
 
 def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:

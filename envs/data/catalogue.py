@@ -77,7 +77,7 @@ _ALL = (
         features=54,
         counts=((211840, 283301, 35754, 2747, 9493, 17367, 20510),),
         layouts=_one(uci.covertype, "covtype.data"),
-        fetch=Fetch("scikit-learn's covertype", fetching.covertype, ("covertype/samples*",)),
+        fetch=Fetch("scikit-learn's covertype", fetching.covertype, fetching.covertype_in_cache),
         folders=("covtype",),
     ),
     Published(

@@ -1,9 +1,13 @@
 """Datasets that scikit-learn gets from the network and keeps in its cache, or brings along."""
 
+import gzip
+import json
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import pyarrow as pa
@@ -31,15 +35,17 @@ def openml(name: str, version: int, read: Callable[[Any, Path], Dataset], *, ord
         frame = bunch.data.assign(**{"the target": bunch.target})
         return read(frame, Path(source))
 
-    return Fetch(source, get, (f"openml/openml.org/data/v1/download/*/{name}.arff.gz",), ordered)
+    return Fetch(source, get, partial(_in_cache, name=name, version=version), ordered)
 
 
 def images_openml(name: str) -> Fetch:
     """Returns how the training rows of images are fetched."""
     published = images.PUBLISHED[name]
-    cached = (f"openml/openml.org/data/v1/download/*/{published.openml}.arff.gz",)
-    return Fetch(f"OpenML's {published.openml!r}, version 1", lambda: other.pictures(images.from_openml(published)),
-                 cached)  # fmt: skip
+    return Fetch(
+        f"OpenML's {published.openml!r}, version 1",
+        lambda: other.pictures(images.from_openml(published)),
+        partial(_in_cache, name=published.openml, version=1),
+    )
 
 
 def covertype() -> Dataset:
@@ -93,6 +99,32 @@ def magic(frame: Any, where: Path) -> Dataset:
         raise ValueError(f"{where}: expected columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
     chosen = frame[[spelled[name.lower()] for name in uci.MAGIC] + ["the target"]]
     return _numeric("magic", chosen, where, uci.MAGIC, uci.PARTICLES)
+
+
+def covertype_in_cache(home: Path) -> bool:
+    """Returns whether scikit-learn's data folder holds covertype."""
+    return any((home / "covertype").glob("samples*"))
+
+
+def _in_cache(home: Path, name: str, version: int) -> bool:
+    """Returns whether scikit-learn's data folder holds OpenML's dataset.
+
+    It mirrors the addresses that it asked: from the name to a number, from there to a description, which has the
+    address of the rows (older versions of scikit-learn made it of the number of the file alone).
+    """
+    root = home / "openml" / "openml.org"
+    asked = root / "api" / "v1" / "json" / "data"
+    try:
+        known = _json(asked / "list" / "data_name" / name.lower() / "limit" / "2" / "data_version" / f"{version}.gz")
+        described = _json(asked / f"{known['data']['dataset'][0]['did']}.gz")["data_set_description"]
+        paths = urlparse(described["url"]).path.lstrip("/"), f"data/v1/download/{described['file_id']}"
+    except (OSError, EOFError, ValueError, LookupError, TypeError):
+        return False
+    return any((root / f"{path}.gz").is_file() for path in paths)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def _numeric(name: str, frame: Any, where: Path, features: tuple[str, ...], classes: dict[str, str]) -> Dataset:

@@ -59,14 +59,14 @@ class Fetch:
     Attributes:
         source: what it gets it from, as messages call it.
         read: returns the dataset.
-        cached: files in scikit-learn's data folder, as patterns; where there are such, it needs no network. Empty for
-            what comes with scikit-learn.
+        cached: whether it lies in scikit-learn's data folder, so that it needs no network; None for what comes with
+            scikit-learn.
         ordered: whether its rows are in the original order, so that the counts hold for each part.
     """
 
     source: str
     read: Callable[[], Dataset]
-    cached: tuple[str, ...] = ()
+    cached: Callable[[Path], bool] | None = None
     ordered: bool = False
 
 

@@ -1,0 +1,173 @@
+"""A user's own CSV or Parquet file: what becomes of its columns, and what is refused."""
+
+import gzip
+import os
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+
+from vbandits.envs import Classification
+from vbandits.envs.data import load
+from vbandits.envs.spec import EnvironmentSpec, fingerprint
+
+VISITS = """age,town,member,spent,bought
+30,York,true,1.5,yes
+,Bath,false,2.5,no
+50,,true,NA,no
+40,York,false,0.5,
+20,Bath,true,3.5,yes
+"""
+
+
+def write(tmp_path, text, name="visits.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_columns_become_what_is_said(tmp_path):
+    found = load(write(tmp_path, VISITS), target="bought")
+    assert found.feature_names == ("age", "age missing", "town=(missing)", "town=Bath", "town=York", "member=False",
+                                   "member=True", "spent", "spent missing")  # fmt: skip
+    mean, spent = (30 + 50 + 20) / 3, (1.5 + 2.5 + 3.5) / 3
+    np.testing.assert_allclose(found.features, [
+        [30, 0, 0, 0, 1, 0, 1, 1.5, 0],
+        [mean, 1, 0, 1, 0, 1, 0, 2.5, 0],
+        [50, 0, 1, 0, 0, 0, 1, spent, 1],
+        [20, 0, 0, 1, 0, 0, 1, 3.5, 0],
+    ], rtol=1e-6)  # fmt: skip
+    assert found.features.dtype == np.float32
+    assert (found.labels.tolist(), found.class_names) == ([1, 0, 0, 1], ("no", "yes"))
+    assert [note.partition(":")[0] for note in found.notes] == [
+        "1 of 5 rows have no bought and are left out", "age", "town", "spent"
+    ]  # fmt: skip
+    assert "mean of the others, and have an indicator" in found.notes[1]
+
+
+def test_parquet_and_gzip_give_the_same(tmp_path):
+    path = write(tmp_path, VISITS)
+    packed = tmp_path / "visits.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    table = pa.table({
+        "age": pa.array([30, None, 50, 40, 20], pa.int8()),
+        "town": pa.array(["York", "Bath", None, "York", "Bath"]).dictionary_encode(),
+        "member": [True, False, True, False, True],
+        "spent": pa.array([Decimal("1.5"), Decimal("2.5"), None, Decimal("0.5"), Decimal("3.5")]),
+        "bought": ["yes", "no", "no", None, "yes"],
+    })  # fmt: skip
+    pa.parquet.write_table(table, tmp_path / "visits.parquet")
+    reference = load(path, target="bought")
+    for other in (packed, tmp_path / "visits.parquet"):
+        found = load(other, target="bought")
+        assert found.feature_names == reference.feature_names
+        np.testing.assert_array_equal(found.features, reference.features)
+        np.testing.assert_array_equal(found.labels, reference.labels)
+
+
+def test_indicators_alone_are_bytes_and_columns_are_dropped(tmp_path):
+    found = load(write(tmp_path, VISITS), target="bought", drop=["age", "spent"])
+    assert found.features.dtype == np.uint8
+    assert found.features.tolist() == [[0, 0, 1, 0, 1], [0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 0, 1]]
+    assert found.notes[0] == "left out as asked: age, spent"
+
+
+@pytest.mark.parametrize(("column", "classes", "labels"), [
+    (["3", "1", "3"], ("1", "3"), [1, 0, 1]),
+    (["10", "9", "9"], ("9", "10"), [1, 0, 0]),
+    (["1.0", "2.0", "1.0"], ("1", "2"), [0, 1, 0]),
+    (["true", "false", "true"], ("False", "True"), [1, 0, 1]),
+    (["b", "10", "b"], ("10", "b"), [1, 0, 1]),
+])  # fmt: skip
+def test_classes_are_sorted_levels(tmp_path, column, classes, labels):
+    found = load(write(tmp_path, "x,y\n" + "".join(f"{i},{y}\n" for i, y in enumerate(column))), target="y")
+    assert (found.class_names, found.labels.tolist()) == (classes, labels)
+
+
+def rows(*columns):
+    return "".join(",".join(map(str, row)) + "\n" for row in zip(*columns, strict=True))
+
+
+MANY = range(120)
+PARITY = [number % 2 for number in MANY]
+
+
+@pytest.mark.parametrize(("text", "target", "drop", "message"), [
+    ("", "y", None, r"expected a header and rows, got an empty file"),
+    ("x,y\n", "y", None, r"expected rows, got none below the header"),
+    ("x,y\n1,a\n2\n", "y", None, r"as many columns, got: .*Expected 2 columns, got 1: 2; it is damaged"),
+    ("x,y\n1,a\n2,b,c\n", "y", None, r"Expected 2 columns, got 3"),
+    ("x,x,y\n1,2,a\n2,2,b\n", "y", None, r"expected each column once, got more of x"),
+    (VISITS, None, None, r"expected a target.* got none: target=... is one of age, town, member, spent, bought"),
+    (VISITS, "bougth", None, r"unknown target 'bougth'; did you mean 'bought'"),
+    (VISITS, "bought", ["aeg"], r"unknown column to drop 'aeg'; did you mean 'age'"),
+    (VISITS, "bought", ["bought"], r"columns to drop other than the target"),
+    (VISITS, "bought", "age", r"drop: expected a list of columns, got 'age': write \['age'\]"),
+    (VISITS, "bought", ["age", "town", "member", "spent"], r"columns beside the target 'bought', got none"),
+    (VISITS, "spent", None, r"'spent': expected classes, got numbers that look continuous, such as 1.5"),
+    ("x,y\n" + rows(PARITY, MANY), "y", None, r"expected at most 100 classes, got 120: it looks continuous"),
+    ("x,y\n1,a\n2,a\n", "y", None, r"expected at least two classes, got a"),
+    ("x,y\n1,\n2,\n", "y", None, r"expected at least two classes, got none|expected text or whole numbers, got null"),
+    ("x,y\n" + rows([f"id{n % 110}" for n in MANY], PARITY), "y", None, r"got 110 in 120: leave it out, drop=\['x'\]"),
+    ("x,y\n" + rows(["a", "b", "c"], [0, 1, 1]), "y", None, r"'x': expected at most 100 levels.*got 3 in 3"),
+    ("x,y\n,a\n,b\n", "y", None, r"column 'x': expected numbers or text, got nothing at all: leave it out"),
+    ("x,y\n2020-01-01,a\n2020-01-02,b\n", "y", None, r"column 'x': expected numbers or text, got date32"),
+    ("x,y\n1e39,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got 1e\+39"),
+    ("x,y\ninf,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got inf"),
+])  # fmt: skip
+def test_what_cannot_be_used_is_refused(tmp_path, text, target, drop, message):
+    with pytest.raises(ValueError, match=message):
+        load(write(tmp_path, text), target=target, drop=drop)
+
+
+def test_files_that_are_not_there_or_no_tables_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected a file that exists, got 'no\.csv' \(which is /.*no\.csv\)"):
+        load("no.csv", target="y")
+    with pytest.raises(ValueError, match=r"ends in \.csv, \.csv\.gz, \.parquet, got 'visits\.txt'"):
+        load(write(tmp_path, VISITS, "visits.txt"), target="bought")
+    with pytest.raises(ValueError, match=r"expected a Parquet file, got: .*it is damaged, or another file"):
+        load(write(tmp_path, VISITS, "visits.parquet"), target="bought")
+    packed = tmp_path / "visits.csv.gz"
+    packed.write_bytes(gzip.compress(VISITS.encode())[:-12])
+    with pytest.raises(ValueError, match="expected a header and rows of as many columns, got"):
+        load(packed, target="bought")
+
+
+def test_an_edited_file_is_read_again_and_has_another_fingerprint(tmp_path):
+    path = write(tmp_path, VISITS)
+    spec = EnvironmentSpec("it", "vbandits/Classification-v0", {"dataset": str(path), "target": "bought"})
+    first, known = load(path, target="bought"), fingerprint(spec)
+    assert load(path, target="bought") is first
+    assert fingerprint(spec) == known
+    path.write_text(VISITS.replace("50,", "60,"))
+    os.utime(path, ns=(1, 1))
+    assert load(path, target="bought").features[2, 0] == 60
+    assert fingerprint(spec)["data"] != known["data"]
+    assert "data" not in fingerprint(EnvironmentSpec("it", "vbandits/Classification-v0", {"dataset": "wine"}))
+
+
+def test_where_files_lie_is_no_part_of_a_fingerprint(tmp_path):
+    name = "vbandits/Classification-v0"
+    specs = [EnvironmentSpec("it", name, {"dataset": "wine", "data_dir": str(tmp_path)}),
+             EnvironmentSpec("it", name, {"dataset": "wine"}, data_dir=str(tmp_path)),
+             EnvironmentSpec("it", name, {"dataset": "wine"})]  # fmt: skip
+    assert fingerprint(specs[0]) == fingerprint(specs[1]) == fingerprint(specs[2])
+
+
+def test_a_file_is_played(tmp_path):
+    path = tmp_path / "own.parquet"
+    random = np.random.default_rng(0)
+    x = random.normal(size=(50, 2))
+    pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")}).to_parquet(path)
+    environment = Classification(dataset=str(path), target="y")
+    assert environment.notes == ()
+    context, _ = environment.reset(seed=3)
+    for _ in range(60):
+        best = int(context[0, 0] > 0)  # "up" comes after "down"
+        context, reward, _, _, info = environment.step(torch.tensor([best]))
+        assert reward.item() == 1
+        assert info["optimal_action"].item() == best
