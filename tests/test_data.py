@@ -286,6 +286,18 @@ def test_openml_gives_what_the_original_files_give(monkeypatch, standins, tmp_pa
     assert load("magic", tmp_path).digest() == load("magic").digest()
 
 
+def test_copies_may_hold_the_rows_in_another_order(monkeypatch, standins, tmp_path):
+    parts = [pd.read_csv(standins / "pendigits" / f"pendigits.{ending}", header=None, skipinitialspace=True,
+                         names=[*uci.PEN, "class"]) for ending in ("tes", "tra")]  # fmt: skip
+    openml(monkeypatch, pd.concat(parts, ignore_index=True), "class")
+    found, reference = load("pendigits", tmp_path), load("pendigits")
+    np.testing.assert_array_equal(found.features, np.roll(reference.features, 33, 0))
+    openml(monkeypatch, parts[1], "class")
+    (tmp_path / "again").mkdir()
+    with pytest.raises(ValueError, match="expected 93 rows of 16 features, got 60"):
+        load("pendigits", tmp_path / "again")
+
+
 def test_openmls_adult_has_the_test_rows_first_and_is_checked_for_it(monkeypatch, standins, tmp_path):
     read = {"header": None, "names": uci.ADULT, "sep": ", ", "engine": "python", "na_values": ["?"]}
     train = pd.read_csv(standins / "adult" / "adult.data", **read)

@@ -50,7 +50,7 @@ def load(
     if isinstance(drop, str):
         raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
     path = Path(name).expanduser()
-    version = path.stat().st_mtime_ns if path.is_file() else 0
+    version = (path.absolute(), path.stat().st_mtime_ns if path.is_file() else 0)
     return _own(path, target, tuple(drop or ()), version)
 
 
