@@ -164,7 +164,7 @@ def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
 
 @data.command(name="list")
 def list_data(*, data_dir: Path | None = None) -> None:
-    """List the datasets: their size, where they are published, and where they are found here.
+    """List the datasets: their size, where they are found here, and how the others are to be had.
 
     Parameters
     ----------
@@ -172,8 +172,13 @@ def list_data(*, data_dir: Path | None = None) -> None:
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits import holdings
+    from vbandits.progress import say
 
-    _print(holdings.listing(data_dir))
+    rows = holdings.listing(data_dir)
+    _print([{name: value for name, value in row.items() if name != holdings.TO_HAVE} for row in rows])
+    for row in rows:
+        if row[holdings.TO_HAVE]:
+            say(Console(), f"{row['dataset']}: {row[holdings.TO_HAVE]}")
 
 
 @data.command

@@ -12,7 +12,7 @@ from vbandits.envs.folder import VARIABLE, directory
 from vbandits.refused import Refused
 from vbandits.registry import unknown
 
-HERE_NOT = "not here"
+HERE_NOT, TO_HAVE = "not here", "to have it"
 
 
 class Outcome(NamedTuple):
@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
 
 
 def listing(data_dir: str | os.PathLike[str] | None = None) -> list[dict[str, str]]:
-    """Returns every dataset: name, rows, features, classes, where it is published, and where it is found.
+    """Returns every dataset: name, rows, features, classes, where it is found, and, if nowhere, how it is to be had.
 
     Raises:
         Refused: for a data directory that is no folder.
@@ -36,8 +36,8 @@ def listing(data_dir: str | os.PathLike[str] | None = None) -> list[dict[str, st
             "rows": f"{published.size:,}",
             "features": str(published.features),
             "classes": str(published.classes or "-"),
-            "published at": published.url,
-            "found": _found(published, folder),
+            "found": (found := _found(published, folder)),
+            TO_HAVE: _to_have(published) if found == HERE_NOT else "",
         }
         for name, published in PUBLISHED.items()
     ]
@@ -78,8 +78,11 @@ def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = 
 def _verified(published: Published, folder: Path | None) -> Outcome:
     if _found(published, folder) != HERE_NOT:
         return _outcome(published, folder)
-    fetch = f"`vbandits data fetch {published.name}`, or " if published.fetch else ""
-    return Outcome(published.name, False, f"{HERE_NOT}: {fetch}{_put(published)}")
+    return Outcome(published.name, False, f"{HERE_NOT}: {_to_have(published)}")
+
+
+def _to_have(published: Published) -> str:
+    return (f"`vbandits data fetch {published.name}`, or " if published.fetch else "") + _put(published)
 
 
 def _put(published: Published) -> str:

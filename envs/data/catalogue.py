@@ -105,7 +105,7 @@ _ALL = (
     Published(
         name="jester",
         about="Ratings of 40 jokes by people who rated them all (Goldberg et al., 2001)",
-        url="https://eigentaste.berkeley.edu/dataset",
+        url="https://eigentaste.berkeley.edu/dataset (the .npy: https://storage.googleapis.com/bandits_datasets/)",
         features=40,
         rows=19_181,
         layouts=(
