@@ -10,7 +10,7 @@ from torch import Tensor
 from vbandits.envs.spaces import Form, Observed
 
 Kind = Literal["shared", "disjoint"]
-LARGEST = 20_000
+LARGEST = 10_000
 """Most numbers in a row."""
 
 

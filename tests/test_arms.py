@@ -55,7 +55,7 @@ def test_the_row_and_output_that_a_reward_belongs_to():
 
 
 def test_rows_that_are_far_too_long_are_refused():
-    with pytest.raises(ValueError, match=r"at most 20,000 numbers, got 50,000 .*use the encoding 'shared'"):
+    with pytest.raises(ValueError, match=r"at most 10,000 numbers, got 50,000 .*use the encoding 'shared'"):
         Encoding(Form(0, 1000, 50), "disjoint")
 
 
