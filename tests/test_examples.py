@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import vbandits
 from tests.test_running import vbandits as command
@@ -40,7 +41,7 @@ def test_the_readme_lists_every_file():
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_is_an_experiment_of_its_own_name(name):
     content = document(name)
-    assert content["name"] == name.removesuffix(".toml")
+    assert content["name"].replace("-", "_") == name.removesuffix(".toml")
     (kind,) = [kind for kind in KINDS.values() if kind.sections[0] in content]
     for entry in content[kind.sections[1]]:
         assert "id" in entry, "presets, with fields changed"
@@ -63,7 +64,7 @@ def test_every_environment_of_the_bandit_files_can_be_played(name):
     for spec in resolve({**document(name), "agents": ["linear-ts"]}).environments:
         environment = spec.open(2)
         environment.reset(seed=[0, 1])
-        _, reward, *_ = environment.step(np.array([0, 1]))
+        _, reward, *_ = environment.step(torch.tensor([0, 1]))
         assert np.isfinite(reward.numpy()).all()
 
 
