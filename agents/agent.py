@@ -73,7 +73,7 @@ class Agent:
         self.task = Task(seeds, features, outputs, network, **training, device=device, dtype=dtype)
         self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.state = spec.posterior.init(self.task) if spec.posterior is not None else None
-        self._memory = Memory(self.task, steps, spec.standardize)
+        self._memory = Memory(self.task, steps, spec.standardize, self.encoding.blocks)
         self._scaling = Scaling.identity(len(seeds), features, device, dtype)
         self._noise = NoiseVariance(len(seeds), device)
         self._variance = torch.ones(len(seeds), dtype=dtype, device=device)  # of the noise, in standardised units
@@ -81,7 +81,7 @@ class Agent:
         self._random = Stream(seeds, "rule", device=device)
         tried = form.arms if self.encoding.known_by_place else 1
         self._initial = tried * spec.schedule.initial_pulls if spec.posterior is not None else 0
-        self._decisions = self._learned = 0
+        self._learned = 0
         self._next = self._initial or spec.schedule.every  # rows at which the next update is due
         self._limit = LIMIT if spec.standardize else float("inf")
         self._predicted: deque[Tensor | None] = deque()  # of the decisions whose outcomes are not known yet
@@ -90,6 +90,11 @@ class Agent:
     def rows(self) -> int:
         """Outcomes observed so far."""
         return self._memory.rows
+
+    @property
+    def decisions(self) -> int:
+        """Decisions made so far."""
+        return self._memory.decisions
 
     @property
     def due(self) -> bool:
@@ -111,65 +116,79 @@ class Agent:
         """
         observed, random = Observed.of(observation), self._random.uniform(3)
         anything = pick(random[:, 2], self.encoding.form.arms, observed.mask)
-        decision, self._decisions = self._decisions, self._decisions + 1
         if self.spec.posterior is None:
             return anything
-        if decision < self._initial or (self._initial and not self.trained):  # the first outcomes may come late
-            self._predicted.append(None)
-            return self._in_turn(decision, observed.mask, anything)
-        x = self._scaling.x(self.encoding.rows(observed).to(self.task.dtype))
+        rows = self.encoding.rows(observed)
+        if self.decisions < self._initial or (self._initial and not self.trained):  # the first outcomes may come late
+            actions = self._in_turn(observed.mask, anything)
+            self._remember(rows, actions, None)
+            return actions
+        x = self._scaling.x(rows.to(self.task.dtype))
         looked_at = self.spec.rule.draws
         values = self.encoding.values(self.spec.posterior.draw(self.state, looked_at + 2)(x))  # [R, S, A]
-        mean = None if looked_at else self.encoding.values(self.spec.posterior.mean(self.state)(x))
-        choices = values[:, :looked_at] if mean is None else mean
+        choices = values[:, :looked_at]
+        if not looked_at:
+            choices = self.encoding.values(self.spec.posterior.mean(self.state)(x))
+        there = observed.mask
+        if there is not None:  # what stands where an arm is absent says nothing of the posterior
+            values, choices = (part.where(there.unsqueeze(1), 0) for part in (values, choices))
         self.failed |= ~(values.abs().amax((1, 2)).maximum(choices.abs().amax((1, 2))) < self._limit)
-        if observed.mask is not None:
-            choices = choices.where(observed.mask.unsqueeze(1), UNAVAILABLE)
+        if there is not None:
+            choices = choices.where(there.unsqueeze(1), UNAVAILABLE)
         actions = torch.where(self.failed, anything, self.spec.rule.choose(choices, random[:, :2]))
         # the two draws that the rule did not look at measure the noise, free of its choice of the largest
         lane = torch.arange(len(actions), device=actions.device)
-        self._predicted.append(self._scaling.y_shift + self._scaling.y_scale * values[lane, -2:, actions])  # [R, 2]
+        self._remember(rows, actions, self._scaling.y_shift + self._scaling.y_scale * values[lane, -2:, actions])
         return actions
 
-    def _in_turn(self, decision: int, mask: Tensor | None, anything: Tensor) -> Tensor:
+    def take(self, observation: Tensor | Mapping[str, Tensor], actions: Int64[Tensor, " R"]) -> None:
+        """Remembers a decision that was made elsewhere, in place of `act`; `observe` gets its outcome."""
+        self._remember(self.encoding.rows(Observed.of(observation)), actions, None)
+
+    def _remember(self, rows: Tensor, actions: Tensor, predicted: Float[Tensor, "R 2"] | None) -> None:
+        self._memory.decide(*self.encoding.taken(rows, actions))
+        self._predicted.append(predicted)
+
+    def _in_turn(self, mask: Tensor | None, anything: Tensor) -> Tensor:
         """Returns each arm in turn, or the next one that is available; any arm where they are not known by place."""
         if not self.encoding.known_by_place:
             return anything
         arms = self.encoding.form.arms
         if mask is None:
-            return torch.full_like(anything, decision % arms)
-        distance = (torch.arange(arms, device=mask.device) - decision) % arms
+            return torch.full_like(anything, self.decisions % arms)
+        distance = (torch.arange(arms, device=mask.device) - self.decisions) % arms
         return distance.expand_as(mask).where(mask, arms).argmin(1)
 
-    def observe(
-        self,
-        observation: Tensor | Mapping[str, Tensor],
-        actions: Int64[Tensor, " R"],
-        rewards: Float[Tensor, " R"],
-    ) -> None:
-        """Remembers the outcome of the earliest action that had none yet; it is learned from at the next `learn`."""
-        x, output = self.encoding.taken(self.encoding.rows(Observed.of(observation)), actions)
-        self._memory.add(x, output, rewards)
-        predicted = self._predicted.popleft() if self._predicted else None
+    def observe(self, rewards: Float[Tensor, " R"]) -> None:
+        """Takes the outcome of the earliest decision that had none yet; it is learned from at the next `learn`."""
+        if self.spec.posterior is None:
+            return
+        self._memory.add(rewards)
+        predicted = self._predicted.popleft()
         if predicted is not None:
             self._noise.add(rewards, predicted)
 
     def learn(self) -> None:
-        """Updates the posterior on everything remembered; where no update is due, it takes what is new if it can."""
+        """Updates the posterior on everything observed; where no update is due, it takes what is new if it can.
+
+        Where outcomes have come in batches, it is updated as often as if they had come one by one.
+        """
         if self.spec.posterior is None:
             return
         self._learned = self.rows
         if self._extends and self.rows < self._next:
             self.spec.posterior.extend(self.state, self._memory.data(self._scaling, self._variance))
             return
-        every = self.spec.schedule.every
-        self._next = self._initial + every * ((self.rows - self._initial) // every + 1)
+        periods = max((self.rows - self._next) // self.spec.schedule.every + 1, 0)
+        self._next += periods * self.spec.schedule.every
         self.trained = True
         self._scaling = self._memory.scaling()
         scale = self._scaling.y_scale[:, 0].double()
         # held until the next update: what is predicted in between must not know outcomes that are not learned from yet
         self._variance = (self._noise.value(scale.square()) / scale.square()).to(self.task.dtype)
-        self.spec.posterior.update(self.state, self._memory.data(self._scaling, self._variance))
+        data = self._memory.data(self._scaling, self._variance)
+        for _ in range(max(periods, 1)):
+            self.spec.posterior.update(self.state, data)
 
     def predict(self, rows: Float[Tensor, "R N W"], outputs: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
@@ -178,9 +197,9 @@ class Agent:
         predictive = self.spec.posterior.predict(self.state, x, outputs, self._variance)
         return predictive.affine(self._scaling.y_shift, self._scaling.y_scale)
 
-    def recent(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the last rows [R, N, W], outputs [R, N] and rewards [R, N]."""
-        return self._memory.last(rows)
+    def recent(self, decisions: int) -> tuple[Tensor, Tensor]:
+        """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""
+        return self._memory.last(decisions)
 
     def climate(self) -> tuple[Tensor, Tensor]:
         """Returns mean and standard deviation of the rewards learned from [R, 1]: what a failed replica predicts."""

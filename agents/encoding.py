@@ -10,8 +10,8 @@ from torch import Tensor
 from vbandits.envs.spaces import Form, Observed
 
 Kind = Literal["shared", "disjoint"]
-LARGEST = 10_000
-"""Most numbers in a row."""
+LARGEST, LARGEST_DECISION = 10_000, 1_000_000
+"""Most numbers in a row, and in all the rows of a decision of one replica."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Encoding:
     "shared": contexts alone are one row, with an output per arm, so that arms share all layers but the last. Where arms
     have features, each arm is a row (context, features of the arm), and there is one output: one function for all arms.
 
-    "disjoint": each arm is a row of A blocks, all zero but the arm's own, which holds (context, features of the arm),
-    and there is one output (the encoding of LinUCB's disjoint model as NeuralUCB has it; Zhou, Li and Gu, 2020).
+    "disjoint": each arm is a row of A blocks, all zero but the arm's own, which holds (context, features of the arm,
+    1), and there is one output: LinUCB's disjoint model, as NeuralUCB encodes it (Zhou, Li and Gu, 2020), but for the
+    1, which gives each arm a constant. Standardising scales such rows and does not shift them.
 
     Attributes:
         form: of the observations.
@@ -33,11 +34,16 @@ class Encoding:
     kind: Kind = "shared"
 
     def __post_init__(self) -> None:
-        if self.features > LARGEST:
-            raise ValueError(
-                f"expected rows of at most {LARGEST:,} numbers, got {self.features:,} ({self.kind} encoding of "
-                f"{self.form.arms} arms): use the encoding 'shared', or fewer features"
-            )
+        rows = self.form.arms if self.rows_are_arms else 1
+        for size, most, what in (
+            (self.features, LARGEST, "a row"),
+            (rows * self.features, LARGEST_DECISION, "all rows of a decision"),
+        ):
+            if self.kind == "disjoint" and size > most:
+                raise ValueError(
+                    f"expected at most {most:,} numbers in {what}, got {size:,} (disjoint encoding of {self.form.arms} "
+                    "arms): use the encoding 'shared', or fewer arms or features"
+                )
 
     @property
     def rows_are_arms(self) -> bool:
@@ -53,7 +59,12 @@ class Encoding:
     def features(self) -> int:
         """Numbers in a row, W."""
         own = self.form.features + self.form.arm_features
-        return own * self.form.arms if self.kind == "disjoint" else own
+        return (own + 1) * self.blocks if self.kind == "disjoint" else own
+
+    @property
+    def blocks(self) -> int:
+        """Of how many blocks a row is made."""
+        return self.form.arms if self.kind == "disjoint" else 1
 
     @property
     def known_by_place(self) -> bool:
@@ -70,9 +81,10 @@ class Encoding:
         own = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
         if self.kind == "shared":
             return own
-        blocks = own.new_zeros(len(own), self.form.arms, self.form.arms, own.shape[2])
+        blocks = own.new_zeros(len(own), self.form.arms, self.form.arms, own.shape[2] + 1)
         arm = torch.arange(self.form.arms, device=own.device)
-        blocks[:, arm, arm] = own
+        blocks[:, arm, arm, :-1] = own
+        blocks[:, arm, arm, -1] = 1
         return blocks.flatten(2)
 
     def values(self, functions: Float[Tensor, "R S n K"]) -> Float[Tensor, "R S A"]:

@@ -9,9 +9,11 @@ from vbandits.types import Data, Scaling, Task
 class Memory:
     """Rows [R, T, W], their outputs [R, T] and rewards [R, T], preallocated on the device."""
 
-    def __init__(self, task: Task, steps: int, standardize: bool) -> None:
+    def __init__(self, task: Task, steps: int, standardize: bool, blocks: int = 1) -> None:
+        """Takes the sizes, and of how many blocks a row is made, all of them zero but one."""
         replicas = len(task.seeds)
-        self.rows = 0
+        self.rows = self.decisions = 0
+        self._blocks = blocks
         self._task = task
         self._standardize = standardize
         self._x = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
@@ -20,27 +22,35 @@ class Memory:
         self._targets = torch.empty(replicas, steps, dtype=task.dtype, device=task.device)  # rewards, as nets want them
         self._summed = 0
         self._origin: Tensor
-        self._sums = torch.zeros(2, replicas, task.features + 1, dtype=torch.float64, device=task.device)
+        self._sums = torch.zeros(2, replicas, task.features // blocks + 1, dtype=torch.float64, device=task.device)
 
-    def add(self, x: Tensor, outputs: Tensor, rewards: Tensor) -> None:
-        """Appends a row [R, W], [R], [R] per replica."""
-        self._x[:, self.rows] = x
-        self._outputs[:, self.rows] = outputs
+    def decide(self, x: Tensor, outputs: Tensor) -> None:
+        """Appends the row [R, W] and output [R] of a decision."""
+        self._x[:, self.decisions] = x
+        self._outputs[:, self.decisions] = outputs
+        self.decisions += 1
+
+    def add(self, rewards: Tensor) -> None:
+        """Appends the rewards [R] of the earliest decision that has none."""
         self._rewards[:, self.rows] = self._targets[:, self.rows] = rewards
         self.rows += 1
 
-    def last(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the last rows [R, N, W], outputs [R, N] and rewards [R, N]."""
-        kept = slice(self.rows - rows, self.rows)
-        return self._x[:, kept], self._outputs[:, kept], self._rewards[:, kept]
+    def last(self, decisions: int) -> tuple[Tensor, Tensor]:
+        """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""
+        kept = slice(self.decisions - decisions, self.decisions)
+        return self._x[:, kept], self._outputs[:, kept]
 
     def scaling(self) -> Scaling:
-        """Returns mean and standard deviation of all rows and rewards so far; 1 for what does not vary."""
+        """Returns mean and standard deviation of all rows and rewards so far; 1 for what does not vary.
+
+        Rows of blocks are scaled by what is in their blocks, and not shifted: zeros stay zeros.
+        """
         replicas, features = len(self._task.seeds), self._task.features
         if not (self._standardize and self.rows):
             return Scaling.identity(replicas, features, self._task.device, self._task.dtype)
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
-            values = torch.cat([self._x[:, row].double(), self._rewards[:, row, None]], 1)
+            own = self._x[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
+            values = torch.cat([own, self._rewards[:, row, None]], 1)
             if row == 0:
                 self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
             values = values - self._origin
@@ -53,7 +63,11 @@ class Memory:
         scale = torch.where(variance > rounding, variance, 1.0).sqrt()
         mean = mean + self._origin
         mean, scale = mean.to(self._task.dtype).unsqueeze(1), scale.to(self._task.dtype).unsqueeze(1)
-        return Scaling(mean[:, :, :-1], scale[:, :, :-1], mean[:, :, -1], scale[:, :, -1])
+        x_shift, x_scale = mean[:, :, :-1], scale[:, :, :-1]
+        if self._blocks > 1:
+            x_scale = x_scale.repeat(1, 1, self._blocks)
+            x_shift = torch.zeros_like(x_scale)
+        return Scaling(x_shift, x_scale, mean[:, :, -1], scale[:, :, -1])
 
     def data(self, scaling: Scaling, noise: Tensor) -> Data:
         """Returns all rows so far; `noise` is the variance of rewards [R] in standardised units."""

@@ -39,7 +39,8 @@ def rehearse(agent: Agent) -> None:
             f"expected {type(rule).__name__}.choose to return an arm from 0 to {arms - 1}, got {int(action)}"
         )
     if agent.encoding.form.masked:
-        values[:, :, :-1] = UNAVAILABLE
+        there = torch.arange(arms) == arms - 1
+        values = values.where(there, UNAVAILABLE)
         action = int(rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64)))
         if action != arms - 1:
             raise ValueError(

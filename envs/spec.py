@@ -33,7 +33,8 @@ class EnvironmentSpec:
         source: an id of gymnasium's registry ("CartPole-v1"), the same with the module that registers it
             ("my_envs:acme/Ads-v0"), a class or function in a module ("my_envs:Ads"), or the class or function itself.
         kwargs: handed to the environment.
-        delay: decisions after which an outcome is known: with 3, that of the first decision before the fifth.
+        delay: decisions after which an outcome is known: with 3, that of the first decision before the fifth; none at
+            all where nothing is said.
         batch: decisions whose outcomes come together, when that of the last of them is known.
         data_dir: where the files of datasets lie, handed to native environments that take it unless `kwargs` have it;
             results do not depend on it.
@@ -42,13 +43,14 @@ class EnvironmentSpec:
     label: str
     source: str | Callable[..., Any]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    delay: int = 0
-    batch: int = 1
+    delay: int | None = None
+    batch: int | None = None
     data_dir: str | None = None
 
     def known(self, decisions: int) -> int:
         """Returns of how many decisions the outcome is known after so many decisions."""
-        return max(decisions - self.delay, 0) // self.batch * self.batch
+        batch = self.batch or 1
+        return max(decisions - (self.delay or 0), 0) // batch * batch
 
     def open(self, lanes: int, device: str = "cpu") -> Any:
         """Returns the environment with a number of lanes: a vector environment of tensors on the device.
@@ -186,7 +188,7 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
         if (content := getattr(native, "content", None)) and (digest := content(kwargs)):
             found["data"] = digest
     found["kwargs"] = plain(kwargs)
-    found |= {"delay": spec.delay, "batch": spec.batch}
+    found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found
 

@@ -13,7 +13,7 @@ class Shop(gymnasium.Env):
 
     products, size = 6, 3
 
-    def __init__(self, with_context=True, with_mask=True, noise=0.1):
+    def __init__(self, with_context=True, with_mask=True, noise=0.1, padding=None):
         parts = {"arms": spaces.Box(-np.inf, np.inf, (self.products, self.size), np.float32)}
         if with_context:
             parts["context"] = spaces.Box(-1, 1, (2,), np.float32)
@@ -21,14 +21,15 @@ class Shop(gymnasium.Env):
             parts["mask"] = spaces.MultiBinary(self.products)
         self.observation_space = spaces.Dict(parts)
         self.action_space = spaces.Discrete(self.products)
-        self.noise = noise
+        self.noise, self.padding = noise, padding
 
     def _observation(self):
         self.arms = self.np_random.standard_normal((self.products, self.size)).astype(np.float32)
         self.mask = self.np_random.random(self.products) < 0.6
         self.mask[self.np_random.integers(self.products)] = True
+        shown = self.arms if self.padding is None else np.where(self.mask[:, None], self.arms, self.padding)
         everything = {
-            "arms": self.arms,
+            "arms": shown.astype(np.float32),
             "context": self.np_random.uniform(-1, 1, 2).astype(np.float32),
             "mask": self.mask.astype(np.int8),
         }

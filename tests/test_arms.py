@@ -16,6 +16,7 @@ from vbandits.envs.check import check
 from vbandits.envs.lanes import problems
 from vbandits.envs.spaces import Form, Observed
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
 from vbandits.resolve import Refused, resolve
@@ -37,10 +38,10 @@ def test_a_row_is_a_context_or_an_arm_with_its_context():
 def test_a_disjoint_row_holds_its_arm_in_its_own_block_and_nothing_else():
     encoding = Encoding(Form(2, 3, 4), "disjoint")
     rows = encoding.rows(Observed(CONTEXT, ARMS))
-    assert (encoding.features, encoding.outputs) == (18, 1)
+    assert (encoding.features, encoding.outputs) == (21, 1)
     for arm in range(3):
-        blocks = rows[:, arm].unflatten(1, (3, 6))
-        assert torch.equal(blocks[:, arm], torch.cat([CONTEXT, ARMS[:, arm]], 1))
+        blocks = rows[:, arm].unflatten(1, (3, 7))
+        assert torch.equal(blocks[:, arm], torch.cat([CONTEXT, ARMS[:, arm], torch.ones(2, 1)], 1))
         assert not blocks[:, [other for other in range(3) if other != arm]].any()
 
 
@@ -55,15 +56,18 @@ def test_the_row_and_output_that_a_reward_belongs_to():
 
 
 def test_rows_that_are_far_too_long_are_refused():
-    with pytest.raises(ValueError, match=r"at most 10,000 numbers, got 50,000 .*use the encoding 'shared'"):
+    with pytest.raises(ValueError, match=r"at most 10,000 numbers in a row, got 51,000 .*use the encoding 'shared'"):
         Encoding(Form(0, 1000, 50), "disjoint")
+    with pytest.raises(ValueError, match=r"1,000,000 numbers in all rows of a decision, got 9,000,000"):
+        Encoding(Form(0, 1000, 8), "disjoint")
 
 
 def test_one_linear_model_of_blocks_is_a_linear_model_per_arm():
     """Ridge regression falls apart into its blocks, so the greedy agents of both encodings play the same arms."""
     actions = []
-    for encoding in ("shared", "disjoint"):
-        linear = AgentSpec("it", Linear(intercept=False), Greedy(), standardize=False, encoding=encoding)
+    for encoding in ("shared", "disjoint"):  # a block has a constant of its own
+        posterior = Linear(intercept=encoding == "shared")
+        linear = AgentSpec("it", posterior, Greedy(), standardize=False, encoding=encoding)
         kwargs = {"features": 3, "arms": 4, "noise": 0.5}
         cell = Cell(EnvironmentSpec("it", "vbandits/LinearBandit-v0", kwargs), linear, (0, 1, 2), 200)
         actions.append(run_cell(cell).records["action"].tolist())
@@ -109,7 +113,7 @@ def test_initial_pulls_are_in_turn_over_the_arms_that_are_there():
     for mask in masks:
         observation = {"context": torch.ones(2, 1), "mask": mask}
         actions = agent.act(observation)
-        agent.observe(observation, actions, torch.zeros(2, dtype=torch.float64))
+        agent.observe(torch.zeros(2, dtype=torch.float64))
         played.append(actions.tolist())
     assert played == [[0, 1], [1, 0], [2, 0]]
 
@@ -121,12 +125,15 @@ def test_the_order_of_arms_with_features_does_not_matter():
     random = torch.Generator().manual_seed(3)
     for step in range(40):
         arms = torch.randn(2, 5, 3, generator=random)
-        one, other = plain.act({"arms": arms}), turned.act({"arms": arms[:, order]})
-        if step > 3:  # before, values are all 0
-            assert torch.equal(order[other], one)
-        action = one if step > 3 else torch.full_like(one, step % 5)
-        for agent, seen, played in ((plain, arms, action), (turned, arms[:, order], order.argsort()[action])):
-            agent.observe({"arms": seen}, played, arms[torch.arange(2), action].sum(1).double())
+        if step > 3:
+            action, other = plain.act({"arms": arms}), turned.act({"arms": arms[:, order]})
+            assert torch.equal(order[other], action)
+        else:  # values are all 0 before anything is known
+            action = torch.full((2,), step)
+            plain.take({"arms": arms}, action)
+            turned.take({"arms": arms[:, order]}, order.argsort()[action])
+        for agent in (plain, turned):
+            agent.observe(arms[torch.arange(2), action].sum(1).double())
             agent.learn()
 
 
@@ -141,15 +148,60 @@ def test_every_preset_plays_arms_with_features_that_come_and_go(name):
     assert last.mean() < (2 if name == "uniform" else 0.35) * uniform["regret"].mean()
 
 
-@pytest.mark.parametrize("encoding", ["shared", "disjoint"])
-def test_a_seed_plays_the_same_alone_with_arms_that_come_and_go(encoding):
-    def records(seeds):
-        spec = preset("ibvi", encoding=encoding)
-        return run_cell(Cell(EnvironmentSpec("shop", arm_envs.Shop), spec, seeds, 80)).records
+CASES = [(name, {}) for name in PRESETS] + [
+    ("ibvi", {"posterior": {"family": "mean_field", "layers": "all"}}),
+    ("ibvi", {"posterior": {"family": "kronecker"}}),
+    ("neural-linear", {"rule": {"kind": "greedy"}}),
+    ("linear-ts", {"rule": {"kind": "greedy"}}),
+]
 
-    together, alone = records((0, 1, 2)), records((1,))
-    part = together[together["seed"] == 1].reset_index(drop=True)
-    assert part.equals(alone)
+
+@pytest.mark.parametrize("encoding", ["shared", "disjoint"])
+@pytest.mark.parametrize(("name", "sections"), CASES)
+def test_a_seed_plays_the_same_alone_where_rows_are_arms(name, sections, encoding):
+    """Products with a single output are where a batch of one would have other last bits."""
+    kwargs = {"function": "cosine", "arms": 40, "available": 0.4, "features": 5}
+
+    def records(seeds):
+        environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)
+        return run_cell(Cell(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
+
+    alone = records((3,))
+    for seeds in ((3, 4), (1, 2, 3)):
+        together = records(seeds)
+        assert together[together["seed"] == 3].reset_index(drop=True).equals(alone)
+
+
+def test_what_stands_where_an_arm_is_absent_does_not_matter():
+    def records(padding):
+        cell = Cell(EnvironmentSpec("shop", arm_envs.Shop, {"padding": padding}), preset("ibvi"), (0, 1), 60)
+        outcome = run_cell(cell)
+        assert outcome.failures == 0
+        return outcome.records
+
+    assert records(0.0).equals(records(1e9))
+
+
+def test_standardised_blocks_stay_disjoint():
+    agent = Agent(preset("linear-ts", encoding="disjoint", schedule={"initial_pulls": 4}), (0,), Form(1, 3), 12)
+    contexts = torch.tensor([2.0, 4.0, 6.0, 8.0] * 3)
+    for context in contexts:
+        agent.act(context.view(1, 1))
+        agent.observe(torch.ones(1, dtype=torch.float64))
+    agent.learn()
+    x = agent._memory.data(agent._scaling, agent._variance).rows(torch.arange(12).unsqueeze(0)).x[0]  # [12, 6]
+    own = contexts / contexts.std(correction=0)
+    for step in range(12):
+        expected = torch.zeros(3, 2)
+        expected[step % 3] = torch.tensor([own[step], 1.0])
+        torch.testing.assert_close(x[step].view(3, 2), expected)
+
+
+def test_a_rule_that_looks_at_several_draws_is_rehearsed_with_a_mask():
+    class Two(Thompson):
+        draws = 2
+
+    rehearse(Agent(AgentSpec("it", Deterministic(), Two()), (0,), Form(2, 3, masked=True), 1))
 
 
 def test_a_context_with_a_mask_keeps_an_output_per_arm():

@@ -7,8 +7,9 @@ import pytest
 
 from tests.helpers import WHEEL, preset
 from vbandits.agents.agent import AgentSpec
-from vbandits.agents.rules import Thompson
+from vbandits.agents.rules import Greedy, Thompson
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
 from vbandits.resolve import Refused, resolve
@@ -55,8 +56,47 @@ def test_the_posterior_learns_from_what_is_known_and_from_nothing_later(delay, b
     run(AgentSpec("it", watched, Thompson(), schedule=schedule), delay, batch)
     environment = EnvironmentSpec("it", WHEEL, delay=delay, batch=batch)
     known = [environment.known(decisions) for decisions in range(1, 60)]
-    expected = [(n + 1, rows) for n, rows in enumerate(known) if rows > (known[n - 1] if n else 0)]
-    assert watched.seen == expected
+    expected = [(n + 1, rows) for n, rows in enumerate(known) for _ in range(rows - (known[n - 1] if n else 0))]
+    assert watched.seen == expected, "as many updates as outcomes, with every = 1, whenever they come"
+
+
+@pytest.mark.parametrize(("delay", "batch"), CASES)
+def test_a_decision_is_scored_by_the_belief_that_made_it(delay, batch):
+    """Scores know nothing that was not known at the decision, and a short run is the beginning of a long one."""
+    agent = preset("linear-ts", schedule={"initial_pulls": 1})
+    short, long = (run(agent, delay, batch, steps, (0,), std=3.0) for steps in (130, 220))
+    columns = ["step", "action", "reward", "nll", "crps", "pit"]
+    beginning = long[long["step"] < 130][columns].reset_index(drop=True)
+    assert beginning.equals(short[columns])
+    first = next(n for n in range(220) if EnvironmentSpec("it", WHEEL, delay=delay, batch=batch).known(n) >= 5)
+    scored = long.set_index("step")["nll"].notna()
+    assert not scored[: first - 1].any(), "nothing was known"
+    assert scored[first:].all()
+
+
+def test_a_late_score_is_worse_than_a_prompt_one():
+    """While nothing is known yet of a change for the better, predictions are as bad as they were."""
+    agent = preset("linear-ts", schedule={"initial_pulls": 2})
+    early, late = (run(agent, delay, steps=120, std=0.01) for delay in (0, 60))
+    part = slice(80, 110)
+    assert late.pivot(index="step", columns="seed", values="nll")[part].mean().mean() > (
+        early.pivot(index="step", columns="seed", values="nll")[part].mean().mean()
+    )
+
+
+def test_batches_train_as_much_as_single_outcomes():
+    steps = []
+
+    class Counting(Deterministic):
+        def update(self, state, data):
+            super().update(state, data)
+            steps.append(state.parameters.steps)
+
+    for batch in (1, 50):
+        steps.clear()
+        spec = AgentSpec("it", Counting(), Greedy(), schedule=Schedule(every=10, gradient_steps=3, initial_pulls=0))
+        run(spec, batch=batch, steps=205)
+        assert steps[-1] == 3 * 20
 
 
 @pytest.mark.parametrize("name", [name for name, content in PRESETS.items() if content["posterior"] is not None])
@@ -64,14 +104,12 @@ def test_late_outcomes_are_all_recorded_and_scored(name):
     records = run(preset(name), delay=7, batch=5, steps=80)
     assert len(records) == 160
     assert np.isfinite(records["cumulative_regret"]).all()
-    scored = records[records["step"] >= 40]
-    assert scored["nll"].notna().all(), "25 pulls in turn are known after 32 decisions"
-    assert records[records["step"] < 25]["nll"].isna().all()
+    assert (records["nll"].notna() == (records["step"] >= 32)).all(), "25 pulls are known after 32 decisions"
 
 
 def test_decisions_that_nothing_is_known_of_yet_go_on_in_turn():
     records = run(preset("ibvi"), delay=40, steps=60, seeds=(0,))
-    assert records["action"][:65].tolist()[:60] == [step % 5 for step in range(60)]
+    assert records["action"].tolist() == [step % 5 for step in range(60)]
     prompt = run(preset("ibvi"), steps=60, seeds=(0,))["action"].tolist()
     assert prompt[:25] == [step % 5 for step in range(25)]
     assert prompt[25:] != [step % 5 for step in range(25, 60)]
@@ -93,6 +131,8 @@ def test_delay_and_batch_are_of_the_file_or_of_an_environment():
     assert [(spec.delay, spec.batch) for spec in resolve(document, ["delay=9"]).environments] == [(9, 3), (9, 3)]
     given = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL)]}).environments[0]
     assert (given.delay, given.batch) == (5, 3)
+    none = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL, delay=0, batch=1)]}).environments[0]
+    assert (none.delay, none.batch) == (0, 1)
 
 
 def test_another_delay_is_another_experiment():

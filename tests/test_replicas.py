@@ -57,7 +57,7 @@ def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
             x = torch.tensor([[0.1 * step, 1.0]] * 3).sin()
             action = one.act(x)
             kept.append(action)
-            one.observe(x, action, (x[:, 0] * action).double())
+            one.observe((x[:, 0] * action).double())
             if one.due:
                 one.learn()
         if step == 20:
@@ -85,13 +85,13 @@ def test_predictions_do_not_know_outcomes_that_are_not_learned_from(name):
     contexts = torch.randn(2, 60, 2, generator=torch.Generator().manual_seed(0))
     for step in range(30):
         action = agent.act(contexts[:, step])
-        agent.observe(contexts[:, step], action, action.double() + contexts[:, step, 0])
+        agent.observe(action.double() + contexts[:, step, 0])
         if agent.due:
             agent.learn()
     action = agent.act(contexts[:, 40])
     asked = contexts[:, 40:41], action.unsqueeze(1)
     before = agent.predict(*asked).nll(torch.ones(2, 1))
-    agent.observe(contexts[:, 40], action, torch.tensor([1e3, -1e3], dtype=torch.float64))
+    agent.observe(torch.tensor([1e3, -1e3], dtype=torch.float64))
     assert (agent.predict(*asked).nll(torch.ones(2, 1)) == before).all()
     agent.learn()
     assert (agent.predict(*asked).nll(torch.ones(2, 1)) != before).all()
@@ -108,7 +108,7 @@ def test_where_contexts_and_rewards_lie_does_not_matter(name):
         correct = 0
         for step, x in enumerate(contexts):
             action = agent.act(x + offset)
-            agent.observe(x + offset, action, (2 * x[:, 0] * (2 * action - 1)).double() + offset)
+            agent.observe((2 * x[:, 0] * (2 * action - 1)).double() + offset)
             correct += step >= 40 and action.item() == int(x.item() > 0)
             if agent.due:
                 agent.learn()

@@ -4,7 +4,7 @@ import gc
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,14 +68,49 @@ def describe(spec: AgentSpec) -> dict[str, Any]:
 def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
     """Plays a cell from its first step to its last."""
     environment = cell.environment.open(len(cell.seeds), cell.device)
+    played = cell
+    if len(cell.seeds) == 1:
+        environment, played = Twins(environment), replace(cell, seeds=cell.seeds * 2)
     try:
-        agent = Agent(cell.agent, cell.seeds, Form.of(environment), cell.steps, cell.device)
-        recorder = Recorder(cell, agent, environment.metadata.get("signed_regret", False))
+        agent = Agent(cell.agent, played.seeds, Form.of(environment), cell.steps, cell.device)
+        recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         with frozen():
-            clock = play(environment, agent, cell, recorder, progress)
-        return Outcome(recorder.frame(), int(agent.failed.sum()), clock.seconds)
+            clock = play(environment, agent, played, recorder, progress)
+        records = recorder.frame()
+        kept = records.head(len(records) * len(cell.seeds) // len(played.seeds))
+        return Outcome(kept, int(agent.failed[: len(cell.seeds)].sum()), clock.seconds)
     finally:
         environment.close()
+
+
+class Twins:
+    """An environment of one lane, shown as two that are the same.
+
+    A batch of one is multiplied by other kernels than a larger one, to other last bits, and one flipped action moves a
+    whole run: a seed that is alone in its block is played as a batch of two, of which one is kept.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+        self.metadata = environment.metadata
+        self.single_observation_space = environment.single_observation_space
+        self.single_action_space = environment.single_action_space
+        self.close = environment.close
+
+    def reset(self, *, seed: list[int]) -> tuple[Any, dict[str, Any]]:
+        """Starts the problem of the first seed."""
+        observation, info = self._environment.reset(seed=seed[:1])
+        return _doubled(observation), info
+
+    def step(self, actions: torch.Tensor) -> tuple[Any, ...]:
+        """Plays the first action."""
+        return tuple(_doubled(part) for part in self._environment.step(actions[:1]))
+
+
+def _doubled(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _doubled(value) for name, value in part.items()}
+    return torch.cat([part, part])
 
 
 @contextmanager
@@ -105,14 +140,14 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
         with clock.of("environment"):
             following, rewards, _, _, info = environment.step(actions)
         recorder.add(step, actions, rewards, info)
-        waiting.append((contexts, actions, rewards))
+        waiting.append(rewards)
         last = step + 1 == cell.steps
         with clock.of("agent"):
-            for _ in range((cell.steps if last else cell.environment.known(step + 1)) - agent.rows):
-                agent.observe(*waiting.popleft())
+            while len(waiting) > step + 1 - cell.environment.known(step + 1):
+                agent.observe(waiting.popleft())
         if agent.due or last:
             with clock.of("scoring"):
-                recorder.score(agent)  # what is predicted now, before the agent learns from these outcomes
+                recorder.score(agent)  # by the beliefs that decided, before they change
         if agent.due and not last:
             with clock.of("agent"):
                 agent.learn()
@@ -146,15 +181,15 @@ class Recorder:
         self._regret[:, step] = regrets.from_info(info)
 
     def score(self, agent: Agent) -> None:
-        """Scores the recorded outcomes since the last call, all predicted by the posterior as it is now."""
-        start, self._scored = self._scored, agent.rows
-        columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.rows))
+        """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
+        start, self._scored = self._scored, agent.decisions
+        columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.decisions))
         if not (agent.trained and len(columns)):
             return
-        x, outputs, rewards = agent.recent(agent.rows - start)
+        x, outputs = agent.recent(agent.decisions - start)
         rows = torch.as_tensor(self.steps[columns] - start, device=outputs.device)
         predictive = agent.predict(x[:, rows], outputs[:, rows])
-        y = rewards[:, rows].cpu().numpy()
+        y = self._rewards[:, start + rows].cpu().numpy()
         failed = agent.failed.cpu().numpy()[:, None]
         mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
         climate = (mean[..., None], std)

@@ -110,10 +110,10 @@ class Schedule:
     """When and how long an agent trains.
 
     Attributes:
-        every: decisions between two updates.
+        every: outcomes between two updates; where they come in batches, as many updates as have become due.
         gradient_steps: steps of SGD in one update (exact posteriors ignore it).
         batch_size: rows in a minibatch.
-        initial_pulls: pulls of each arm, in turn, before the agent decides.
+        initial_pulls: pulls of each arm, in turn, before the agent decides; where arms have features, of any arm.
     """
 
     every: Annotated[int, Field(ge=1)] = 10
@@ -325,5 +325,8 @@ class Rule(Protocol):
     draws: ClassVar[int]
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
-        """Chooses an arm per replica, given draws of all arms' values and two uniform numbers."""
+        """Chooses an arm per replica, given draws of all arms' values and two uniform numbers.
+
+        The value of an arm that is not available is -inf in every draw; at least one arm is available.
+        """
         ...

@@ -24,7 +24,6 @@ from vbandits.results import YARDSTICK
 from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = ("delay", "batch")
-UNSET = {"delay": 0, "batch": 1, "data_dir": None}
 SECTIONS = (*CHOICES, "schedule", "optimizer")
 Delay = Annotated[int, Field(ge=0, strict=True)]
 
@@ -109,8 +108,7 @@ def _environment(
     """Returns an environment; delay, batch and data directory are those `given` where it has none of its own."""
     where = f"environments[{index}]"
     if isinstance(entry, EnvironmentSpec):
-        own = {name: value for name in given if (value := getattr(entry, name)) != UNSET[name]}
-        return replace(entry, **{**given, **own})
+        return replace(entry, **{name: value for name, value in given.items() if getattr(entry, name) is None})
     if isinstance(entry, str) or callable(entry):
         entry = {"id": entry}
     if isinstance(entry, Mapping):
@@ -224,12 +222,13 @@ def _notes(forms: list[tuple[EnvironmentSpec, Form]], agents: list[AgentSpec], s
             encoding = Encoding(form, agent.encoding)
             pulls = agent.schedule.initial_pulls * (form.arms if encoding.known_by_place else 1)
             if pulls >= steps:
-                reason = f"with {form.arms} arms, they pull each arm in turn for all {steps} steps"
-                mend = "raise steps or lower schedule.initial_pulls"
-            elif spec.known(steps - 1) < max(pulls, 1):
-                reason = (
-                    f"with a delay of {spec.delay} and batches of {spec.batch}, too few outcomes come in {steps} steps"
+                how = (
+                    f"with {form.arms} arms, they pull each arm in turn" if encoding.known_by_place else "they pull any"
                 )
+                reason, mend = f"{how} for all {steps} steps", "raise steps or lower schedule.initial_pulls"
+            elif spec.known(steps - 1) < (pulls or agent.schedule.every):
+                late = f"a delay of {spec.delay or 0} and batches of {spec.batch or 1}"
+                reason = f"with {late}, too few outcomes come in {steps} steps"
                 mend = "raise steps or lower delay and batch"
             else:
                 continue
