@@ -5,6 +5,7 @@ from scipy import stats
 
 from tests.helpers import play, preset, rows, task
 from vbandits.agents.rules import Thompson
+from vbandits.posteriors import linear
 from vbandits.posteriors.linear import Linear
 from vbandits.types import Data, Scaling
 
@@ -134,3 +135,16 @@ def test_thompson_sampling_beats_greedy_on_the_gaussian_bandit():
     gap = final["greedy"].mean() - final["thompson"].mean()
     assert gap > 3 * np.hypot(final["greedy"].sem(), final["thompson"].sem())
     assert final["thompson"].mean() < 55
+
+
+def test_replicas_that_are_solved_one_by_one_have_the_same_bits(monkeypatch):
+    """Where moments are large, not all replicas are solved at once."""
+    data, task_of_three = rows(replicas=3), task(seeds=(0, 1, 2))
+    means = []
+    for at_once in (linear.AT_ONCE, 1):
+        monkeypatch.setattr(linear, "AT_ONCE", at_once)
+        state = Linear().init(task_of_three)
+        Linear().update(state, data)
+        means.append(state.location)
+    assert torch.equal(*means)
+    assert means[0].unique().numel() == means[0].numel()

@@ -9,6 +9,9 @@ from vbandits.posteriors.common import with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.types import Data, Scaling, Task
 
+AT_ONCE = 2**23
+"""Numbers in the moments that are standardised at once: an image's are six million for each replica."""
+
 
 @dataclass
 class LinearState(Regression):
@@ -49,7 +52,10 @@ class Linear(Conjugate):
     def update(self, state: LinearState, data: Data) -> None:
         """Adds the rows not seen yet and solves for the posterior."""
         _add(state, data)
-        self._solve(state, _standardised(state, data.scaling))
+        at_once = max(1, AT_ONCE // state.moments[0].numel())
+        for first in range(0, len(state.moments), at_once):
+            lanes = slice(first, first + at_once)
+            self._solve(state, _standardised(state, data.scaling, lanes), lanes)
 
     def _inputs(self, state: LinearState, x: Tensor) -> Tensor:
         return with_constant(x.double(), self.intercept)
@@ -69,12 +75,12 @@ def _add(state: LinearState, data: Data) -> None:
     state.seen += rows
 
 
-def _standardised(state: LinearState, scaling: Scaling) -> Tensor:
-    """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale)."""
-    moments, one = state.moments, torch.ones_like(scaling.y_scale)
-    x_shift = scaling.x_shift[:, 0] - state.origin[:, :-1]
-    shift = torch.cat([x_shift, 0 * one, scaling.y_shift - state.origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
-    scale = torch.cat([scaling.x_scale[:, 0], one, scaling.y_scale], 1)[:, None, :]
+def _standardised(state: LinearState, scaling: Scaling, lanes: slice) -> Tensor:
+    """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some replicas."""
+    moments, origin, one = state.moments[lanes], state.origin[lanes], torch.ones_like(scaling.y_scale[lanes])
+    x_shift = scaling.x_shift[lanes, 0] - origin[:, :-1]
+    shift = torch.cat([x_shift, 0 * one, scaling.y_shift[lanes] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
+    scale = torch.cat([scaling.x_scale[lanes, 0], one, scaling.y_scale[lanes]], 1)[:, None, :]
     sums = moments[..., -2]  # [R, K, D + 2]
     count = moments[..., -2, -2, None, None]
     cross = sums.unsqueeze(3) * shift.unsqueeze(2)
