@@ -53,7 +53,7 @@ def run(
         device: "auto", "cpu" or "cuda".
         workers: processes; by default one per processor, or 1 on a GPU.
         overwrite: discards what another experiment left in `out`.
-        options: other keys of an experiment file: block, recorded, batch_size.
+        options: other keys of an experiment file: delay, batch, block, recorded, batch_size.
 
     Returns:
         `vbandits.results.Results` of agents, or `vbandits.supervised.results.SupervisedResults` of methods.
