@@ -7,7 +7,7 @@ import pandas as pd
 from vbandits.report.common import Chapter, Report, common_parts
 from vbandits.report.ranking import Column, Ranking, rank
 from vbandits.report.tables import Table, cost_table, environment_table, ranking_table
-from vbandits.report.wording import BOLD, DEFINITIONS, NO_REGRET, NO_UNIFORM, ONE_SEED, TIES
+from vbandits.report.wording import BOLD, DEFINITIONS, NO_REGRET, NO_RESULTS, NO_UNIFORM, ONE_SEED, TIES
 from vbandits.results import Results
 
 
@@ -85,7 +85,7 @@ def _ranking_notes(ranking: Ranking, seeds: int) -> list[str]:
     else:
         notes.append("There is no relative regret; ranked by the mean place over environments.")
     notes.append(f"{BOLD} {TIES}" if seeds > 1 else ONE_SEED)
-    rewarded = [column.environment for column in ranking.columns if column.measure == "reward"]
+    rewarded = [column.environment for column in ranking.columns if column.measure == "reward" and not column.empty]
     if rewarded:
         names = ", ".join(rewarded)
         notes.append(f"{names}: no regret is known there; shown is mean reward (higher is better), outside the mean.")
@@ -93,4 +93,6 @@ def _ranking_notes(ranking: Ranking, seeds: int) -> list[str]:
 
 
 def _notes(column: Column) -> list[str]:
+    if column.empty:
+        return [NO_RESULTS]
     return {"reward": [NO_REGRET], "cumulative_regret": [NO_UNIFORM]}.get(column.measure, [])

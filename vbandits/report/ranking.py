@@ -31,6 +31,11 @@ class Column:
     estimates: dict[str, Interval]
     leaders: frozenset[str]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are no results of any agent: what the environment tells is not known then."""
+        return not any(np.isfinite(value) for value, _, _ in self.estimates.values())
+
 
 @dataclass(frozen=True)
 class Ranking:

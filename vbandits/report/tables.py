@@ -78,7 +78,8 @@ def ranking_table(ranking: Ranking, anchors: dict[str, str]) -> Table:
     for column in ranking.columns:
         values = [column.estimates[agent] for agent in ranking.agents]
         strong = [agent in column.leaders for agent in ranking.agents]
-        head = Head(column.environment, UNITS[column.measure], anchors[column.environment])
+        unit = "no results" if column.empty else UNITS[column.measure]
+        head = Head(column.environment, unit, anchors[column.environment])
         sides.append((head, _estimates(values, column.measure, strong)))
     sides.append((Head("Failures", "seeds"), [failed(ranking.failures[agent]) for agent in ranking.agents]))
     if any(done < wanted for done, wanted in ranking.seeds.values()):
@@ -99,7 +100,7 @@ def environment_table(summary: pd.DataFrame, column: Column, wanted: int) -> Tab
     agents = [str(agent) for agent in summary["agent"]]
     strong = [agent in column.leaders for agent in agents]
     sides: list[Side] = []
-    if column.measure == "reward":
+    if column.measure == "reward" and not column.empty:
         rewards = [column.estimates[agent] for agent in agents]
         sides.append((Head("Mean reward", "per decision"), _estimates(rewards, "reward", strong)))
     for name, text, detail in (

@@ -9,6 +9,7 @@ NO_REGRET = (
     "This environment does not tell regret, and regret is never invented: agents are compared by mean reward per "
     "decision, where higher is better."
 )
+NO_RESULTS = "There are no results here: all runs have failed, or none has been made yet."
 NO_UNIFORM = (
     "There is no relative regret here, as the uniform agent has no regret to compare with: shown is cumulative regret."
 )

@@ -23,7 +23,8 @@ from vbandits.resolve.common import Count, Entry, Name, Settings, check_labels, 
 from vbandits.results import YARDSTICK
 from vbandits.types import Optimizer, Schedule
 
-FEEDBACK = ("delay", "batch")
+FEEDBACK = {"delay": 0, "batch": 1}
+"""What says when outcomes are known, and what it is where outcomes are known at once."""
 SECTIONS = (*CHOICES, "schedule", "optimizer")
 Delay = Annotated[int, Field(ge=0, strict=True)]
 
@@ -123,10 +124,11 @@ def _environment(
     for name, value in settings.of("kwargs", {*kwargs, *parameters(parsed.id)}):
         kwargs[name] = value
     name = parsed.id if isinstance(parsed.id, str) else getattr(parsed.id, "__name__", type(parsed.id).__name__)
-    own = {key: value for key in FEEDBACK if (value := getattr(parsed, key)) is not None}
-    shown = " ".join(f"{key}={value}" for key, value in (kwargs | own).items())
+    feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
+    told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
+    shown = " ".join(f"{key}={value}" for key, value in (kwargs | told).items())
     label = parsed.label or f"{name.removeprefix('vbandits/')} {shown}".strip()
-    return EnvironmentSpec(label, parsed.id, kwargs, **{**given, **own})
+    return EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback})
 
 
 def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> AgentSpec | None:
