@@ -1,14 +1,12 @@
 """Classification as a bandit: a context is a row, an arm a class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane, require
 from vbandits.envs.data import load
-from vbandits.envs.data.loading import content
 from vbandits.envs.passes import passes
 
 
@@ -47,11 +45,6 @@ class Classification(NativeBandit):
         require(
             bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of
         )
-
-    @staticmethod
-    def content(kwargs: Mapping[str, Any]) -> str | None:
-        """Returns a short hash of the user's file that `kwargs` name as the dataset, or None."""
-        return content(kwargs.get("dataset", ""))
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""

@@ -14,8 +14,9 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from vbandits.envs.base import NativeBandit, SingleLane
+from vbandits.envs.data import Dataset
 from vbandits.envs.lanes import GymnasiumLanes, problems
-from vbandits.provenance import plain, reference, source_hash
+from vbandits.provenance import LENGTH, plain, reference, source_hash
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 
 DATA_DIR = "data_dir"
@@ -176,8 +177,9 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
-    the one that ran. Of a native environment also `data`, a short hash of the user's own file that is its dataset, if
-    one is; where files of published datasets lie does not count, as what is in them is checked.
+    the one that ran. Of a native environment that has a `dataset` also `data`, a short hash of its rows in their order,
+    for which it is opened: copies of a published dataset may hold other rows, or the same in another order. Where files
+    lie does not count.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}
@@ -185,7 +187,7 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
     found: dict[str, Any] = {"label": spec.label, "source": reference(spec.source)}
     if native is not None:
         kwargs.pop(DATA_DIR, None)
-        if (content := getattr(native, "content", None)) and (digest := content(kwargs)):
+        if (digest := _data(spec)) is not None:
             found["data"] = digest
     found["kwargs"] = plain(kwargs)
     found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
@@ -203,6 +205,17 @@ def parameters(source: Any) -> list[str]:
         return _parameters(found) or []
     except Exception:  # opening the environment will tell what is wrong with it
         return []
+
+
+def _data(spec: EnvironmentSpec) -> str | None:
+    """Returns a short hash of the dataset of a native environment, or None if it has none, or cannot be made."""
+    try:
+        environment = spec.open(1)
+    except ValueError:  # there are no results of it to be told apart
+        return None
+    with contextlib.closing(environment):
+        dataset = getattr(environment, "dataset", None)
+        return dataset.digest()[:LENGTH] if isinstance(dataset, Dataset) else None
 
 
 def _origins(spec: EnvironmentSpec, source: Callable[..., Any] | EnvSpec) -> list[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """A user's own CSV or Parquet file: what becomes of its columns, and what is refused."""
 
+import functools
 import gzip
 import os
 from decimal import Decimal
@@ -147,7 +148,50 @@ def test_an_edited_file_is_read_again_and_has_another_fingerprint(tmp_path):
     os.utime(path, ns=(1, 1))
     assert load(path, target="bought").features[2, 0] == 60
     assert fingerprint(spec)["data"] != known["data"]
-    assert "data" not in fingerprint(EnvironmentSpec("it", "vbandits/Classification-v0", {"dataset": "wine"}))
+
+
+def files_with_the_rows_in_two_orders(tmp_path):
+    header, *rows = VISITS.splitlines(keepends=True)
+    texts = [header + "".join(order) for order in (rows, rows[::-1])]
+    return [write(tmp_path, text, f"{number}.csv") for number, text in enumerate(texts)]
+
+
+def test_rows_and_their_order_are_part_of_a_fingerprint_however_a_file_is_bound(tmp_path):
+    one, other = files_with_the_rows_in_two_orders(tmp_path)
+    alone, path = load(one, target="bought").digest(), tmp_path / "visits.csv"
+
+    class Visits(Classification):
+        def __init__(self, num_envs=1, device="cpu"):
+            super().__init__(num_envs, device, dataset=str(path), target="bought")
+
+    bound = functools.partial(Classification, dataset=str(path), target="bought")
+    for source in (Visits, bound):
+        spec, found = EnvironmentSpec("it", source), []
+        for file in (one, other):
+            path.write_text(file.read_text())
+            os.utime(path, ns=(len(found) + 1, len(found) + 1))
+            found.append(fingerprint(spec)["data"])
+        assert found[0] == alone[:16]
+        assert found[0] != found[1]
+
+
+def test_copies_of_a_published_dataset_are_told_apart(standins, tmp_path):
+    spec = EnvironmentSpec("it", "vbandits/Jester-v0")
+    elsewhere = EnvironmentSpec("it", "vbandits/Jester-v0", data_dir=str(tmp_path))
+    name = "jester_data_40jokes_19181users.npy"
+    ratings = np.load(standins / "jester" / name)
+    np.save(tmp_path / name, ratings)
+    assert fingerprint(elsewhere) == fingerprint(spec)
+    (tmp_path / "again").mkdir()
+    np.save(tmp_path / "again" / name, ratings[::-1])
+    moved = EnvironmentSpec("it", "vbandits/Jester-v0", data_dir=str(tmp_path / "again"))
+    assert fingerprint(moved)["data"] != fingerprint(spec)["data"]
+
+
+def test_only_what_has_a_dataset_has_data_in_its_fingerprint():
+    wine = EnvironmentSpec("it", "vbandits/Classification-v0", {"dataset": "wine"})
+    assert fingerprint(wine)["data"] == load("wine").digest()[:16]
+    assert "data" not in fingerprint(EnvironmentSpec("it", "vbandits/Wheel-v0"))
 
 
 def test_where_files_lie_is_no_part_of_a_fingerprint(tmp_path):

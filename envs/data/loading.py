@@ -1,6 +1,5 @@
 """One loader for every dataset: by name, or from a user's own file."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -9,8 +8,7 @@ from pathlib import Path
 from vbandits.envs.data import user
 from vbandits.envs.data.catalogue import PUBLISHED
 from vbandits.envs.data.record import Dataset, Layout, Published, checked
-from vbandits.envs.folder import VARIABLE, absent, directory, locate
-from vbandits.provenance import LENGTH
+from vbandits.envs.folder import absent, directory, locate
 from vbandits.registry import unknown
 
 
@@ -57,16 +55,6 @@ def load(
 def is_file(source: str) -> bool:
     """Returns whether a source is the path of a file rather than the name of a dataset."""
     return source.lower().endswith(user.ENDINGS) or Path(source).name != source
-
-
-def content(source: str | os.PathLike[str]) -> str | None:
-    """Returns a short SHA-256 of a user's file, or None for the name of a dataset, or where there is no file."""
-    name = os.fspath(source)
-    path = Path(name).expanduser()
-    if name in PUBLISHED or not is_file(name) or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
 
 
 def from_folder(published: Published, folder: Path) -> Dataset | None:
@@ -135,5 +123,3 @@ def _named(published: Published, folder: Path | None) -> Dataset:
 
 
 _own = cache(lambda path, target, drop, version: user.read(path, target, drop))
-
-__all__ = ["PUBLISHED", "VARIABLE", "cached", "content", "find", "from_elsewhere", "from_folder", "is_file", "load"]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,10 @@ class Dataset:
 
     def digest(self) -> str:
         """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         found = hashlib.sha256(np.ascontiguousarray(self.features).data)
         if self.labels is not None:
             found.update(np.ascontiguousarray(self.labels).data)
