@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from vbandits.streams import generator
 
 Split = tuple[np.ndarray, np.ndarray]
 """Raw pixels in 0..255 [N, C*H*W] and labels [N], as they were read."""
+HELD = 2
+"""Datasets that stay in memory: one that is learned, and one that is foreign to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class Published:
 
 
 def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Images:
-    """Returns a dataset by name; it is read once per process.
+    """Returns a dataset by name; the last two stay in memory.
 
     It is looked for in a data directory, `data_dir` or else what the environment variable VBANDITS_DATA names: there
     the original files lie under their original names, in a folder of the dataset's name or flat. Where none of them is
@@ -93,7 +95,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Images:
     return _load(name, directory(data_dir))
 
 
-@cache
+@lru_cache(HELD)
 def _load(name: str, folder: Path | None) -> Images:
     published = PUBLISHED[name]
     found = None if folder is None else from_folder(published, folder)

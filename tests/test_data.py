@@ -1,8 +1,10 @@
 """Datasets by name: every original layout on stand-ins, the real files where they are, and what is refused."""
 
+import gc
 import gzip
 import os
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -248,6 +250,14 @@ def test_what_is_nowhere_is_refused_with_all_that_can_be_done(tmp_path):
         load("wine", target="class")
     with pytest.raises(ValueError, match=r"drop: expected with a file of your own alone"):
         load("wine", drop=["hue"])
+
+
+def test_a_named_dataset_that_is_used_no_more_leaves_memory():
+    first = weakref.ref(load("digits"))
+    load("wine")
+    load("breast_cancer")
+    gc.collect()
+    assert first() is None
 
 
 @pytest.mark.parametrize(("name", "rows", "features", "classes"), [

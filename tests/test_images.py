@@ -1,8 +1,10 @@
+import gc
 import gzip
 import io
 import os
 import pickle
 import tarfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -258,6 +260,11 @@ def test_a_data_directory_is_an_argument_or_else_the_environments(tmp_path, monk
     assert images.load("tiny", str(tmp_path / "one")) is first  # read once
     monkeypatch.setenv(VARIABLE, str(tmp_path / "two"))
     assert images.load("tiny") is second
+    seen = weakref.ref(first)
+    del first
+    images.load("other", tmp_path / "one")
+    gc.collect()
+    assert seen() is None, "two stay in memory"
 
 
 @pytest.mark.usefixtures("registered")

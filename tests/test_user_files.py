@@ -1,8 +1,10 @@
 """A user's own CSV or Parquet file: what becomes of its columns, and what is refused."""
 
 import functools
+import gc
 import gzip
 import os
+import weakref
 from decimal import Decimal
 
 import numpy as np
@@ -186,6 +188,17 @@ def test_copies_of_a_published_dataset_are_told_apart(standins, tmp_path):
     np.save(tmp_path / "again" / name, ratings[::-1])
     moved = EnvironmentSpec("it", "vbandits/Jester-v0", data_dir=str(tmp_path / "again"))
     assert fingerprint(moved)["data"] != fingerprint(spec)["data"]
+
+
+def test_a_dataset_that_is_used_no_more_leaves_memory(tmp_path):
+    first = weakref.ref(load(write(tmp_path, VISITS), target="bought"))
+    others = files_with_the_rows_in_two_orders(tmp_path)
+    assert load(others[0], target="bought") is load(others[0], target="bought")
+    gc.collect()
+    assert first() is not None, "two stay"
+    load(others[1], target="bought")
+    gc.collect()
+    assert first() is None
 
 
 def test_only_what_has_a_dataset_has_data_in_its_fingerprint():

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from vbandits.envs.data import user
@@ -11,6 +11,9 @@ from vbandits.envs.data.record import Dataset, Layout, Published, checked
 from vbandits.envs.folder import absent, directory, locate
 from vbandits.registry import unknown
 
+HELD = 2
+"""Datasets that stay in memory, of those with a name and of files each: some take gigabytes."""
+
 
 def load(
     source: str | os.PathLike[str],
@@ -18,7 +21,7 @@ def load(
     target: str | None = None,
     drop: Sequence[str] | None = None,
 ) -> Dataset:
-    """Returns a dataset by name or from a user's file; it is read once per process, a file again when it has changed.
+    """Returns a dataset by name or from a user's file; the last two stay in memory, a file until it changes.
 
     A dataset with a name is looked for in a data directory, `data_dir` or else what the environment variable
     VBANDITS_DATA names: there its original files lie under their original names, gzipped or not, in a folder of the
@@ -110,7 +113,7 @@ def cached(published: Published) -> bool:
     return published.fetch.cached(Path(home).expanduser())
 
 
-@cache
+@lru_cache(HELD)
 def _named(published: Published, folder: Path | None) -> Dataset:
     found = None if folder is None else from_folder(published, folder)
     if found is not None:
@@ -122,4 +125,4 @@ def _named(published: Published, folder: Path | None) -> Dataset:
         raise ValueError(absent(published.name, published.files(), published.url, folder, why)) from error
 
 
-_own = cache(lambda path, target, drop, version: user.read(path, target, drop))
+_own = lru_cache(HELD)(lambda path, target, drop, version: user.read(path, target, drop))
