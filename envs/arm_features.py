@@ -52,7 +52,7 @@ class ArmFeaturesBandit(NativeBandit):
         require(features >= 1, "features", "at least 1", features)
         require(arms >= 2, "arms", "at least 2", arms)
         require(function in FUNCTIONS, "function", f"one of {', '.join(FUNCTIONS)}", function)
-        require(noise >= 0, "noise", "a standard deviation of at least 0", noise)
+        require(0 <= noise < np.inf, "noise", "a standard deviation, finite and at least 0", noise)
         require(context_features >= 0, "context_features", "at least 0", context_features)
         require(0 <= available <= 1, "available", "a probability", available)
         super().__init__(

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.envs.base import NativeBandit, SingleLane
 from vbandits.envs.data import Dataset
+from vbandits.envs.hints import misfits
 from vbandits.envs.lanes import GymnasiumLanes, problems
 from vbandits.provenance import LENGTH, plain, reference, source_hash
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
@@ -113,19 +114,20 @@ class EnvironmentSpec:
     def _make(
         self, maker: Callable[..., Any], kwargs: Mapping[str, Any], takes: Any, also: tuple[str, ...] = ()
     ) -> Any:
-        """Calls `maker`, after a look at the parameters that `takes` has; `also` names further ones."""
-        known = _parameters(takes)
-        for name in kwargs:
-            if known is not None and name not in (*known, *also):
-                raise ValueError(unknown(f"parameter of {reference(self.source)}", name, known))
+        """Calls `maker`, after a look at the parameters of `takes` and their types; `also` names further ones."""
+        known, what = _parameters(takes), f"parameter of {reference(self.source)}"
+        faults = [unknown(what, name, known) for name in kwargs if known is not None and name not in (*known, *also)]
+        if _is_native(takes):
+            faults += misfits(_unbound(takes).__init__, self.kwargs)
+        if faults:
+            raise ValueError("; ".join(faults))
         try:
             return maker(**kwargs)
         except ValueError:
             raise
         except Exception as error:
-            raise ValueError(
-                f"expected to make {reference(self.source)} with {dict(kwargs)}, got {type(error).__name__}: {error}"
-            ) from error
+            made = f"{reference(self.source)} with {dict(self.kwargs)}"
+            raise ValueError(f"expected to make {made}, got {type(error).__name__}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Takes a registered environment along: another process has not run the script that registered it."""
@@ -235,9 +237,15 @@ def _loaded(entry: Any) -> Any:
 
 
 def _is_native(source: Any) -> bool:
+    source = _unbound(source)
+    return inspect.isclass(source) and issubclass(source, NativeBandit)
+
+
+def _unbound(source: Any) -> Any:
+    """Returns a class or function without what `functools.partial` has bound."""
     while isinstance(source, functools.partial):
         source = source.func
-    return inspect.isclass(source) and issubclass(source, NativeBandit)
+    return source
 
 
 def _parameters(takes: Any) -> list[str] | None:

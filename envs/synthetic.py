@@ -21,7 +21,8 @@ class Regression(NativeBandit):
         require(features >= 1, "features", "at least 1", features)
         require(arms >= 2, "arms", "at least 2", arms)
         require(np.shape(noise) in ((), (arms,)), "noise", f"one number, or one for each of {arms} arms", noise)
-        require(bool(np.greater_equal(noise, 0).all()), "noise", "a standard deviation of at least 0", noise)
+        fit = np.greater_equal(noise, 0) & np.isfinite(noise)
+        require(bool(fit.all()), "noise", "a standard deviation, finite and at least 0", noise)
         super().__init__(num_envs, device, features=features, arms=arms, noisy_optimum=noisy_optimum)
         self.noise = noise
 

@@ -34,13 +34,15 @@ class Wheel(NativeBandit):
         noisy_optimum: bool = False,
     ) -> None:
         require(0 < delta < 1, "delta", "a radius between 0 and 1", delta)
-        require(std >= 0 and std_outer >= 0, "std, std_outer", "standard deviations of at least 0", (std, std_outer))
+        stds = (std, std_outer)
+        fit = all(0 <= each < np.inf for each in stds)
+        require(fit, "std, std_outer", "finite standard deviations of at least 0", stds)
         means = (mean_base, mean_inner, mean_outer)
         require(bool(np.isfinite(means).all()), "mean_base, mean_inner, mean_outer", "finite means", means)
         super().__init__(num_envs, device, features=2, arms=5, noisy_optimum=noisy_optimum)
         self.delta = delta
         self._means = means
-        self._stds = (std, std_outer)
+        self._stds = stds
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""

@@ -207,6 +207,12 @@ def test_rewards_have_the_mean_that_is_told(name, kwargs):
     [
         (lambda: Wheel(delta=1.7), "delta: expected a radius between 0 and 1, got 1.7"),
         (lambda: Wheel(std=-1.0), "std"),
+        (lambda: Wheel(std=float("inf")), "std, std_outer: expected finite standard deviations of at least 0"),
+        (lambda: Wheel(std_outer=float("inf")), "std, std_outer: expected finite"),
+        (lambda: Wheel(std_outer=float("nan")), "std, std_outer: expected finite"),
+        (lambda: LinearBandit(noise=float("inf")), "noise: expected a standard deviation, finite and at least 0"),
+        (lambda: AbruptBandit(noise=float("inf")), "noise: expected a standard deviation, finite"),
+        (lambda: ArmFeaturesBandit(noise=float("inf")), "noise: expected a standard deviation, finite"),
         (lambda: LinearBandit(arms=1), "arms: expected at least 2, got 1"),
         (lambda: LinearBandit(features=0), "features: expected at least 1, got 0"),
         (lambda: GaussianBandit(means=[1.0]), "arms: expected at least 2, got 1"),

@@ -18,8 +18,8 @@ HELD = 2
 def load(
     source: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
-    target: str | None = None,
-    drop: Sequence[str] | None = None,
+    target: str | int | None = None,
+    drop: Sequence[str | int] | None = None,
 ) -> Dataset:
     """Returns a dataset by name or from a user's file; the last two stay in memory, a file until it changes.
 
@@ -32,7 +32,7 @@ def load(
     Args:
         source: a name in `PUBLISHED`, or the path of a file that ends in .csv, .csv.gz or .parquet.
         data_dir: the data directory, for a name.
-        target: the column that holds the class, for a file.
+        target: the column that holds the class, for a file; a number is the name of one.
         drop: columns to leave out, for a file.
 
     Raises:
@@ -48,11 +48,11 @@ def load(
         return _named(PUBLISHED[name], directory(data_dir))
     if not is_file(name):
         raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user.ENDINGS)}")
-    if isinstance(drop, str):
+    if isinstance(drop, str | int):
         raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
     path = Path(name).expanduser()
     version = (path.absolute(), path.stat().st_mtime_ns if path.is_file() else 0)
-    return _own(path, target, tuple(drop or ()), version)
+    return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version)
 
 
 def is_file(source: str) -> bool:
