@@ -46,10 +46,24 @@ def test_columns_become_what_is_said(tmp_path):
     ], rtol=1e-6)  # fmt: skip
     assert found.features.dtype == np.float32
     assert (found.labels.tolist(), found.class_names) == ([1, 0, 0, 1], ("no", "yes"))
-    assert [note.partition(":")[0] for note in found.notes] == [
-        "1 of 5 rows have no bought and are left out", "age", "town", "spent"
-    ]  # fmt: skip
-    assert "mean of the others, and have an indicator" in found.notes[1]
+    assert found.notes == (
+        "1 of 5 rows have no bought and are left out",
+        "missing numbers became the mean of the others, with an indicator: age (1), spent (1)",
+        "text became indicators of its levels: town (3), member (2)",
+        "missing text is a level of its own: town (1)",
+    )
+
+
+def test_columns_that_look_like_something_else_are_noted(tmp_path):
+    """A typing error among numbers, and the number of the row, which a data frame writes without a name."""
+    rows = [f"{i},{'fifty' if i == 7 else 20 + i % 30},{i % 2}" for i in range(90)]
+    found = load(write(tmp_path, "\n".join([",age,bought", *rows]) + "\n"), target="bought")
+    assert "nearly all numbers, and yet text: age (because of 'fifty')" in found.notes
+    assert "looks like the number of the row, which drop=[...] leaves out: (without a name)" in found.notes
+    plain = load(
+        write(tmp_path, "age,bought\n" + "".join(f"{20 + i % 30},{i % 2}\n" for i in range(90))), target="bought"
+    )
+    assert plain.notes == ()
 
 
 def test_parquet_and_gzip_give_the_same(tmp_path):

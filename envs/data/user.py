@@ -66,12 +66,14 @@ def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
     features = [name for name in names if name != target and name not in drop]
     if not features:
         raise ValueError(f"{path}: expected columns beside the target {target!r}, got none")
-    parts, feature_names = [], []
+    parts, feature_names, said = [], [], {}
     for name in features:
-        columns, column_names, note = _features(path, name, table.column(name))
+        columns, column_names, remarks = _features(path, name, table.column(name))
         parts.append(columns)
         feature_names += column_names
-        notes += note
+        for what, detail in remarks.items():
+            said.setdefault(what, []).append(f"{name or '(without a name)'}{detail}")
+    notes += [f"{what}: {', '.join(columns)}" for what, columns in said.items()]
     x = np.concatenate(parts, 1)
     return Dataset(str(path), x, labels, tuple(feature_names), classes, tuple(notes))
 
@@ -142,8 +144,8 @@ def _classes(path: Path, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
     return labels.astype(np.int64), tuple(map(str, whole))
 
 
-def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], list[str]]:
-    """Returns what becomes of a column: features [N, D], their names, and what is to be noted."""
+def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], dict[str, str]]:
+    """Returns what becomes of a column: features [N, D], their names, and what is to be noted, with details."""
     column = _plain(column)
     if _is_number(column):
         return _numbers(path, name, column)
@@ -158,11 +160,24 @@ def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[
                          f"rows, got {len(levels):,} in {len(values):,}: leave it out, drop=[{name!r}]")  # fmt: skip
     indicators = np.zeros((len(values), len(levels)), np.uint8)
     indicators[np.arange(len(values)), codes] = 1
-    notes = [f"{name}: {column.null_count:,} missing values are a level of their own"] if column.null_count else []
+    notes = {"text became indicators of its levels": f" ({len(levels)})"}
+    if column.null_count:
+        notes["missing text is a level of its own"] = f" ({column.null_count:,})"
+    words = [level for level in levels if level != ABSENT and not _reads_as_number(level)]
+    if 0 < len(words) <= len(levels) / 10:
+        notes["nearly all numbers, and yet text"] = f" (because of {str(words[0])!r})"
     return indicators, [f"{name}={level}" for level in levels], notes
 
 
-def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], list[str]]:
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], dict[str, str]]:
     if column.null_count == len(column):
         raise ValueError(f"{path}: column {name!r}: expected numbers, got nothing at all: leave it out with "
                          f"drop=[{name!r}]")  # fmt: skip
@@ -174,8 +189,12 @@ def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[s
     if not np.isfinite(figures).all():
         raise ValueError(f"{path}: column {name!r}: expected finite numbers below 3e38, got "
                          f"{values[~np.isfinite(figures)][0]}: leave it out with drop=[{name!r}]")  # fmt: skip
+    notes = {}
+    steps = np.diff(values)
+    if not name or (kinds.is_integer(column.type) and len(values) > 2 and (steps == 1).all()):
+        notes["looks like the number of the row, which drop=[...] leaves out"] = ""
     if not missing.any():
-        return figures[:, None], [name], []
+        return figures[:, None], [name], notes
     both = np.column_stack([figures, missing.astype(np.float32)])
-    note = f"{name}: {column.null_count:,} missing values are the mean of the others, and have an indicator"
-    return both, [name, f"{name} missing"], [note]
+    notes["missing numbers became the mean of the others, with an indicator"] = f" ({column.null_count:,})"
+    return both, [name, f"{name} missing"], notes
