@@ -139,7 +139,7 @@ class NativeBandit(VectorEnv):
 
     def _refill(self) -> None:
         self._step = 0
-        blocks = [next(lane) for lane in self._lanes]
+        blocks = [self._checked(next(lane)) for lane in self._lanes]
         self._length = len(blocks[0].expected)
         kind = np.float32 if self._pool is None else np.int64
         self._contexts = self._stacked([block.contexts for block in blocks], kind)
@@ -152,6 +152,27 @@ class NativeBandit(VectorEnv):
             available = self._mask.bool()
             worst = self._expected.where(available, torch.inf).amin(2, keepdim=True)
             self._expected, self._rewards = (part.where(available, worst) for part in (self._expected, self._rewards))
+
+    def _checked(self, block: Block) -> Block:
+        """Returns a block that has what the form says, and nothing else.
+
+        Raises:
+            ValueError: if it has not, or if no arm is available in some step.
+        """
+        form = self.form
+        for name, part, told, size in (
+            ("arms", block.arms, f"arm_features={form.arm_features}", form.arm_features),
+            ("mask", block.mask, f"masked={form.masked}", int(form.masked)),
+        ):
+            if (part is not None) != bool(size):
+                wanted, got = ("with", "none") if size else ("without", "some")
+                raise ValueError(f"{type(self).__name__}.blocks: expected blocks {wanted} {name}, as super().__init__ "
+                                 f"was given {told}, got {got}: change the one or the other")  # fmt: skip
+        if block.mask is not None and not np.any(block.mask, 1).all():
+            step = int(np.argmin(np.any(block.mask, 1)))
+            raise ValueError(f"{type(self).__name__}.blocks: expected a mask with at least one available arm in each "
+                             f"step, got none in step {step} of a block")  # fmt: skip
+        return block
 
     def _stacked(self, parts: Sequence[Any], kind: Any) -> Tensor:
         return torch.from_numpy(np.stack(parts).astype(kind, copy=False)).to(self.device)
