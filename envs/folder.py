@@ -24,6 +24,19 @@ def directory(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     return folder
 
 
+def places(folder: Path, names: Sequence[str], *, flat: bool = True) -> list[Path]:
+    """Returns where the files of a dataset may lie: in folders of its names, or else flat in the data directory.
+
+    Args:
+        folder: the data directory.
+        names: of the dataset's own folders.
+        flat: whether its files may lie flat; not where another dataset has files of the same names. The data directory
+            itself may be the dataset's own all the same.
+    """
+    own = [folder / name for name in names]
+    return [*own, folder] if flat or folder.name in names else own
+
+
 def locate(names: Iterable[str], places: Sequence[Path], url: str) -> dict[str, Path] | None:
     """Returns the path of each file, all in the first of the places that has any; None where no place has.
 
@@ -50,7 +63,7 @@ def require_all(names: Iterable[str], found: Iterable[str], source: Path, url: s
         raise ValueError(f"{source}: expected {wanted}, got 'all but {missing}'")
 
 
-def absent(name: str, files: str, url: str, folder: Path | None, fetched: str) -> str:
+def absent(name: str, files: str, url: str, folder: Path | None, fetched: str, *, flat: bool = True) -> str:
     """Returns the message for a dataset that is nowhere.
 
     Args:
@@ -59,9 +72,11 @@ def absent(name: str, files: str, url: str, folder: Path | None, fetched: str) -
         url: where they are published.
         folder: the data directory, if there is one.
         fetched: why it cannot be fetched either.
+        flat: whether its files may lie flat.
     """
+    where = "the data directory" if flat else f"the folder {name} of the data directory"
     looked = f"got nothing of it in {folder}" if folder else f"but {VARIABLE} is not set"
     return (
-        f"{name}: expected {files} in the data directory, {looked}; and {fetched}. "
+        f"{name}: expected {files} in {where}, {looked}; and {fetched}. "
         f"Download from {url} into DIRECTORY/{name}, set {VARIABLE}=DIRECTORY"
     )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vbandits.envs.base import require
-from vbandits.envs.folder import absent, directory, locate, require_all
+from vbandits.envs.folder import absent, directory, locate, places, require_all
 from vbandits.registry import unknown
 from vbandits.streams import generator
 
@@ -67,6 +67,7 @@ class Published:
         test: images of each class in the test set [K].
         files: what the original files are called.
         read: returns training and test set from a data directory, or None where there is none of its files.
+        flat: whether the files may lie flat in it; not where another dataset's are called the same.
     """
 
     name: str
@@ -77,14 +78,16 @@ class Published:
     test: tuple[int, ...]
     files: str
     read: Callable[["Published", Path], tuple[Split, Split] | None]
+    flat: bool = True
 
 
 def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Images:
     """Returns a dataset by name; the last two stay in memory.
 
     It is looked for in a data directory, `data_dir` or else what the environment variable VBANDITS_DATA names: there
-    the original files lie under their original names, in a folder of the dataset's name or flat. Where none of them is
-    there, scikit-learn fetches it from OpenML, and keeps it in its own cache (`sklearn.datasets.get_data_home`).
+    the original files lie under their original names, in a folder of the dataset's name or, unless another one's are
+    called the same, flat. Where none of them is there, scikit-learn fetches it from OpenML, and keeps it in its own
+    cache (`sklearn.datasets.get_data_home`).
 
     Raises:
         ValueError: for a name that is not in `PUBLISHED`; a data directory that is no folder; files that are damaged,
@@ -105,7 +108,7 @@ def _load(name: str, folder: Path | None) -> Images:
         return from_openml(published)
     except (OSError, ValueError, ImportError) as error:
         why = f"OpenML's {published.openml!r} cannot be had ({error})"
-        raise ValueError(absent(name, published.files, published.url, folder, why)) from error
+        raise ValueError(absent(name, published.files, published.url, folder, why, flat=published.flat)) from error
 
 
 def from_folder(published: Published, folder: Path) -> Images | None:
@@ -169,7 +172,7 @@ IDX = {
 
 def _idx_files(published: Published, folder: Path) -> tuple[Split, Split] | None:
     """Reads the four idx files, each as it is or gzipped, all in one folder."""
-    paths = locate(IDX, (folder / published.name, folder), published.url)
+    paths = locate(IDX, places(folder, [published.name], flat=published.flat), published.url)
     if paths is None:
         return None
     train_x, train_y, test_x, test_y = (_read_idx(paths[name], axes) for name, axes in IDX.items())
@@ -203,12 +206,12 @@ CIFAR_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batc
 
 def _cifar_files(published: Published, folder: Path) -> tuple[Split, Split] | None:
     """Reads the six batches, from their folder or else from the archive as it is downloaded."""
-    places = (folder / published.name, folder)
-    for place in (*(place / CIFAR_FOLDER for place in places), *places):
+    found = places(folder, [published.name])
+    for place in (*(place / CIFAR_FOLDER for place in found), *found):
         batches = {name: (place / name).read_bytes() for name in CIFAR_BATCHES if (place / name).is_file()}
         if batches:
             return _cifar_splits(published, place, batches)
-    for place in places:
+    for place in found:
         if (place / CIFAR_ARCHIVE).is_file():
             return _cifar_splits(published, place / CIFAR_ARCHIVE, _untar(place / CIFAR_ARCHIVE))
     return None
@@ -276,6 +279,7 @@ _ALL = (
         openml="Fashion-MNIST",
         train=(6000,) * 10,
         test=(1000,) * 10,
+        flat=False,
     ),
     Published(
         name="cifar10",

@@ -15,10 +15,12 @@ import pytest
 from sklearn.utils import Bunch
 
 from tests import standins as small
+from vbandits.envs import images
 from vbandits.envs.data import PUBLISHED, load, other, uci
 from vbandits.envs.data.loading import from_folder
 from vbandits.envs.data.record import Published
 from vbandits.envs.folder import VARIABLE
+from vbandits.holdings import listing
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 
@@ -46,6 +48,8 @@ def test_every_layout_is_read_where_it_lies(name, place, gzipped, standin_files,
     published = standin_files[1][name]
     if place == "other folder" and not published.folders:
         place = "folder"
+    if place == "flat" and name == "fashion_mnist":
+        place = "folder"  # MNIST's files are called the same
     target = tmp_path / {"flat": ".", "folder": name, "other folder": (*published.folders, name)[0]}[place]
     shutil.copytree(standins / name, target, dirs_exist_ok=True)
     for file in target.iterdir() if gzipped else ():
@@ -60,6 +64,22 @@ def test_every_layout_is_read_where_it_lies(name, place, gzipped, standin_files,
     assert len(found.class_names) == published.classes
     assert found.features.dtype == (np.uint8 if name in ("mushroom", "census") else np.float32)
     assert (found.labels is None) == (name in ("jester", "financial"))
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_files_of_mnist_are_not_taken_for_those_of_clothes(standins, tmp_path, monkeypatch):
+    shutil.copytree(standins / "mnist", tmp_path, dirs_exist_ok=True)
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "cache"))
+    assert load("mnist", tmp_path).name == "mnist"
+    nowhere = rf"expected train-images-idx3-ubyte\[.gz\].* in the folder fashion_mnist of the data directory, " \
+              rf"got nothing of it in {tmp_path}; and OpenML's 'Fashion-MNIST', version 1 cannot be had"  # fmt: skip
+    with pytest.raises(ValueError, match=nowhere):
+        load("fashion_mnist", tmp_path)
+    with pytest.raises(ValueError, match=nowhere.replace(", version 1", "")):
+        images.load("fashion_mnist", tmp_path)
+    assert {row["dataset"]: row["found"] for row in listing(tmp_path)}["fashion_mnist"] == "not here"
+    assert load("fashion_mnist", standins / "fashion_mnist").name == "fashion_mnist", "the folder itself is given"
 
 
 def labels(name: str) -> list[int]:

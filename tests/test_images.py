@@ -291,7 +291,7 @@ def test_published_rows():
 
 
 @pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason=f"needs MNIST's files in {DATA}/mnist")
-def test_mnist_is_as_published():
+def test_mnist_is_as_published(tmp_path):
     mnist = images.load("mnist", DATA)
     assert (mnist.train_x.shape, mnist.test_x.shape) == ((60_000, 784), (10_000, 784))
     assert np.bincount(mnist.train_y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -299,8 +299,10 @@ def test_mnist_is_as_published():
     assert mnist.test_y[:5].tolist() == [7, 2, 1, 0, 4]
     assert mnist.train_x.mean(dtype=float) == pytest.approx(0.1307, abs=5e-5)  # the constants that everybody uses
     assert mnist.train_x.std(dtype=float) == pytest.approx(0.3081, abs=5e-5)
+    assert images.from_folder(PUBLISHED["fashion_mnist"], DATA / "mnist") is None  # its files have the same names
+    (tmp_path / "fashion_mnist").symlink_to(DATA / "mnist")
     with pytest.raises(ValueError, match=r"is it another dataset.*zalando"):
-        images.load("fashion_mnist", DATA / "mnist")  # its files have the same names
+        images.load("fashion_mnist", tmp_path)
 
 
 def blank(shape: tuple[int, int, int], test_x: np.ndarray | None = None, name="blank") -> Images:

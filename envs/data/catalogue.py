@@ -35,6 +35,7 @@ def _images(
         fetch=fetching.images_openml(name),
         sha256=sha256,
         folders=folders,
+        flat=known.flat,
     )
 
 

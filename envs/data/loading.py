@@ -8,7 +8,7 @@ from pathlib import Path
 from vbandits.envs.data import user
 from vbandits.envs.data.catalogue import PUBLISHED
 from vbandits.envs.data.record import Dataset, Layout, Published, checked
-from vbandits.envs.folder import absent, directory, locate
+from vbandits.envs.folder import absent, directory, locate, places
 from vbandits.registry import unknown
 
 HELD = 2
@@ -25,9 +25,10 @@ def load(
 
     A dataset with a name is looked for in a data directory, `data_dir` or else what the environment variable
     VBANDITS_DATA names: there its original files lie under their original names, gzipped or not, in a folder of the
-    dataset's name or flat. Where none of them is there, scikit-learn has it in its cache (`get_data_home`) or fetches
-    it, if it can. What is found is checked against what was published: rows, features, classes, and the bytes where
-    a checksum is known. What becomes of a user's file: see `vbandits.envs.data.user`.
+    dataset's name or, unless another one's are called the same, flat. Where none of them is there, scikit-learn has it
+    in its cache (`get_data_home`) or fetches it, if it can. What is found is checked against what was published: rows,
+    features, classes, and the bytes where a checksum is known. What becomes of a user's file: see
+    `vbandits.envs.data.user`.
 
     Args:
         source: a name in `PUBLISHED`, or the path of a file that ends in .csv, .csv.gz or .parquet.
@@ -84,9 +85,9 @@ def find(published: Published, folder: Path) -> tuple[Layout, list[Path]] | None
     Raises:
         ValueError: if some are missing.
     """
-    places = [folder / name for name in (published.name, *published.folders)] + [folder]
+    where = places(folder, (published.name, *published.folders), flat=published.flat)
     for layout in published.layouts:
-        if (paths := locate(layout.files, places, published.url)) is not None:
+        if (paths := locate(layout.files, where, published.url)) is not None:
             return layout, list(paths.values())
     return None
 
@@ -122,7 +123,9 @@ def _named(published: Published, folder: Path | None) -> Dataset:
         return from_elsewhere(published)
     except (OSError, ValueError, ImportError) as error:
         why = f"{published.fetch.source} cannot be had ({error})" if published.fetch else str(error)
-        raise ValueError(absent(published.name, published.files(), published.url, folder, why)) from error
+        raise ValueError(
+            absent(published.name, published.files(), published.url, folder, why, flat=published.flat)
+        ) from error
 
 
 _own = lru_cache(HELD)(lambda path, target, drop, version: user.read(path, target, drop))

@@ -92,6 +92,7 @@ class Published:
         fetch: how it is had otherwise, if it is.
         sha256: `Dataset.digest` of its original files, where they were at hand.
         folders: further names of its folder in the data directory.
+        flat: whether its files may lie flat in it; not where another dataset's are called the same.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Published:
     fetch: Fetch | None = None
     sha256: str | None = None
     folders: tuple[str, ...] = ()
+    flat: bool = True
 
     @property
     def size(self) -> int:
