@@ -12,13 +12,14 @@ import pytest
 from vbandits.envs.data import PUBLISHED
 
 SCRIPT = """
-import json, resource, sys
+import json, sys
 from dataclasses import replace
+from vbandits import memory
 from vbandits.envs.data import PUBLISHED, loading
 PUBLISHED["covertype"] = replace(PUBLISHED["covertype"], counts=(tuple(json.loads(sys.argv[2])),))
 from vbandits.envs.classification import Classification
 import torch
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = lambda: memory.peak("cpu")  # not ru_maxrss, which a process inherits from the one that starts it
 environment = Classification(num_envs=1, dataset="covertype", data_dir=sys.argv[1])
 loaded = peak()
 many = Classification(num_envs=64, dataset="covertype", data_dir=sys.argv[1])
