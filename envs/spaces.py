@@ -96,10 +96,15 @@ def faults(space: Any, arms: int | None) -> list[str]:
             "discrete and nested spaces into one"
         ]
     parts, found = space.spaces, []
-    if unknown := sorted(set(parts) - set(KEYS)):
+    unknown = set(parts) - set(KEYS)
+    if "action_mask" in unknown and "mask" not in parts:
+        unknown.remove("action_mask")
+        found.append("expected the mask of available actions to be called mask, got action_mask: rename it, in the "
+                     "observation space and in what reset and step return")  # fmt: skip
+    if unknown:
         found.append(
-            f"expected a Dict observation space with the keys {', '.join(KEYS)} alone, got {', '.join(unknown)} too: "
-            "put what describes the situation into context, what describes an arm into arms"
+            f"expected a Dict observation space with the keys {', '.join(KEYS)} alone, got "
+            f"{', '.join(sorted(unknown))} too: put what describes the situation into context, what describes an arm into arms"
         )
     if not ("context" in parts or "arms" in parts):
         found.append(f"expected a context or arms in {DICT}, got neither: return a constant 1 as the context")

@@ -6,6 +6,7 @@ import numpy as np
 import outsider_envs
 import pytest
 import torch
+from gymnasium import spaces
 
 from tests.helpers import preset
 from vbandits.agents.agent import AgentSpec
@@ -221,6 +222,21 @@ def test_problems_of_spaces_are_told_all_at_once_in_plain_words():
     with pytest.raises(ValueError, match=r"expected a gymnasium\.Env, got a builtins\.dict"):
         opened(dict)
     assert problems(outsider_envs.Ads()) == []
+
+
+def test_a_mask_by_its_usual_name_is_told_to_be_renamed():
+    class Masked(outsider_envs.FromOne):
+        observation_space = spaces.Dict({"context": spaces.Box(0, 1, (1,)), "action_mask": spaces.MultiBinary(3)})
+
+    (only,) = problems(Masked())
+    assert only.startswith("expected the mask of available actions to be called mask, got action_mask: rename it")
+    Masked.observation_space = spaces.Dict({**Masked.observation_space.spaces, "price": spaces.Box(0, 1, (1,))})
+    rename, other = problems(Masked())
+    assert "rename it" in rename
+    assert "got price too" in other
+    Masked.observation_space = spaces.Dict({**Masked.observation_space.spaces, "mask": spaces.MultiBinary(3)})
+    (both,) = problems(Masked())
+    assert "got action_mask, price too" in both
 
 
 def test_a_function_that_returns_one_environment_twice_is_refused():

@@ -141,6 +141,41 @@ def test_what_cannot_be_used_is_refused(tmp_path, text, target, drop, message):
         load(write(tmp_path, text), target=target, drop=drop)
 
 
+@pytest.mark.parametrize(("text", "encoding"), [
+    ("town,y\nMünchen,1\nKöln,0\nKöln,1\n", "latin-1"),
+    ("größe,y\n1,1\n2,0\n", "latin-1"),
+    ("x,y\n1,ja\n2,schön\n", "cp1252"),
+    ("x,y\n1,ja\n2,nein\n", "utf-16"),
+])  # fmt: skip
+def test_other_encodings_are_told_to_be_saved_as_utf8(tmp_path, text, encoding):
+    path = tmp_path / "visits.csv"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match=r"expected text in UTF-8, got another encoding: save it as UTF-8, as pandas"):
+        load(path, target="y")
+    path.write_text(text, encoding="utf-8")
+    assert len(load(path, target="y").features) == text.count("\n") - 1
+
+
+def test_a_column_in_another_encoding_may_be_left_out(tmp_path):
+    path = tmp_path / "visits.csv"
+    path.write_bytes("x,town,y\n1,München,1\n2,Köln,0\n".encode("latin-1"))
+    assert load(path, target="y", drop=["town"]).feature_names == ("x",)
+
+
+@pytest.mark.parametrize("text", ["x;town;y\n1,5;York;1\n2,5;Bath;0\n", "x;y\n1;1\n2;0\n"])
+@pytest.mark.parametrize(("separator", "told"), [
+    (";", r'commas between values, got semicolons: save it with commas, .*sep=";"'),
+    ("\t", r'commas between values, got tabs: save it with commas, .*sep="\\t"'),
+])  # fmt: skip
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_other_separators_are_named(tmp_path, text, separator, told, gzipped):
+    raw = text.replace(";", separator).encode()
+    path = tmp_path / ("visits.csv.gz" if gzipped else "visits.csv")
+    path.write_bytes(gzip.compress(raw) if gzipped else raw)
+    with pytest.raises(ValueError, match=told):
+        load(path, target="y")
+
+
 def test_files_that_are_not_there_or_no_tables_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected a file that exists, got 'no\.csv' \(which is /.*no\.csv\)"):
         load("no.csv", target="y")

@@ -114,18 +114,19 @@ def _bytes(path: Path) -> bytes:
         raise ValueError(f"{path}: expected a whole file, got: {error}") from error
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path) -> str:
+    """Returns the first line of a text file, gzipped or not, without what is blank around it."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return file.readline().decode("latin-1").strip()
 
 
 def _header(path: Path) -> list[str]:
-    return [name.strip() for name in _first_line(path).split(",")]
+    return [name.strip() for name in first_line(path).split(",")]
 
 
 def _comments(path: Path) -> int:
     """Returns 1 where the first line is a comment, as UCI's adult.test has one, which begins with a bar."""
     try:
-        return int(_first_line(path).startswith("|"))
+        return int(first_line(path).startswith("|"))
     except (OSError, EOFError, zlib.error):
         return 0  # the reader says what is wrong with the file

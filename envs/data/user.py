@@ -14,6 +14,7 @@ is missing are left out. In a CSV an empty field and ?, NA, N/A, NaN, nan, null 
 and in both a number that is not one.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import pyarrow.parquet
 import pyarrow.types as kinds
 
 from vbandits.envs.data.record import Dataset
+from vbandits.envs.data.tables import first_line
 from vbandits.registry import unknown
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
@@ -33,6 +35,8 @@ LEVELS = 100
 """Most levels of a column of text, and most classes."""
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 ABSENT = "(missing)"
+UTF16 = ("\xff\xfe", "\xfe\xff")
+"""How a file in UTF-16 begins."""
 
 
 def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
@@ -48,6 +52,9 @@ def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
             target that is no class, or has but one.
     """
     table = _table(path)
+    names = [name for name in table.column_names if name not in drop]
+    if path.suffix.lower() != ".parquet" and any(kinds.is_binary(table.column(name).type) for name in names):
+        raise _not_utf8(path)
     names = table.column_names
     if target is None:
         raise ValueError(f"{path}: expected a target, the column that holds the class, got none: target=... is one of "
@@ -87,7 +94,7 @@ def _table(path: Path) -> pa.Table:
         raise ValueError(f"{path}: expected a header and rows, got an empty file")
     try:
         table = pa.parquet.read_table(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         wanted = "a Parquet file" if path.suffix.lower() == ".parquet" else "a header and rows of as many columns"
         raise ValueError(f"{path}: expected {wanted}, got: {error}; it is damaged, or another file") from error
     if not len(table):
@@ -99,8 +106,25 @@ def _table(path: Path) -> pa.Table:
 
 
 def _csv(path: Path) -> pa.Table:
+    header = first_line(path)
+    if header.startswith(UTF16):
+        raise _not_utf8(path)
+    for separator, name, written in ((";", "semicolons", '";"'), ("\t", "tabs", r'"\t"')):
+        if separator in header and "," not in header:
+            raise ValueError(f"{path}: expected commas between values, got {name}: save it with commas, as "
+                             f"pandas.read_csv(FILE, sep={written}).to_csv(NEW, index=False) does")  # fmt: skip
     options = pa.csv.ConvertOptions(null_values=list(MISSING), strings_can_be_null=True)
-    return pa.csv.read_csv(path, convert_options=options)
+    table = pa.csv.read_csv(path, convert_options=options)
+    try:
+        table.column_names  # noqa: B018 (to read them is to decode them)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
+    return table
+
+
+def _not_utf8(path: Path) -> ValueError:
+    return ValueError(f"{path}: expected text in UTF-8, got another encoding: save it as UTF-8, as "
+                      'pandas.read_csv(FILE, encoding="latin-1").to_csv(NEW, index=False) does')  # fmt: skip
 
 
 def _plain(column: Any) -> Any:
