@@ -1,5 +1,6 @@
 """Will my environment work, and what does it lack? The same questions for any source, answered in plain words."""
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -56,12 +57,15 @@ class CheckReport:
         return "\n".join([self.name, *found, verdict])
 
 
-def check(source: Any, kwargs: Mapping[str, Any] | None = None) -> CheckReport:
+def check(
+    source: Any, kwargs: Mapping[str, Any] | None = None, data_dir: str | os.PathLike[str] | None = None
+) -> CheckReport:
     """Says whether runs accept an environment, and what it lacks for regret and for results that can be repeated.
 
     Args:
         source: an id, "module:id", "module:name", or a class or function, as in `EnvironmentSpec`.
         kwargs: handed to the environment.
+        data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     """
     report = CheckReport(reference(source))
     try:
@@ -69,7 +73,8 @@ def check(source: Any, kwargs: Mapping[str, Any] | None = None) -> CheckReport:
     except Exception as error:
         report.add("failed", f"cannot be found: {_words(error)}")
         return report
-    spec = EnvironmentSpec("check", source, dict(kwargs or {}))
+    where = None if data_dir is None else os.fspath(data_dir)
+    spec = EnvironmentSpec("check", source, dict(kwargs or {}), data_dir=where)
     if not _can_be_made(spec, report):
         return report
     _passes_gymnasium(spec, report)

@@ -104,7 +104,8 @@ def faults(space: Any, arms: int | None) -> list[str]:
     if unknown:
         found.append(
             f"expected a Dict observation space with the keys {', '.join(KEYS)} alone, got "
-            f"{', '.join(sorted(unknown))} too: put what describes the situation into context, what describes an arm into arms"
+            f"{', '.join(sorted(unknown))} too: put what describes the situation into context, what describes an arm "
+            "into arms"
         )
     if not ("context" in parts or "arms" in parts):
         found.append(f"expected a context or arms in {DICT}, got neither: return a constant 1 as the context")

@@ -61,7 +61,19 @@ def test_the_list_says_where_each_is(standins, no_cache, tmp_path, monkeypatch, 
     monkeypatch.setenv(VARIABLE, str(standins))
     assert holdings.listing()[0]["found"] == str(standins / "mushroom")
     assert vbandits("data", "list") == 0
-    assert "mushroom" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mushroom" in shown
+    assert vbandits("list", "datasets") == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_an_environment_is_checked_with_the_files_of_a_data_directory(standins, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(VARIABLE)
+    assert vbandits("check", "vbandits/Jester-v0") == 1
+    assert "VBANDITS_DATA is not set" in capsys.readouterr().out
+    assert vbandits("check", "vbandits/Jester-v0", "--data-dir", standins) == 0
+    assert capsys.readouterr().out.strip().endswith("It works.")
+    assert vbandits("check", "vbandits/Wheel-v0", "--data-dir", tmp_path) == 0, "it needs none"
 
 
 def test_what_is_found_is_verified_and_a_bad_one_does_not_stop_the_others(standins, tmp_path, monkeypatch, capsys):

@@ -134,15 +134,18 @@ def report(folder: Path) -> int:
 
 
 @app.command(name="list")
-def list_(what: Literal["agents", "environments", "methods"]) -> None:
-    """List what can be named in an experiment file; for datasets, see `vbandits data list`."""
+def list_(what: Literal["agents", "environments", "methods", "datasets"]) -> None:
+    """List what can be named in an experiment file; datasets as `vbandits data list` does."""
     from vbandits import catalogue
 
+    if what == "datasets":
+        list_data()
+        return
     _print(getattr(catalogue, what)())
 
 
 @app.command
-def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
+def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | None = None) -> int:
     """Say whether an environment will work, and what it lacks for regret; exit code 1 if it will not work.
 
     Parameters
@@ -151,13 +154,15 @@ def check(id: str, *, kwargs: dict[str, str] | None = None) -> int:
         Such as my_envs:acme/Ads-v0, with my_envs.py in the current folder.
     kwargs
         Handed to the environment: --kwargs.delta 0.9.
+    data_dir
+        Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.engine import extend_path
     from vbandits.envs.check import check as check_environment
     from vbandits.resolve import parse
 
     extend_path([str(Path.cwd())])
-    found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()})
+    found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()}, data_dir)
     print(found)
     return 0 if found.works else FAILED
 
