@@ -1,6 +1,8 @@
 """The data directory: which one it is, which files of a dataset lie in it, and what is said when they do not."""
 
+import gzip
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -60,7 +62,19 @@ def require_all(names: Iterable[str], found: Iterable[str], source: Path, url: s
     missing = ", ".join(name for name in names if name not in set(found))
     if missing:
         wanted = f"all of {', '.join(names)} (download them from {url})"
-        raise ValueError(f"{source}: expected {wanted}, got 'all but {missing}'")
+        raise ValueError(f"{source}: expected {wanted}, got all but {missing}")
+
+
+def contents(path: Path) -> bytes:
+    """Returns what is in a file, unpacked if it is gzipped.
+
+    Raises:
+        ValueError: if it cannot be read, or is damaged.
+    """
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: expected a whole file, got: {error}") from error
 
 
 def absent(name: str, files: str, url: str, folder: Path | None, fetched: str, *, flat: bool = True) -> str:

@@ -3,7 +3,6 @@
 Pixels are float32 in [0, 1], flattened in the order channel, row, column: [N, C*H*W].
 """
 
-import gzip
 import io
 import math
 import os
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vbandits.envs.base import require
-from vbandits.envs.folder import absent, directory, locate, places, require_all
+from vbandits.envs.folder import absent, contents, directory, locate, places, require_all
 from vbandits.registry import unknown
 from vbandits.streams import generator
 
@@ -186,9 +185,9 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
     each axis (big-endian, four bytes each); the bytes themselves.
     """
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: expected a whole gzip file, got {error}; download it again") from error
+        raw = contents(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; download it again") from error
     magic, header = bytes([0, 0, 8, axes]), 4 + 4 * axes
     if raw[:4] != magic:
         raise ValueError(f"{path}: expected an idx file, magic number {magic.hex()}, got {raw[:4].hex() or 'no bytes'}")

@@ -123,14 +123,14 @@ def test_idx_files_of_anything_else_are_refused(tmp_path, name, content, message
 def test_damaged_gzip_files_are_refused(tmp_path, damage):
     path = write_tiny(tmp_path, gzipped=True) / f"{TEST_IMAGES}.gz"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=rf"{TEST_IMAGES}.gz: expected a whole gzip file, got .*download it again"):
+    with pytest.raises(ValueError, match=rf"{TEST_IMAGES}.gz: expected a whole file, got: .*download it again"):
         images.from_folder(TINY, tmp_path)
 
 
 def test_missing_idx_files_are_named(tmp_path):
     write_tiny(tmp_path)
     (tmp_path / TRAIN_LABELS).unlink()
-    with pytest.raises(ValueError, match=f"{tmp_path}.*lecun.*got 'all but {TRAIN_LABELS}'"):
+    with pytest.raises(ValueError, match=f"{tmp_path}.*lecun.*got all but {TRAIN_LABELS}"):
         images.from_folder(TINY, tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_batches_of_anything_else_are_refused(tmp_path, content, message):
 
 def test_missing_batches_are_named(tmp_path):
     (write_colour(tmp_path) / "data_batch_3").unlink()
-    with pytest.raises(ValueError, match=r"toronto.*got 'all but data_batch_3'"):
+    with pytest.raises(ValueError, match=r"toronto.*got all but data_batch_3"):
         images.from_folder(COLOUR, tmp_path)
 
 

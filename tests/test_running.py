@@ -81,6 +81,8 @@ def test_a_run_leaves_its_cells_its_experiment_and_its_report(file):
     assert [agent["label"] for agent in experiment["agents"]] == ["ibvi", "linear-ts", "uniform"]
     assert experiment["agents"][0]["posterior"]["rank"] == 5
     assert experiment["versions"]["torch"]
+    assert experiment["versions"]["scikit-learn"]
+    assert experiment["versions"]["pyarrow"]
     assert experiment["device"] == "cpu"
     summary = pd.read_csv(out / "report" / "summary.csv")
     fixed = ("environment, agent, seeds, failures, steps, cumulative_regret, cumulative_regret_low, "

@@ -19,7 +19,7 @@ from vbandits.refused import Refused
 from vbandits.registry import load
 from vbandits.results import StoredResults
 
-LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas")
+LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
 SHOWN = 4
 """Changes that are told where an experiment is refused."""
 

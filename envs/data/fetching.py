@@ -28,9 +28,7 @@ def openml(name: str, version: int, read: Callable[[Any, Path], Dataset], *, ord
         from sklearn.datasets import fetch_openml
 
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # scikit-learn warns before it tries again; a failure is raised all the same
+            warnings.simplefilter("ignore")  # scikit-learn warns before it tries again; a failure is raised anyway
             bunch: Any = fetch_openml(name, version=version, as_frame=True, parser="auto", n_retries=1)
         frame = bunch.data.assign(**{"the target": bunch.target})
         return read(frame, Path(source))

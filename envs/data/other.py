@@ -1,8 +1,6 @@
 """The original files of the datasets without classes (ratings and stocks), images, and what comes with scikit-learn."""
 
-import gzip
 import io
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from vbandits.envs import images
 from vbandits.envs.data.record import Dataset
 from vbandits.envs.data.tables import commas, matrix, numbers
+from vbandits.envs.folder import contents
 
 JOKES, RATED = 100, 40
 NOT_RATED = 99.0
@@ -29,10 +28,10 @@ def financial(paths: Sequence[Path]) -> Dataset:
 def jester_subset(paths: Sequence[Path]) -> Dataset:
     """Reads jester_data_40jokes_19181users.npy: the ratings [N, 40] that were published for bandits."""
     path = paths[0]
+    raw = contents(path)
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         ratings = np.load(io.BytesIO(raw), allow_pickle=False)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path}: expected an array that NumPy saved, got: {error}") from error
     if not (ratings.ndim == 2 and ratings.shape[1] == RATED and ratings.dtype.kind in "fiu"):
         raise ValueError(f"{path}: expected numbers of shape (users, {RATED}), got {ratings.dtype} {ratings.shape}")

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.types
 
+from vbandits.envs.folder import contents
+
 
 def numbers(path: Path, columns: int, *, header: int = 0) -> np.ndarray:
     """Returns numbers between blanks as float32 [N, columns].
@@ -24,7 +26,7 @@ def numbers(path: Path, columns: int, *, header: int = 0) -> np.ndarray:
     Raises:
         ValueError: for anything else.
     """
-    lines = _bytes(path).decode("latin-1").splitlines()[header:]
+    lines = contents(path).decode("latin-1").splitlines()[header:]
     if not any(map(str.strip, lines)):
         raise ValueError(f"{path}: expected lines of {columns} numbers, got none")
     try:
@@ -107,16 +109,9 @@ def one_hot(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, .
     return found, tuple(names)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: expected a whole file, got: {error}") from error
-
-
 def first_line(path: Path) -> str:
     """Returns the first line of a text file, gzipped or not, without what is blank around it."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         return file.readline().decode("latin-1").strip()
 
 
