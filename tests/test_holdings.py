@@ -133,7 +133,7 @@ def test_fetching_verifies_and_tells_what_failed(standins, monkeypatch, capsys):
     assert vbandits("data", "fetch", "wine", "covertype") == 1
     shown = capsys.readouterr().out
     assert "ok: wine: 178 rows" in shown
-    assert "failed: covertype: <urlopen error no network>" in shown
+    assert "failed: covertype: <urlopen error no network>; or download covtype.data[.gz] from https://" in shown
     table = np.loadtxt(standins / "covertype" / "covtype.data", delimiter=",")
     monkeypatch.setattr("sklearn.datasets.fetch_covtype", lambda **_: Bunch(data=table[:, :-1], target=table[:, -1]))
     assert vbandits("data", "fetch", "covertype") == 0

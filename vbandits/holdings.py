@@ -98,7 +98,8 @@ def _outcome(published: Published, folder: Path | None) -> Outcome:
         original = found is not None
         found = found or from_elsewhere(published)
     except Exception as error:
-        return Outcome(published.name, False, str(error) or repr(error))
+        way_on = f"; or {_put(published)}" if folder is None and published.layouts else ""
+        return Outcome(published.name, False, f"{str(error) or repr(error)}{way_on}")
     return Outcome(published.name, True, _described(published, found, original))
 
 
