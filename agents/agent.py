@@ -12,7 +12,7 @@ from torch import Tensor
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.memory import Memory, NoiseVariance
 from vbandits.agents.rules import UNAVAILABLE, pick
-from vbandits.envs.spaces import Form, Observed
+from vbandits.envs.spaces import Form, Observed, next_available
 from vbandits.networks import MLP
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Scaling, Schedule, Task
@@ -79,8 +79,7 @@ class Agent:
         self._variance = torch.ones(len(seeds), dtype=dtype, device=device)  # of the noise, in standardised units
         self.trained = False
         self._random = Stream(seeds, "rule", device=device)
-        tried = form.arms if self.encoding.known_by_place else 1
-        self._initial = tried * spec.schedule.initial_pulls if spec.posterior is not None else 0
+        self._initial = self.encoding.tried * spec.schedule.initial_pulls if spec.posterior is not None else 0
         self._learned = 0
         self._next = self._initial or spec.schedule.every  # rows at which the next update is due
         self._limit = LIMIT if spec.standardize else float("inf")
@@ -156,8 +155,7 @@ class Agent:
         arms = self.encoding.form.arms
         if mask is None:
             return torch.full_like(anything, self.decisions % arms)
-        distance = (torch.arange(arms, device=mask.device) - self.decisions) % arms
-        return distance.expand_as(mask).where(mask, arms).argmin(1)
+        return next_available(self.decisions % arms, mask)
 
     def observe(self, rewards: Float[Tensor, " R"]) -> None:
         """Takes the outcome of the earliest decision that had none yet; it is learned from at the next `learn`."""

@@ -71,6 +71,11 @@ class Encoding:
         """Whether an arm is the same arm in every step: each must then be tried."""
         return self.kind == "disjoint" or not self.form.arm_features
 
+    @property
+    def tried(self) -> int:
+        """How many arms initial pulls are of: each, or all together where they are not known by place."""
+        return self.form.arms if self.known_by_place else 1
+
     def rows(self, observed: Observed) -> Float[Tensor, "R n W"]:
         """Returns the rows of a decision: one, or one per arm."""
         if not self.rows_are_arms:

@@ -12,8 +12,8 @@ import torch
 from gymnasium.spaces import Dict
 from gymnasium.utils.env_checker import check_env
 
-from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, form_of, problems
-from vbandits.envs.spaces import Observed
+from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, problems
+from vbandits.envs.spaces import Form, Observed, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve
 from vbandits.metrics.regret import from_info
 from vbandits.provenance import reference
@@ -123,7 +123,8 @@ def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> bool:
 
 def _spaces(environment: Any) -> str:
     """Returns what can be done and seen, in words."""
-    actions, form, space = environment.action_space, form_of(environment), environment.observation_space
+    actions, space = environment.action_space, environment.observation_space
+    form = Form.from_spaces(space, actions)
     context = space.spaces.get("context") if isinstance(space, Dict) else space
     parts = [f"{actions.n} actions" + (f", counted from {actions.start}" if actions.start else "")]
     if context is not None:
@@ -229,7 +230,8 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
         observation, _ = environment.reset(seed=list(seeds))
         seen, rewards, regret = [_seen(observation)], [], []
         for action in actions:
-            chosen = _available(int(action), Observed.of(observation).mask, len(seeds))
+            mask = Observed.of(observation).mask
+            chosen = torch.full((len(seeds),), int(action)) if mask is None else next_available(int(action), mask)
             observation, reward, _, _, info = environment.step(chosen)
             seen.append(_seen(observation))
             rewards.append(_array(reward))
@@ -240,13 +242,6 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
         return Play(np.stack(seen), np.stack(rewards), np.stack(regret), told, episodes)
     finally:
         environment.close()
-
-
-def _available(action: int, mask: torch.Tensor | None, lanes: int) -> torch.Tensor:
-    """Returns the action in every lane, or the next one that is available."""
-    if mask is None:
-        return torch.full((lanes,), action)
-    return (action + mask.roll(-action, 1).int().argmax(1)) % mask.shape[1]
 
 
 def _seen(observation: Any) -> np.ndarray:

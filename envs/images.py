@@ -10,7 +10,8 @@ import pickle
 import tarfile
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from vbandits.streams import generator
 Split = tuple[np.ndarray, np.ndarray]
 """Raw pixels in 0..255 [N, C*H*W] and labels [N], as they were read."""
 HELD = 2
-"""Datasets that stay in memory: one that is learned, and one that is foreign to it."""
+"""Datasets of a kind that stay in memory, as some take gigabytes: one that is learned, and one foreign to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +130,19 @@ def from_openml(published: Published) -> Images:
     """
     from sklearn.datasets import fetch_openml
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn warns before it tries again; a failure is raised all the same
+    with quietly():
         bunch: Any = fetch_openml(published.openml, version=1, as_frame=False, n_retries=1)
     pixels, labels, rows = bunch.data, bunch.target.astype(np.int64), sum(published.train)
     splits = (pixels[:rows], labels[:rows]), (pixels[rows:], labels[rows:])
     return _checked(published, f"from OpenML's {published.openml!r}", *splits)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Lets scikit-learn fetch without its warnings before it tries again; a failure is raised all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _checked(published: Published, source: str, train: Split, test: Split) -> Images:

@@ -40,15 +40,6 @@ def problems(environment: Any) -> list[str]:
     return found + spaces.faults(contexts, int(actions.n) if isinstance(actions, Discrete) else None)
 
 
-def form_of(environment: gymnasium.Env) -> Form:
-    """Returns the form of an environment's observations as the runner sees them: contexts of any shape are flat."""
-    assert isinstance(environment.action_space, Discrete)
-    space, arms = environment.observation_space, int(environment.action_space.n)
-    parts: dict[str, Any] = space.spaces if isinstance(space, Dict) else {"context": space}
-    features = math.prod(parts["context"].shape) if "context" in parts else 0
-    return Form(features, arms, parts["arms"].shape[1] if "arms" in parts else 0, "mask" in parts)
-
-
 class GymnasiumLanes(VectorEnv):
     """Lanes of a user's environment, one per seed. An episode's end leads to the next context of the same lane.
 
@@ -129,7 +120,7 @@ class Lane(gymnasium.Env):
         space = environment.observation_space
         self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
         self._shape = space.shape or ()
-        self.form = form_of(environment)
+        self.form = Form.from_spaces(space, environment.action_space)
         self.action_space = Discrete(self.form.arms)
         self.observation_space = self.form.space()
         self.regret = math.nan
@@ -284,7 +275,9 @@ def _require_alike(environments: Sequence[Any]) -> None:
             "expected a new environment for each lane, got the same object twice: create it inside the function that "
             "makes it"
         )
-    sizes = [(env.action_space.start, form_of(env)) for env in environments]
+    sizes = [
+        (env.action_space.start, Form.from_spaces(env.observation_space, env.action_space)) for env in environments
+    ]
     if different := [size for size in sizes if size != sizes[0]]:
         raise ValueError(
             "expected the same number of actions, first action and observations in every lane, got "

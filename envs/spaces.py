@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, MultiBinary
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 KEYS = ("context", "arms", "mask")
@@ -34,12 +34,16 @@ class Form:
 
     @classmethod
     def of(cls, environment: Any) -> "Form":
-        """Returns the form of a vector environment's observations, from its spaces."""
-        space, arms = environment.single_observation_space, int(environment.single_action_space.n)
-        if not isinstance(space, Dict):
-            return cls(space.shape[0], arms)
-        sizes = {name: (0, *part.shape)[-1] for name, part in space.spaces.items() if part.shape is not None}
-        return cls(sizes.get("context", 0), arms, sizes.get("arms", 0), "mask" in sizes)
+        """Returns the form of a vector environment's observations."""
+        return cls.from_spaces(environment.single_observation_space, environment.single_action_space)
+
+    @classmethod
+    def from_spaces(cls, observations: Any, actions: Any) -> "Form":
+        """Returns the form of one lane's observations; contexts of any shape are flat."""
+        parts = observations.spaces if isinstance(observations, Dict) else {"context": observations}
+        features = math.prod(parts["context"].shape) if "context" in parts else 0
+        arm_features = parts["arms"].shape[1] if "arms" in parts else 0
+        return cls(features, int(actions.n), arm_features, "mask" in parts)
 
     def __str__(self) -> str:
         parts = [f"{self.features} features"] if self.features else []
@@ -77,6 +81,11 @@ class Observed(NamedTuple):
             return cls(observation)
         mask = observation.get("mask")
         return cls(observation.get("context"), observation.get("arms"), None if mask is None else mask.bool())
+
+
+def next_available(arm: int, mask: Bool[Tensor, "R A"]) -> Int64[Tensor, " R"]:
+    """Returns an arm in every replica, or the next one that is available, from the last on to the first."""
+    return (arm + mask.roll(-arm, 1).int().argmax(1)) % mask.shape[1]
 
 
 def faults(space: Any, arms: int | None) -> list[str]:

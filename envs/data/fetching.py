@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,7 @@ def openml(name: str, version: int, read: Callable[[Any, Path], Dataset], *, ord
     def get() -> Dataset:
         from sklearn.datasets import fetch_openml
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn warns before it tries again; a failure is raised anyway
+        with images.quietly():
             bunch: Any = fetch_openml(name, version=version, as_frame=True, parser="auto", n_retries=1)
         frame = bunch.data.assign(**{"the target": bunch.target})
         return read(frame, Path(source))
@@ -50,8 +48,7 @@ def covertype() -> Dataset:
     """Returns covertype from scikit-learn, which gets UCI's own file."""
     from sklearn.datasets import fetch_covtype
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with images.quietly():
         bunch: Any = fetch_covtype(n_retries=1)
     labels = coded(Path("scikit-learn's covertype"), bunch.target, uci.COVER)
     features = bunch.data.astype(np.float32)

@@ -9,10 +9,8 @@ from vbandits.envs.data import user
 from vbandits.envs.data.catalogue import PUBLISHED
 from vbandits.envs.data.record import Dataset, Layout, Published, checked
 from vbandits.envs.folder import absent, directory, locate, places
+from vbandits.envs.images import HELD
 from vbandits.registry import unknown
-
-HELD = 2
-"""Datasets that stay in memory, of those with a name and of files each: some take gigabytes."""
 
 
 def load(

@@ -222,12 +222,11 @@ def _notes(forms: list[tuple[EnvironmentSpec, Form]], agents: list[AgentSpec], s
             if agent.posterior is None:
                 continue
             encoding = Encoding(form, agent.encoding)
-            pulls = agent.schedule.initial_pulls * (form.arms if encoding.known_by_place else 1)
+            pulls = agent.schedule.initial_pulls * encoding.tried
             if pulls >= steps:
-                how = (
-                    f"with {form.arms} arms, they pull each arm in turn" if encoding.known_by_place else "they pull any"
-                )
-                reason, mend = f"{how} for all {steps} steps", "raise steps or lower schedule.initial_pulls"
+                pulled = "each arm in turn" if encoding.known_by_place else "any arm"
+                reason = f"with {form.arms} arms, they pull {pulled} for all {steps} steps"
+                mend = "raise steps or lower schedule.initial_pulls"
             elif spec.known(steps - 1) < (pulls or agent.schedule.every):
                 late = f"a delay of {spec.delay or 0} and batches of {spec.batch or 1}"
                 reason = f"with {late}, too few outcomes come in {steps} steps"
