@@ -1,0 +1,1 @@
+"""Problems of active learning: pools and streams of rows whose labels cost."""
