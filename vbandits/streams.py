@@ -21,6 +21,15 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()),))))
 
 
+def derived(seeds: Sequence[int], number: int) -> tuple[int, ...]:
+    """Returns other seeds, each from one seed and a number alone; the number 0 gives the seeds themselves."""
+    if not number:
+        return tuple(seeds)
+    return tuple(
+        int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)[0]) for seed in seeds
+    )
+
+
 class Stream:
     """Random numbers for one purpose, one row per replica, drawn ahead in blocks.
 

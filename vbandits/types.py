@@ -287,7 +287,9 @@ class Posterior(Protocol):
     gives them standardised); everything else goes in and comes out standardised, and the agent turns it back.
 
     A posterior may have a sixth method, `extend(state, data)`: it learns from the rows that are new, and is called
-    after each decision between two updates, with the scaling and the noise of the last one.
+    after each decision between two updates, with the scaling and the noise of the last one. And a seventh,
+    `embed(state, x [R, N, D]) -> [R, N, H]`: the features of rows that its outputs are linear in, for acquisitions that
+    look at how alike rows are; without it they compare the rows themselves.
     """
 
     def init(self, task: Task) -> Any:

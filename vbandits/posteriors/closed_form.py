@@ -131,6 +131,10 @@ class ClosedFormIBVI:
         variance = state.noise.unsqueeze(1) * whitened.square().sum((2, 3)) + noise.double().unsqueeze(1)
         return Mixture(mean.unsqueeze(1), variance)
 
+    def embed(self, state: ClosedFormState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer."""
+        return Deterministic().embed(state.network, x)
+
     def _add(self, state: ClosedFormState, batch: Batch) -> None:
         """Adds rows to the sums."""
         inputs, target = self._regression(state, batch)

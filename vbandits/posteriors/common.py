@@ -136,6 +136,16 @@ def functions(network: Network, weights: Weights, draws: int) -> Functions:
     return call
 
 
+def embedding(
+    network: Network, weights: Weights, x: Float[Tensor, "R N D"], scale: float = 1.0
+) -> Float[Tensor, "R N H"]:
+    """Returns the inputs of the network's last layer at given weights, side by side where there are several; the rows
+    themselves if the last layer is not linear."""
+    if not headed(network):
+        return x
+    return scale * network.features(weights, x.unsqueeze(1)).movedim(1, 2).flatten(2)
+
+
 def predictive(state: TrainedState, draws: Functions, x: Tensor, output: Tensor, noise: Tensor) -> Any:
     """Returns the equal mixture over draws of the targets of rows `x` [R, N, D] at `output` [R, N].
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import evaluate, functions, network_of, parameters, predictive, with_noise
+from vbandits.posteriors.common import embedding, evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
 from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task, Weights
@@ -48,6 +48,10 @@ class Deterministic:
     def predict(self, state: DeterministicState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the likelihood at the network's values."""
         return predictive(state, self.draw(state, 1), x, output, noise)
+
+    def embed(self, state: DeterministicState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer."""
+        return embedding(network_of(state.task), weights(state.task, state.parameters.detached), x)
 
 
 def minimise(state: DeterministicState, data: Data, after_step: Callable[[], None] | None = None) -> None:

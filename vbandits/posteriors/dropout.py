@@ -112,6 +112,10 @@ class Dropout:
         """Returns the equal mixture over 64 draws, the same masks at every call."""
         return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
+    def embed(self, state: DropoutState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer without masks."""
+        return Deterministic().embed(state, x)
+
     def _functions(self, state: DropoutState, uniform: Float[Tensor, "R S U"]) -> Functions:
         made = self._weights(state, state.parameters.detached, uniform)
         return functions(network_of(state.task), made, uniform.shape[1])

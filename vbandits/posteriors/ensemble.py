@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
-from vbandits.posteriors.common import evaluate, network_of, parameters, predictive, with_noise
+from vbandits.posteriors.common import embedding, evaluate, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
 from vbandits.types import Batch, Data, Functions, Task, Weights
@@ -76,6 +76,11 @@ class Ensemble:
     def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over members."""
         return predictive(state, self._functions(state), x, output, noise)
+
+    def embed(self, state: EnsembleState, x: Tensor) -> Tensor:
+        """Returns the inputs of the members' last layers, side by side."""
+        members = self._weights(state, state.parameters.detached, None)
+        return embedding(network_of(state.task), members, x, self.members**-0.5)
 
     def _functions(self, state: EnsembleState, chosen: Tensor | None = None) -> Functions:
         """Returns all members, or the chosen ones [R, S], as functions."""

@@ -125,6 +125,10 @@ class Laplace:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
         return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
+    def embed(self, state: LaplaceState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer."""
+        return Deterministic().embed(state, x)
+
     def covariance(self, state: LaplaceState) -> tuple[Curvature, Float[Tensor, " R"]]:
         """Returns the curvature at the trained weights and the prior precision, computed once after an update."""
         if state.curvature is None:

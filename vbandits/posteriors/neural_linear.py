@@ -77,6 +77,10 @@ class NeuralLinear(Conjugate):
             self._solve(state, state.moments[lane, output], lane, output)
         state.seen = data.x.shape[1]
 
+    def embed(self, state: NeuralLinearState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer."""
+        return Deterministic().embed(state.network, x)
+
     def _inputs(self, state: NeuralLinearState, x: Tensor) -> Tensor:
         return with_constant(features(state.network, x), state.constant)
 

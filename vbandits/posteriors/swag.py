@@ -96,6 +96,10 @@ class SWAG:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
         return predictive(state, self._functions(state, state.fixed), x, output, noise)
 
+    def embed(self, state: SWAGState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer at the last iterate."""
+        return Deterministic().embed(state, x)
+
     def _collect(self, state: SWAGState) -> Callable[[], None]:
         trained, layers = state.parameters, network_of(state.task).layers
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vbandits.posteriors.common import (
     PREDICTIVE_DRAWS,
+    embedding,
     functions,
     network_of,
     parameters,
@@ -100,6 +101,10 @@ class Variational:
     def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
         return predictive(state, _functions(state, state.fixed), x, output, noise)
+
+    def embed(self, state: VariationalState, x: Tensor) -> Tensor:
+        """Returns the inputs of the last layer at the mean weights."""
+        return embedding(network_of(state.task), state.family.mean(state.parameters.detached), x)
 
 
 def _functions(state: VariationalState, noise: Tensor) -> Functions:

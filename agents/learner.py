@@ -1,0 +1,163 @@
+"""A learner: a model of the labels that it has bought, and an acquisition that says which to buy next."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vbandits.agents.acquisition.base import Rows, View
+from vbandits.agents.memory import NoiseVariance
+from vbandits.agents.model import LIMIT, LearnerSpec, Model
+from vbandits.streams import Stream
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a learner knows of a problem before any label, standardised by the pool: its rows, and those of the test.
+
+    Attributes:
+        pool: [N, D].
+        test: [M, D].
+        classes: K; 0 for a regression.
+        image: channels, height and width, where a row is an image.
+    """
+
+    pool: Float[Tensor, "N D"]
+    test: Float[Tensor, "M D"]
+    classes: int
+    image: tuple[int, int, int] | None = None
+
+    @classmethod
+    def of(cls, environment: Any, dtype: torch.dtype = torch.float32) -> "Inputs":
+        """Returns the rows of an environment: features less their mean over their standard deviation in the pool, or
+        all pixels of images less one mean over one standard deviation; what does not vary is only shifted."""
+        features = environment.features
+        axes = None if environment.image else 0
+        mean, std = (
+            np.asarray(part(features.cpu().numpy(), axis=axes, dtype=np.float64)) for part in (np.mean, np.std)
+        )
+        std = np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
+        shift, scale = (torch.as_tensor(part, dtype=dtype, device=features.device) for part in (mean, std))
+        pool, test = ((part.to(dtype) - shift) / scale for part in (features, environment.test_features))
+        return cls(pool, test, environment.classes, environment.image)
+
+
+class Learner:
+    """Learns R replicas of a problem in lockstep. It sees rows, and the labels that it has bought, nothing else.
+
+    Attributes:
+        failed: replicas whose posterior has diverged [R]; they query at random from then on.
+        known: rows whose label is known, in the order in which they became so [R, n].
+    """
+
+    def __init__(
+        self,
+        spec: LearnerSpec,
+        seeds: tuple[int, ...],
+        inputs: Inputs,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        device = torch.device(device)
+        self.spec, self.inputs = spec, inputs
+        self.model = Model(spec, seeds, inputs.pool.shape[1], inputs.classes, inputs.image, device, dtype)
+        self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
+        self.known = torch.empty(len(seeds), 0, dtype=torch.long, device=device)
+        self._labels = torch.empty(len(seeds), 0, dtype=torch.float64, device=device)
+        self._noise = NoiseVariance(len(seeds), device)
+        self._purchases = 0  # since the last training
+        self._streams = {
+            purpose: Stream(seeds, purpose, device=device)
+            for purpose in ("acquisition", "candidates", "targets", "at random")
+        }
+
+    def know(self, rows: Int64[Tensor, "R b"], labels: Float[Tensor, "R b"] | Int64[Tensor, "R b"]) -> None:
+        """Takes labels of rows; they are learned from at the next `learn`."""
+        labels = labels.double()
+        if self.model.trained and not self.inputs.classes:
+            values = self.model.draw(2)(self.inputs.pool[rows])[..., 0]  # [R, 2, b], made before the label is known
+            predicted = self.model.scaling.y_shift.unsqueeze(2) + self.model.scaling.y_scale.unsqueeze(2) * values
+            for place in range(rows.shape[1]):
+                self._noise.add(labels[:, place], predicted[:, :, place].where(~self.failed.unsqueeze(1), 0))
+        self.known = torch.cat([self.known, rows], 1)
+        self._labels = torch.cat([self._labels, labels], 1)
+        self._purchases += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether the training schedule asks for an update."""
+        return not self.model.trained or self._purchases >= self.spec.training.every
+
+    def learn(self) -> None:
+        """Trains on all labels that are known."""
+        self._purchases = 0
+        x = self.inputs.pool[self.known]
+        self.model.train(x, self._labels, self._noise.value)
+        values = self.model.draw(2)(x)
+        self.failed |= ~(values.abs().amax((1, 2, 3)) < LIMIT)
+
+    def query(self, mask: Tensor, count: int) -> Int64[Tensor, "R b"]:
+        """Chooses `count` rows of the pool for every replica.
+
+        Args:
+            mask: which rows may be queried [R, N].
+            count: how many.
+        """
+        candidates = self._candidates(mask, count)
+        view = self.view(Rows(self.inputs.pool, candidates))
+        places = self.spec.acquisition.select(view, count)
+        instead = self._streams["at random"].uniform(candidates.shape[1]).argsort(1, stable=True)[:, :count]
+        places = instead.where(self.failed.unsqueeze(1), places)
+        return candidates.gather(1, places)
+
+    def view(self, candidates: Rows) -> View:
+        """Returns what an acquisition may look at; a replica that has diverged shows zeros."""
+
+        def shown(functions: Any) -> Any:
+            lost = self.failed[:, None, None, None]
+            return lambda x: functions(x).where(~lost, 0)
+
+        return View(
+            candidates=candidates,
+            labelled=Rows(self.inputs.pool, self.known),
+            targets=self._targets,
+            classes=self.inputs.classes,
+            draw=lambda draws: shown(self.model.draw(draws)),
+            embed=lambda x: self.model.embed(x).where(~self.failed[:, None, None], 0),
+            noise=self.model.noise.where(~self.failed, 1),
+            uniform=self._streams["acquisition"].uniform,
+        )
+
+    def _candidates(self, mask: Tensor, count: int) -> Int64[Tensor, "R C"]:
+        """Returns the rows that the acquisition looks at, in their order."""
+        free = mask.bool()
+        sizes = free.sum(1)
+        if (sizes != sizes[0]).any():
+            raise ValueError(f"expected as many rows that may be queried in every lane, got {sizes.tolist()}")
+        rows = free.nonzero()[:, 1].view(len(free), -1)
+        wanted = self.spec.candidates
+        if wanted is None or wanted >= rows.shape[1]:
+            return rows
+        keys = self._streams["candidates"].uniform(rows.shape[1])
+        chosen = keys.argsort(1, stable=True)[:, : max(wanted, count)].sort(1).values
+        return rows.gather(1, chosen)
+
+    def _targets(self, source: Literal["pool", "test"], count: int) -> Rows:
+        pool = self.inputs.pool if source == "pool" else self.inputs.test
+        return Rows(pool, self._streams["targets"].integers(len(pool), count))
+
+    def reference(self, labels: Tensor) -> Model:
+        """Returns a model of the same kind, trained from scratch on the labels [R, N] of the whole pool."""
+        spec = self.spec
+        steps = spec.training.full_steps
+        optimizer = spec.optimizer
+        if optimizer.decay_steps == spec.training.gradient_steps:
+            optimizer = replace(optimizer, decay_steps=steps)
+        spec = replace(spec, training=replace(spec.training, gradient_steps=steps), optimizer=optimizer)
+        task, inputs = self.model.task, self.inputs
+        model = Model(spec, task.seeds, task.features, inputs.classes, inputs.image, task.device, task.dtype)
+        model.train(inputs.pool.expand(len(labels), -1, -1), labels.double(), self._noise.value)
+        return model
