@@ -1,5 +1,6 @@
 """A learner: a model of the labels that it has bought, and an acquisition that says which to buy next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -32,17 +33,20 @@ class Inputs:
 
     @classmethod
     def of(cls, environment: Any, dtype: torch.dtype = torch.float32) -> "Inputs":
-        """Returns the rows of an environment: features less their mean over their standard deviation in the pool, or
-        all pixels of images less one mean over one standard deviation; what does not vary is only shifted."""
-        features = environment.features
-        axes = None if environment.image else 0
-        mean, std = (
-            np.asarray(part(features.cpu().numpy(), axis=axes, dtype=np.float64)) for part in (np.mean, np.std)
-        )
-        std = np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
-        shift, scale = (torch.as_tensor(part, dtype=dtype, device=features.device) for part in (mean, std))
-        pool, test = ((part.to(dtype) - shift) / scale for part in (features, environment.test_features))
+        """Returns the rows of an environment."""
+        standard = standardiser(environment.features, environment.image, dtype)
+        pool, test = standard(environment.features), standard(environment.test_features)
         return cls(pool, test, environment.classes, environment.image)
+
+
+def standardiser(features: Float[Tensor, "N D"], image: object, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Returns what shifts and scales rows by mean and standard deviation of `features`; of images by those of all their
+    pixels. What does not vary is only shifted."""
+    rows, axes = features.cpu().numpy(), None if image else 0
+    mean, std = (np.asarray(part(rows, axis=axes, dtype=np.float64)) for part in (np.mean, np.std))
+    std = np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
+    shift, scale = (torch.as_tensor(part, dtype=dtype, device=features.device) for part in (mean, std))
+    return lambda x: (x.to(dtype) - shift) / scale
 
 
 class Learner:
@@ -109,7 +113,7 @@ class Learner:
         candidates = self._candidates(mask, count)
         view = self.view(Rows(self.inputs.pool, candidates))
         places = self.spec.acquisition.select(view, count)
-        instead = self._streams["at random"].uniform(candidates.shape[1]).argsort(1, stable=True)[:, :count]
+        instead = self._streams["at random"].uniform(candidates.shape[1]).argsort(dim=1, stable=True)[:, :count]
         places = instead.where(self.failed.unsqueeze(1), places)
         return candidates.gather(1, places)
 
@@ -142,7 +146,7 @@ class Learner:
         if wanted is None or wanted >= rows.shape[1]:
             return rows
         keys = self._streams["candidates"].uniform(rows.shape[1])
-        chosen = keys.argsort(1, stable=True)[:, : max(wanted, count)].sort(1).values
+        chosen = keys.argsort(dim=1, stable=True)[:, : max(wanted, count)].sort(1).values
         return rows.gather(1, chosen)
 
     def _targets(self, source: Literal["pool", "test"], count: int) -> Rows:

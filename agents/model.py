@@ -32,6 +32,7 @@ class Training:
         batch_size: rows in a minibatch.
         start: "scratch" trains from fresh initial weights each time, "warm" goes on from the last ones.
         full_steps: steps of the fit to all labels of the pool that a learner is compared with.
+        first: rows of a stream whose label is asked for before the acquisition decides.
     """
 
     every: Annotated[int, Field(ge=1)] = 1
@@ -39,6 +40,7 @@ class Training:
     batch_size: Annotated[int, Field(ge=1)] = 32
     start: Literal["scratch", "warm"] = "scratch"
     full_steps: Annotated[int, Field(ge=1)] = 2000
+    first: Annotated[int, Field(ge=1)] = 10
 
 
 @dataclass(frozen=True)

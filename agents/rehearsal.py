@@ -1,13 +1,19 @@
 """A look at a posterior and a rule before any work: do they keep the contract's shapes, and can they be trained?"""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
+from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.agent import Agent
+from vbandits.agents.learner import Inputs, Learner, standardiser
+from vbandits.agents.model import LearnerSpec
 from vbandits.agents.rules import UNAVAILABLE
 from vbandits.types import Data
 
 METHODS = ("init", "update", "draw", "mean", "predict")
-ROWS, DRAWS = 3, 2
+ROWS, DRAWS, SMALL = 3, 2, 60
 
 
 def rehearse(agent: Agent) -> None:
@@ -19,10 +25,8 @@ def rehearse(agent: Agent) -> None:
     posterior, rule, outputs = agent.spec.posterior, agent.spec.rule, agent.task.outputs
     if posterior is None:
         return
+    _require_methods(posterior)
     name = type(posterior).__name__
-    missing = [method for method in METHODS if not callable(getattr(posterior, method, None))]
-    if missing:
-        raise ValueError(f"expected {name} to have the methods {', '.join(METHODS)}, got no {', '.join(missing)}")
     x = torch.zeros(1, ROWS, agent.task.features, dtype=agent.task.dtype)
     for method, functions, draws in (
         ("draw", posterior.draw(agent.state, DRAWS), DRAWS),
@@ -49,6 +53,40 @@ def rehearse(agent: Agent) -> None:
             )
     nothing = torch.zeros(1, ROWS, dtype=agent.task.dtype)
     posterior.update(agent.state, Data.of(x, nothing.long(), nothing))
+
+
+def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
+    """Lets a learner with one replica train and buy once, on a few rows of an environment with made-up labels.
+
+    Raises:
+        ValueError: if a method of the posterior is missing, or what the acquisition returns is not what it should be.
+    """
+    _require_methods(spec.posterior)
+    count = getattr(environment, "batch", 1)
+    rows = min(len(environment.features), SMALL + count)
+    features, classes = environment.features[:rows], environment.classes
+    standard = standardiser(features, environment.image, torch.float32)
+    inputs = Inputs(standard(features), standard(environment.test_features[:SMALL]), classes, environment.image)
+    small = replace(spec, training=replace(spec.training, gradient_steps=min(spec.training.gradient_steps, 1)))
+    learner = Learner(small, (0,), inputs, environment.features.device)
+    known = torch.arange(min(rows - count, max(classes, ROWS)), device=environment.features.device).unsqueeze(0)
+    learner.know(known, known % classes if classes else known.double())
+    learner.learn()
+    mask = torch.ones(1, rows, dtype=torch.int8, device=known.device).scatter(1, known, 0)
+    bought = learner.query(mask, count)
+    name = f"{type(spec.acquisition).__name__}.select"
+    _expect(name, bought, (1, count), "[R, b]")
+    if len(set(bought.flatten().tolist())) < count:
+        raise ValueError(f"expected {name} to return {count} different rows, got {bought.flatten().tolist()}")
+    for _ in learner.model.predict(Rows(inputs.test, known[:, :1] * 0).blocks):
+        pass
+
+
+def _require_methods(posterior: Any) -> None:
+    name = type(posterior).__name__
+    missing = [method for method in METHODS if not callable(getattr(posterior, method, None))]
+    if missing:
+        raise ValueError(f"expected {name} to have the methods {', '.join(METHODS)}, got no {', '.join(missing)}")
 
 
 def _expect(what: str, values: torch.Tensor, shape: tuple[int, ...], letters: str) -> None:

@@ -28,6 +28,8 @@ def run(
     *,
     datasets: Sequence[Any] | None = None,
     methods: Sequence[Any] | None = None,
+    problems: Sequence[Any] | None = None,
+    learners: Sequence[Any] | None = None,
     data_dir: str | Path | None = None,
     name: str = "experiment",
     out: str | Path | None = None,
@@ -36,7 +38,7 @@ def run(
     overwrite: bool = False,
     **options: Any,
 ) -> Any:
-    """Runs agents on environments, or supervised methods on datasets, and returns the results.
+    """Runs agents on environments, learners on problems of active learning, or supervised methods on datasets.
 
     Args:
         environments: ids, dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make a
@@ -44,26 +46,32 @@ def run(
         agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The
             uniform agent always runs as well.
         seeds: how many, counted from 0, or which.
-        steps: decisions per seed, or gradient steps.
+        steps: decisions per seed, or gradient steps; problems of active learning have a budget instead.
         datasets: names, or dicts as in an experiment file.
         methods: names of presets, or dicts as in an experiment file.
+        problems: dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make one.
+        learners: dicts as in an experiment file, or `LearnerSpec`s.
         data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
         name: of the experiment.
         out: results folder, in which a run that was stopped goes on; without one, results live in memory alone.
         device: "auto", "cpu" or "cuda".
         workers: processes; by default one per processor, or 1 on a GPU.
         overwrite: discards what another experiment left in `out`.
-        options: other keys of an experiment file: delay, batch, block, recorded, batch_size.
+        options: other keys of an experiment file: delay, batch, block, recorded, batch_size, evaluations.
 
     Returns:
-        `vbandits.results.Results` of agents, or `vbandits.supervised.results.SupervisedResults` of methods.
+        `vbandits.results.Results` of agents, `vbandits.active.results.ActiveResults` of learners, or
+        `vbandits.supervised.results.SupervisedResults` of methods.
 
     Raises:
         vbandits.resolve.Refused: for bad input, with all its faults.
     """
-    sections = {"environments": environments, "agents": agents, "datasets": datasets, "methods": methods}
+    sections = {"environments": environments, "agents": agents, "datasets": datasets, "methods": methods,
+                "problems": problems, "learners": learners}  # fmt: skip
     given = {section: _listed(entries) for section, entries in sections.items() if entries is not None}
-    document = {"name": name, **given, "steps": steps, "seeds": seeds, "device": device, **options}
+    if problems is None:
+        given["steps"] = steps
+    document = {"name": name, **given, "seeds": seeds, "device": device, **options}
     experiment = resolve(document, data_dir=data_dir)
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
@@ -72,7 +80,7 @@ def run(
 
 
 def load(folder: str | Path) -> Any:
-    """Returns the results that a run left in a folder: those of agents or of supervised methods.
+    """Returns the results that a run left in a folder: those of agents, learners or supervised methods.
 
     Raises:
         vbandits.resolve.Refused: if there are none.

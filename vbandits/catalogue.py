@@ -40,5 +40,29 @@ def methods() -> list[dict[str, str]]:
             for name, preset in METHODS.items() if preset["posterior"]["kind"] in POSTERIORS]  # fmt: skip
 
 
+def learners() -> list[dict[str, str]]:
+    """Returns the presets of learners, but for their acquisition: name, posterior, and what the posterior is."""
+    from vbandits.registry import LEARNERS, POSTERIORS
+
+    return [{"learner": name, "posterior": preset["posterior"]["kind"],
+             "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]]))}
+            for name, preset in LEARNERS.items()]  # fmt: skip
+
+
+def acquisitions() -> list[dict[str, str]]:
+    """Returns the acquisitions: name, fields with their defaults, what they are for, and what they are."""
+    from dataclasses import fields
+
+    from vbandits.registry import ACQUISITIONS
+
+    rows = []
+    for name, place in ACQUISITIONS.items():
+        cls = load(place)
+        shown = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls))
+        rows.append({"acquisition": name, "fields": shown, "for": " and ".join(sorted(cls.tasks)),
+                     "about": _summary(cls)})  # fmt: skip
+    return rows
+
+
 def _summary(cls: type) -> str:
     return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")

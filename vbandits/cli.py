@@ -14,7 +14,7 @@ from vbandits import __version__
 app = App(
     name="vbandits",
     version=__version__,
-    help="Benchmark uncertainty-aware networks on decisions and classification: regret, calibration, cost.",
+    help="Benchmark uncertainty-aware networks on decisions: regret, labels bought, calibration, cost.",
     help_epilogue="Start with: vbandits run experiments/quickstart.toml",
 )
 data = App(name="data", help="List, fetch and verify the datasets of bandits and methods.")
@@ -33,6 +33,8 @@ def run(
     environments: str | None = None,
     methods: str | None = None,
     datasets: str | None = None,
+    learners: str | None = None,
+    problems: str | None = None,
     data_dir: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
@@ -40,7 +42,7 @@ def run(
     engine: Literal["loky", "dask", "ray"] = "loky",
     overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Run an experiment, or go on with one that was stopped: agents on environments, or methods on datasets.
+    """Run an experiment, or go on with one that was stopped: agents in environments, learners on pools, or methods.
 
     Parameters
     ----------
@@ -60,6 +62,10 @@ def run(
         Supervised methods to run, likewise.
     datasets
         Datasets to run, likewise.
+    learners
+        Learners of the file to run, likewise: labels, methods with all their acquisitions, or acquisitions of all.
+    problems
+        Problems of the file to run, by label.
     data_dir
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     device
@@ -102,6 +108,8 @@ def run(
         document.setdefault(contenders, [{"id": name} for name in presets])
         document["name"] = _name(document)
     experiment = resolve(document, set_ or (), data_dir)
+    if learners or problems:
+        experiment = _only(experiment, {"learners": learners, "problems": problems})
     console = Console(stderr=True)
     store = Store(out or Path("results") / experiment.name)
     command = shlex.join(["vbandits", *sys.argv[1:]])
@@ -134,7 +142,7 @@ def report(folder: Path) -> int:
 
 
 @app.command(name="list")
-def list_(what: Literal["agents", "environments", "methods", "datasets"]) -> None:
+def list_(what: Literal["acquisitions", "agents", "datasets", "environments", "learners", "methods"]) -> None:
     """List what can be named in an experiment file; datasets as `vbandits data list` does."""
     from vbandits import catalogue
 
@@ -218,13 +226,15 @@ def verify(*names: str, data_dir: Path | None = None) -> int:
 
 @app.command
 def bench() -> None:
-    """Measure speed and memory, as ratios within one run: lanes, methods, a plain PyTorch loop, a training step."""
-    from vbandits.bench import decisions, memory, training
+    """Measure speed and memory, as ratios within one run: decisions, training steps, labels."""
+    from vbandits.bench import decisions, labels, large_pool, memory, training
 
     console = Console()
     decisions(console)
     training(console)
+    labels(console)
     memory(console)
+    large_pool(console)
 
 
 @app.command
@@ -292,6 +302,29 @@ def _chosen(entries: list[Any], names: str) -> list[Any]:
         ]
         chosen += [entry for entry in matching or [{"id": name}] if entry not in chosen]
     return chosen
+
+
+def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
+    """Returns an active-learning experiment with some of its learners and problems alone."""
+    from dataclasses import replace
+
+    from vbandits.refused import Refused
+    from vbandits.registry import unknown
+
+    kept = {}
+    for axis, names in filters.items():
+        if names is None:
+            continue
+        if not hasattr(experiment, axis):
+            raise Refused([f"--{axis}: expected an experiment of active learning, with [[{axis}]], got another kind"])
+        known = [(spec, {spec.label, getattr(spec, "method", ""), getattr(spec, "acquired", "")} - {""})
+                 for spec in getattr(experiment, axis)]  # fmt: skip
+        wanted = {name.strip() for name in names.split(",") if name.strip()}
+        if missing := sorted(wanted - set().union(*(called for _, called in known))):
+            every = [name for _, called in known for name in called]
+            raise Refused([f"--{axis}: {unknown(axis[:-1], name, set(every))}" for name in missing])
+        kept[axis] = tuple(spec for spec, called in known if called & wanted)
+    return replace(experiment, **kept)
 
 
 def _name(document: dict[str, Any]) -> str:

@@ -7,10 +7,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from vbandits.provenance import plain, reference, source_hash
-from vbandits.registry import NETWORKS, POSTERIORS, RULES, load
+from vbandits.registry import ACQUISITIONS, NETWORKS, POSTERIORS, RULES, load
 
-CHOICES = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS}
-"""Sections of an agent or method that are chosen by kind."""
+CHOICES = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS, "acquisition": ACQUISITIONS}
+"""Sections of an agent, method or learner that are chosen by kind."""
 
 
 def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:

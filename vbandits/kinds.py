@@ -108,12 +108,13 @@ class Kind:
         return f"{self.axes[0]}s", f"{self.axes[1]}s"
 
 
-BANDITS, SUPERVISED = "bandits", "supervised"
+BANDITS, SUPERVISED, ACTIVE = "bandits", "supervised", "active"
 KINDS = {
     BANDITS: Kind(("environment", "agent"), "vbandits.resolve.bandits:resolve", "vbandits.results:Results"),
     SUPERVISED: Kind(
         ("dataset", "method"), "vbandits.resolve.supervised:resolve", "vbandits.supervised.results:SupervisedResults"
     ),
+    ACTIVE: Kind(("problem", "learner"), "vbandits.resolve.active:resolve", "vbandits.active.results:ActiveResults"),
 }
 
 

@@ -67,6 +67,26 @@ NETWORKS = {
     "resnet18": "vbandits.networks.resnet:ResNet18",
 }
 
+ACQUISITIONS = {
+    "badge": "vbandits.agents.acquisition:BADGE",
+    "bald": "vbandits.agents.acquisition:BALD",
+    "batchbald": "vbandits.agents.acquisition:BatchBALD",
+    "core_set": "vbandits.agents.acquisition:CoreSet",
+    "coverage": "vbandits.agents.acquisition:Coverage",
+    "entropy": "vbandits.agents.acquisition:Entropy",
+    "epig": "vbandits.agents.acquisition:EPIG",
+    "integrated_variance": "vbandits.agents.acquisition:IntegratedVariance",
+    "least_confidence": "vbandits.agents.acquisition:LeastConfidence",
+    "margin": "vbandits.agents.acquisition:Margin",
+    "maxdet": "vbandits.agents.acquisition:MaxDet",
+    "mean_std": "vbandits.agents.acquisition:MeanStd",
+    "posterior_sampling": "vbandits.agents.acquisition:PosteriorSampling",
+    "random": "vbandits.agents.acquisition:Random",
+    "typiclust": "vbandits.agents.acquisition:TypiClust",
+    "variance": "vbandits.agents.acquisition:Variance",
+    "vote_entropy": "vbandits.agents.acquisition:VoteEntropy",
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
     "dropout-ts": {"posterior": {"kind": "dropout", "rate": 0.05}, "rule": {"kind": "thompson"}},
@@ -133,6 +153,22 @@ METHODS: dict[str, dict[str, Any]] = {
 """Supervised methods by name, as the sections of an experiment file; values are those of
 `experiments/images_tuning.toml`. The network is LeNet-5 where it is not named, and the learning rate falls to zero over
 all steps where `decay_steps` is not."""
+
+
+LEARNERS: dict[str, dict[str, Any]] = {
+    "deterministic": {"posterior": {"kind": "deterministic"}},
+    "dropout": {"posterior": {"kind": "dropout", "rate": 0.2}},
+    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.1}},
+    "ensemble": {"posterior": {"kind": "ensemble"}},
+    "ibvi": {"posterior": {"kind": "ibvi", "prior_scale": 2.0}},
+    "laplace": {"posterior": {"kind": "laplace"}},
+    "linear": {"posterior": {"kind": "linear"}},
+    "neural-linear": {"posterior": {"kind": "neural_linear", "prior_precision": 10.0}},
+    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"decay_steps": 0}},
+}
+"""Learners by name, but for their acquisition, as the sections of an experiment file; values are those of
+`experiments/active_tuning.toml`. The learning rate falls to zero over the steps of a training from scratch where
+`decay_steps` is not named."""
 
 
 def register_environments() -> None:

@@ -57,7 +57,7 @@ def describe(spec: AgentSpec) -> dict[str, Any]:
     """Returns an agent as JSON: every section with all its fields, the defaults too."""
     return {
         "label": spec.label,
-        **{name: section(getattr(spec, name), choices) for name, choices in CHOICES.items()},
+        **{name: section(getattr(spec, name), CHOICES[name]) for name in ("posterior", "rule", "network")},
         "schedule": asdict(spec.schedule),
         "optimizer": asdict(spec.optimizer),
         "standardize": spec.standardize,

@@ -11,7 +11,6 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import Uniform
-from vbandits.describe import CHOICES
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.experiment import Experiment
@@ -25,7 +24,7 @@ from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = {"delay": 0, "batch": 1}
 """What says when outcomes are known, and what it is where outcomes are known at once."""
-SECTIONS = (*CHOICES, "schedule", "optimizer")
+SECTIONS = ("posterior", "rule", "network", "schedule", "optimizer")
 Delay = Annotated[int, Field(ge=0, strict=True)]
 
 

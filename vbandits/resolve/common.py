@@ -9,13 +9,14 @@ from typing import Annotated, Any, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from vbandits.agents.model import Training
 from vbandits.describe import CHOICES
 from vbandits.registry import find, unknown
 from vbandits.types import Optimizer, Schedule
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]*$")]
-CLASSES = {"schedule": Schedule, "optimizer": Optimizer}
+CLASSES = {"schedule": Schedule, "optimizer": Optimizer, "training": Training}
 """Sections that have no kind."""
 
 

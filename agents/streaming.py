@@ -1,0 +1,121 @@
+"""A learner of a stream: rows come one at a time, and it says of each whether its label is worth its cost."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vbandits.agents.acquisition import PosteriorSampling
+from vbandits.agents.acquisition.base import Rows, Scored
+from vbandits.agents.learner import Inputs, Learner, standardiser
+from vbandits.agents.model import LearnerSpec
+from vbandits.streams import Stream
+
+WINDOW = 100
+"""Rows that came last, among whose scores a row's own is ranked."""
+SKIP, ASK = 0, 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a stream offers.
+
+    Attributes:
+        steps: rows that come.
+        predict: whether each row has to be predicted if its label is not asked for.
+        cost: of a label.
+        mistake: what a wrong prediction costs.
+    """
+
+    steps: int
+    predict: bool
+    cost: float
+    mistake: float
+
+
+class StreamLearner:
+    """Learns from one stream. It knows the rows that have come, and the labels that it has bought.
+
+    A label is asked for where the row's score is among the largest of the last rows', of as many as the budget lasts
+    for: a share of labels left / rows left, equals being told by chance. With posterior sampling and a cost of mistakes
+    there is no such share: one function is drawn from the posterior, and what it finds cheapest is done, to predict the
+    likeliest class or to ask (Thompson, 1933).
+
+    Attributes:
+        learner: of the rows that have come.
+    """
+
+    def __init__(self, spec: LearnerSpec, seed: int, environment: object, device: str = "cpu") -> None:
+        """Takes a stream with one lane."""
+        assert isinstance(spec.acquisition, Scored)
+        self._acquisition = spec.acquisition
+        self.terms = Terms(environment.steps, environment.predict, environment.cost, environment.mistake)  # pyright: ignore[reportAttributeAccessIssue]
+        self._test: Tensor = environment.test_features  # pyright: ignore[reportAttributeAccessIssue]
+        width = self._test.shape[1]
+        self._rows = torch.empty(self.terms.steps, width, dtype=torch.float32, device=device)
+        self._seen = 0
+        classes, image = environment.classes, environment.image  # pyright: ignore[reportAttributeAccessIssue]
+        self._inputs = Inputs(self._rows[:0], self._test.to(torch.float32), classes, image)
+        self.learner = Learner(spec, (seed,), self._inputs, device)
+        self._standard = standardiser(self._test, image, torch.float32)
+        self._scores: deque[float] = deque(maxlen=WINDOW)
+        self._chance = Stream((seed,), "ask")
+
+    def decide(self, row: Tensor, left: int | None) -> int:
+        """Returns the action for the row [D] that has come, given how many labels can still be bought."""
+        self._rows[self._seen] = row
+        self._seen += 1
+        ask = self._inputs.classes if self.terms.predict else ASK
+        chance = float(self._chance.uniform(1))
+        known = self.learner.known.shape[1]
+        if left != 0 and (known < self.learner.spec.training.first or not self.learner.model.trained):
+            return ask
+        if not self.learner.model.trained:
+            return SKIP
+        self.learner.inputs = replace(self.learner.inputs, pool=self._standard(self._rows[: self._seen]))
+        if self.terms.predict and isinstance(self._acquisition, PosteriorSampling):
+            return self._cheapest(left != 0)
+        if left != 0 and self._wanted(chance, left):
+            return ask
+        return int(self._probabilities(mean=True).argmax()) if self.terms.predict else SKIP
+
+    def know(self, label: float) -> None:
+        """Takes the label of the last row, and trains if it is time to."""
+        row = torch.tensor([[self._seen - 1]], device=self._rows.device)
+        self.learner.know(row, torch.tensor([[label]], dtype=torch.float64, device=self._rows.device))
+
+    def learn(self) -> None:
+        """Trains on all labels that are known, rows being standardised by all that have come."""
+        seen = self._rows[: self._seen]
+        self._standard = standardiser(seen, self._inputs.image, torch.float32)
+        self.learner.inputs = replace(self._inputs, pool=self._standard(seen), test=self._standard(self._test))
+        self.learner.learn()
+
+    def _view(self):
+        here = torch.tensor([[self._seen - 1]], device=self._rows.device)
+        return self.learner.view(Rows(self.learner.inputs.pool, here))
+
+    def _wanted(self, chance: float, left: int | None) -> bool:
+        """Says whether the row's score is among the largest of the last ones."""
+        own = float(self._acquisition.score(self._view()))
+        self._scores.append(own)
+        larger = sum(score > own for score in self._scores)
+        equal = sum(score == own for score in self._scores)
+        rows = self.terms.steps - self._seen + 1
+        share = 1.0 if left is None else left / rows
+        return (larger + chance * equal) / len(self._scores) < share
+
+    def _cheapest(self, may_ask: bool) -> int:
+        """Returns what one draw finds cheapest: the likeliest class, or to ask."""
+        probabilities = self._probabilities(mean=False)
+        if may_ask and self.terms.cost < self.terms.mistake * (1 - float(probabilities.max())):
+            return self._inputs.classes
+        return int(probabilities.argmax())
+
+    def _probabilities(self, mean: bool) -> Tensor:
+        """Returns the probabilities of the row's classes [K], of the mean of many draws or of one."""
+        view = self._view()
+        draws = 64 if mean else 1
+        values = next(view.values(view.draw(draws), view.candidates, draws))  # [1, S, 1, K]
+        return values.exp().mean(1)[0, 0]

@@ -1,0 +1,116 @@
+"""How good a learner is, judged out of band: on the test set, and on the rows of the pool that it has not bought."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vbandits.agents.acquisition.base import Rows
+from vbandits.agents.learner import Learner
+from vbandits.agents.model import Model
+from vbandits.metrics import calibration, classification, scores
+from vbandits.predictive import Classes
+from vbandits.streams import Stream
+
+REMAINING = 500
+"""Most rows of the remaining pool that a learner is judged on, by chance."""
+POOL = "pool_"
+"""Begins the names of what is measured on the remaining pool."""
+LEVEL = 0.9
+"""Of the predictive intervals whose coverage is measured."""
+
+
+class Judge:
+    """Knows the answers that learners do not."""
+
+    def __init__(self, learner: Learner, test: Tensor | np.ndarray, pool: Tensor | np.ndarray | None = None) -> None:
+        """Takes the targets of the test set [M], and those of the pool [N] to judge on what remains of it."""
+        self._learner, self._classes = learner, learner.inputs.classes
+        self._test, self._pool = _array(test), None if pool is None else _array(pool)
+        if self._pool is not None:
+            chance = Stream(learner.model.task.seeds, "remaining", device=learner.inputs.pool.device)
+            self._order = chance.uniform(len(self._pool)).argsort(dim=1, stable=True)  # [R, N]
+
+    def measure(self) -> dict[str, np.ndarray]:
+        """Returns what is measured of the learner as it is now, by name, each [R]."""
+        model = self._learner.model
+        found = self._scores(model, self._test_rows(), self._test)
+        if self._pool is not None and len(remaining := self._remaining()):
+            own = self._scores(model, remaining, self._pool[remaining.index.cpu().numpy()])
+            found |= {f"{POOL}{name}": values for name, values in own.items()}
+        return found
+
+    def full(self, model: Model) -> dict[str, np.ndarray]:
+        """Returns the quality of another model on the test set, each [R]."""
+        name = "accuracy" if self._classes else "rmse"
+        return {f"full_{name}": self._scores(model, self._test_rows(), self._test)[name]}
+
+    def _test_rows(self) -> Rows:
+        test = self._learner.inputs.test
+        return Rows(test, torch.arange(len(test), device=test.device).expand(len(self._learner.failed), -1))
+
+    def _remaining(self) -> Rows:
+        """Returns the first rows, in an order of chance, whose label is not known."""
+        bought = torch.zeros(self._order.shape, dtype=torch.bool, device=self._order.device)
+        bought = bought.scatter(1, self._learner.known, torch.ones_like(self._learner.known, dtype=torch.bool))
+        left = ~bought.gather(1, self._order)
+        rows = self._order[left].view(len(left), -1)[:, :REMAINING]
+        return Rows(self._learner.inputs.pool, rows)
+
+    def _scores(self, model: Model, rows: Rows, targets: np.ndarray) -> dict[str, np.ndarray]:
+        blocks = model.predict(rows.blocks)
+        failed = self._learner.failed
+        return self._of_classes(blocks, targets, failed) if self._classes else _of_numbers(blocks, targets, model)
+
+    def _of_classes(self, blocks: Iterator[Any], targets: np.ndarray, failed: Tensor) -> dict[str, np.ndarray]:
+        parts = []
+        for predictive in blocks:
+            if not isinstance(predictive, Classes):
+                raise ValueError(f"expected a predictive distribution over classes, got {type(predictive).__name__}")
+            parts.append(predictive.log_probabilities().double().exp().cpu().numpy())
+        probabilities = np.concatenate(parts, 1)
+        failed |= torch.as_tensor(~np.isfinite(probabilities).all((1, 2)), device=failed.device)
+        probabilities[failed.cpu().numpy()] = 1 / self._classes
+        return {
+            "accuracy": classification.accuracy(probabilities, targets),
+            "nll": classification.negative_log_likelihood(probabilities, targets),
+            "brier": classification.brier(probabilities, targets),
+            "ece": classification.expected_calibration_error(probabilities, targets),
+            "ece_debiased": classification.debiased_calibration_error(probabilities, targets),
+        }
+
+
+def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model) -> dict[str, np.ndarray]:
+    """Returns scores [R] of predictions of numbers; a replica that has diverged has those of the labels' mean."""
+    size = len(model.noise)
+    y = np.broadcast_to(targets, (size, targets.shape[-1])).astype(float)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("mean", "nll", "crps", "pit")}
+    start = 0
+    for predictive in blocks:
+        mean = predictive.mean()
+        own = y[:, start : start + mean.shape[1]]
+        start += mean.shape[1]
+        for name, values in (("mean", mean), ("nll", predictive.nll(own)), ("crps", predictive.crps(own)),
+                             ("pit", predictive.cdf(own))):  # fmt: skip
+            parts[name].append(values)
+    found = {name: np.concatenate(values, 1) for name, values in parts.items()}
+    lost = ~np.isfinite(found["mean"]).all(1)
+    if lost.any():
+        mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in (model.scaling.y_shift,
+                                                                                   model.scaling.y_scale))  # fmt: skip
+        climate = (mean[..., None], std)
+        instead = {"mean": mean, "nll": scores.mixture_nll(*climate, y), "crps": scores.mixture_crps(*climate, y),
+                   "pit": scores.mixture_cdf(*climate, y)}  # fmt: skip
+        found = {name: np.where(lost[:, None], instead[name], values) for name, values in found.items()}
+    return {
+        "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
+        "nll": found["nll"].mean(1),
+        "crps": found["crps"].mean(1),
+        "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
+    }
+
+
+def _array(targets: Tensor | np.ndarray) -> np.ndarray:
+    return targets.cpu().numpy() if isinstance(targets, Tensor) else np.asarray(targets)

@@ -1,0 +1,135 @@
+"""One cell of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is judged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vbandits.active.experiment import ActiveCell
+from vbandits.active.judging import Judge
+from vbandits.agents.learner import Inputs, Learner
+from vbandits.agents.streaming import StreamLearner
+from vbandits.clock import Clock
+from vbandits.kinds import Outcome, Progress
+
+PURPOSES = ("training", "querying", "environment", "evaluation")
+
+
+def run_cell(cell: ActiveCell, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a cell: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
+    clock = Clock(*PURPOSES)
+    if cell.problem.family == "stream":
+        played = [_stream(cell, seed, place, clock, progress) for place, seed in enumerate(cell.seeds)]
+        records = pd.concat([records for records, _ in played], ignore_index=True)
+        return Outcome(records, sum(failed for _, failed in played), clock.seconds)
+    records, failed = _pool(cell, clock, progress)
+    return Outcome(records, failed, clock.seconds)
+
+
+def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+    """Plays the seeds of a pool in lockstep. One that is alone is played as two of which one is kept: products of a
+    batch of one have other last bits."""
+    seeds = cell.seeds * 2 if len(cell.seeds) == 1 else cell.seeds
+    environment = cell.problem.environment.open(len(seeds), cell.device)
+    try:
+        learner = Learner(cell.learner, seeds, Inputs.of(environment), cell.device)
+        judge = Judge(learner, environment.test_targets, getattr(environment, "targets", None))
+        times = _times(cell.problem.rounds, cell.evaluations)
+        diary = Diary(seeds)
+        with clock.of("environment"):
+            observation, info = environment.reset(seed=list(seeds))
+        known = _initial(observation["labels"])
+        learner.know(known, observation["labels"].gather(1, known))
+        paid = torch.zeros(len(seeds), dtype=torch.float64)
+        for step in range(cell.problem.rounds + 1):
+            if learner.due or step == cell.problem.rounds:
+                with clock.of("training"):
+                    learner.learn()
+            if step in times:
+                with clock.of("evaluation"):
+                    bought = learner.known.shape[1] - known.shape[1]
+                    told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
+                    diary.add(told | judge.measure())
+            if step == cell.problem.rounds:
+                break
+            with clock.of("querying"):
+                rows = learner.query(info["action_mask"], environment.batch)
+            with clock.of("environment"):
+                observation, reward, _, _, info = environment.step(rows if environment.batch > 1 else rows[:, 0])
+            paid = paid - reward.cpu().double()
+            learner.know(rows, observation["labels"].gather(1, rows))
+            progress(step + 1)
+        with clock.of("evaluation"):
+            full = judge.full(learner.reference(environment.answers())) if hasattr(environment, "answers") else {}
+        return diary.frame(full, len(cell.seeds)), int(learner.failed[: len(cell.seeds)].sum())
+    finally:
+        environment.close()
+
+
+def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+    """Plays the stream of one seed."""
+    environment = cell.problem.environment.open(1, cell.device)
+    try:
+        player = StreamLearner(cell.learner, seed, environment, cell.device)
+        learner, diary = player.learner, Diary((seed,))
+        judge = Judge(learner, environment.test_targets)
+        times = _times(cell.problem.rounds, cell.evaluations)
+        with clock.of("environment"):
+            observation, _ = environment.reset(seed=[seed])
+        ask, earned, paid = (environment.classes if environment.predict else 1), 0.0, 0.0
+        for step in range(cell.problem.rounds):
+            left = observation.get("budget_left")
+            with clock.of("querying"):
+                action = player.decide(observation["context"][0], None if left is None else int(left[0]))
+            with clock.of("environment"):
+                observation, reward, _, _, _ = environment.step(torch.tensor([action]))
+            earned += float(reward[0])
+            if action == ask:
+                paid += environment.cost
+                player.know(float(observation["label"].flatten()[0]))
+            if learner.due and (action == ask):
+                with clock.of("training"):
+                    player.learn()
+            if step + 1 in times and learner.model.trained:
+                with clock.of("evaluation"):
+                    known = learner.known.shape[1]
+                    told = {"round": step + 1, "seen": step + 1, "labels": known, "bought": known, "cost": paid,
+                            "reward": earned}  # fmt: skip
+                    diary.add(told | judge.measure())
+            progress(place * cell.problem.rounds + step + 1)
+        return diary.frame({}, 1), int(learner.failed.sum())
+    finally:
+        environment.close()
+
+
+class Diary:
+    """What was measured, row by row."""
+
+    def __init__(self, seeds: tuple[int, ...]) -> None:
+        self._seeds = seeds
+        self._rows: list[pd.DataFrame] = []
+
+    def add(self, measured: Mapping[str, Any]) -> None:
+        """Takes what was measured of all seeds by name, each [R] or one for all."""
+        self._rows.append(pd.DataFrame({"seed": list(self._seeds), **measured}))
+
+    def frame(self, constant: Mapping[str, np.ndarray], kept: int) -> pd.DataFrame:
+        """Returns all rows of the first seeds, with what is the same in each, by seed."""
+        parts = [part.assign(**constant).head(kept) for part in self._rows]
+        return pd.concat(parts, ignore_index=True)
+
+
+def _times(rounds: int, evaluations: int) -> set[int]:
+    """Returns the rounds after which learners are judged: the start, the end, and evenly between."""
+    return set(np.linspace(0, rounds, min(evaluations, rounds) + 1).round().astype(int).tolist())
+
+
+def _initial(labels: torch.Tensor) -> torch.Tensor:
+    """Returns the rows whose label is known from the start [R, n]."""
+    known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
+    counts = known.sum(1)
+    if (counts != counts[0]).any():
+        raise ValueError(f"expected as many labels from the start in every lane, got {counts.tolist()}")
+    return known.nonzero()[:, 1].view(len(known), -1)

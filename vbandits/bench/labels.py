@@ -1,0 +1,77 @@
+"""Active learning: seeds in lockstep against one at a time, and a large pool scored in bounded memory."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from vbandits import memory as process
+from vbandits.agents.acquisition import BALD
+from vbandits.agents.acquisition.base import Rows
+from vbandits.agents.learner import Inputs, Learner
+from vbandits.agents.model import LearnerSpec, Training
+from vbandits.bench.clock import best
+from vbandits.envs.active import PoolActiveLearning
+from vbandits.posteriors.ibvi import IBVI
+
+SEEDS = 20
+POOL, FEATURES, DRAWS = 60_000, 784, 100
+
+
+def labels(console: Console, queries: int = 25) -> float:
+    """Measures and prints the CPU time of buying labels of digits one by one, with IBVI and BALD, in one seed and in 20
+    in lockstep; returns how many times faster a seed is in lockstep."""
+    seconds = best(console, {"one seed": _buying(1, queries), f"{SEEDS} seeds": _buying(SEEDS, queries)})
+    alone, together = seconds["one seed"], seconds[f"{SEEDS} seeds"]
+    ratio = SEEDS * alone / together
+    table = Table("seeds", "seconds", "seconds per seed", "times as fast",
+                  title=f"{queries} labels of digits, IBVI, BALD with {DRAWS} draws, one thread")  # fmt: skip
+    table.add_row("1", f"{alone:.2f}", f"{alone:.2f}", "1.0")
+    table.add_row(f"{SEEDS} in lockstep", f"{together:.2f}", f"{together / SEEDS:.2f}", f"{ratio:.1f}")
+    console.print(table)
+    return ratio
+
+
+def large_pool(console: Console) -> float:
+    """Measures and prints the time and the memory that BALD takes for a pool as large as MNIST; returns the seconds."""
+    random = torch.Generator().manual_seed(0)
+    inputs = Inputs(torch.randn(POOL, FEATURES, generator=random), torch.randn(10, FEATURES, generator=random), 10)
+    learner = Learner(LearnerSpec("bench", IBVI(), BALD(draws=DRAWS)), (0,), inputs)
+    learner.know(torch.arange(20).unsqueeze(0), torch.arange(20).unsqueeze(0) % 10)
+    learner.learn()
+    candidates = torch.arange(20, POOL).unsqueeze(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with console.status("scoring a pool of 60,000 rows"):
+            process.reset("cpu")
+            before, start = process.resident(), time.perf_counter()
+            BALD(draws=DRAWS).score(learner.view(Rows(inputs.pool, candidates)))
+            seconds, taken = time.perf_counter() - start, process.peak("cpu") - before
+    finally:
+        torch.set_num_threads(threads)
+    console.print(f"BALD of a pool of {POOL:,} x {FEATURES} with {DRAWS} draws, one thread: {seconds:.1f} s, "
+                  f"{taken:,.0f} MB beside the pool's {inputs.pool.nbytes / 2**20:,.0f} MB")  # fmt: skip
+    return seconds
+
+
+def _buying(seeds: int, queries: int) -> Callable[[], object]:
+    """Returns the work of some seeds: training after every label, querying, and the environment."""
+    environment = PoolActiveLearning(seeds, "cpu", pool="digits", budget=queries)
+    inputs = Inputs.of(environment)
+    spec = LearnerSpec("bench", IBVI(), BALD(draws=DRAWS), training=Training())
+
+    def buy() -> None:
+        observation, info = environment.reset(seed=list(range(seeds)))
+        learner = Learner(spec, tuple(range(seeds)), inputs)
+        known = (observation["labels"] >= 0).nonzero()[:, 1].view(seeds, -1)
+        learner.know(known, observation["labels"].gather(1, known))
+        for _ in range(queries):
+            learner.learn()
+            rows = learner.query(info["action_mask"], 1)
+            observation, _, _, _, info = environment.step(rows[:, 0])
+            learner.know(rows, observation["labels"].gather(1, rows))
+
+    return buy
