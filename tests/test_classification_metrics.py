@@ -13,6 +13,7 @@ WITH_LABELS = [
     classification.negative_log_likelihood,
     classification.brier,
     classification.expected_calibration_error,
+    classification.debiased_calibration_error,
 ]
 
 BY_HAND = np.array([[1.0, 0.0], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55], [0.2, 0.8]])
@@ -86,6 +87,56 @@ def test_labels_drawn_from_the_probabilities_are_calibrated():
     y = (random.random((100_000, 1)) > p.cumsum(1)[:, :2]).sum(1)
     assert classification.expected_calibration_error(p, y) < 0.01  # 15 bins of standard error below 0.5 / sqrt(n_b)
     assert classification.expected_calibration_error(p, (y + 1) % 3) > 0.2
+
+
+def drawn(p, rng):
+    """Labels that follow probabilities [..., N, 2]."""
+    return (rng.random(p.shape[:-1]) < p[..., 1]) * 1
+
+
+def test_debiased_error_by_hand():
+    # one bin of 4 rows, 3 right, confidence 0.9: d = 0.15, s = sqrt(0.75 * 0.25 / 4); the folded mean by simulation
+    p, y = np.tile([0.9, 0.1], (4, 1)), np.array([0, 0, 0, 1])
+    folded = np.abs(random.normal(0.15, np.sqrt(0.75 * 0.25 / 4), 4_000_000)).mean()
+    assert classification.debiased_calibration_error(p, y) == pytest.approx(0.3 - folded, abs=5e-4)
+    # all right: no spread, and so nothing to take off
+    assert classification.debiased_calibration_error(p, 0 * y) == pytest.approx(0.1)
+    # two bins weigh by their rows: 4 as above, and 2 of confidence 0.6, one right
+    both = np.concatenate([p, np.tile([0.6, 0.4], (2, 1))])
+    other = 0.2 - np.abs(random.normal(0.1, np.sqrt(0.125), 4_000_000)).mean()
+    expected = (4 * (0.3 - folded) + 2 * other) / 6
+    found = classification.debiased_calibration_error(both, np.append(y, [0, 1]))
+    assert found == pytest.approx(expected, abs=5e-4)
+
+
+def test_of_the_calibrated_the_debiased_error_keeps_the_share_of_bias_that_theory_says():
+    # d is |N(0, s^2)|, of mean c s; the folded mean about it is that of |N(0, 2 s^2)|: 2 c s - sqrt(2) c s is left
+    one = random.uniform(0.15, 0.85, (1000, 1500))  # some 140 rows in each of ten bins
+    p = np.stack([1 - one, one], -1)
+    y = drawn(p, random)
+    plain, debiased = classification.expected_calibration_error(p, y), classification.debiased_calibration_error(p, y)
+    assert debiased.mean() / plain.mean() == pytest.approx(2 - np.sqrt(2), abs=0.02)
+    assert debiased.min() < 0  # not clipped
+
+
+def test_the_bias_taken_off_makes_few_rows_agree_with_many():
+    one = random.uniform(0.05, 0.95, (2000, 200))
+    y = drawn(np.stack([1 - one, one], -1), random)
+    sure = np.where(one > 0.5, one + 0.05, one - 0.05)  # overconfident by 0.05
+    p = np.stack([1 - sure, sure], -1)
+    plain, debiased = classification.expected_calibration_error(p, y), classification.debiased_calibration_error(p, y)
+    assert plain.mean() > 0.05 + 0.02
+    assert abs(debiased.mean() - 0.05) < 0.5 * (plain.mean() - 0.05)
+
+
+def test_of_many_rows_the_debiased_error_is_the_plain_one():
+    one = random.uniform(0.05, 0.95, 400_000)
+    y = drawn(np.stack([1 - one, one], -1), random)
+    sure = np.where(one > 0.5, one + 0.04, one - 0.04)  # overconfident by 0.04
+    p = np.stack([1 - sure, sure], -1)
+    debiased = classification.debiased_calibration_error(p, y)
+    assert debiased == pytest.approx(0.04, abs=0.002)
+    assert debiased == pytest.approx(classification.expected_calibration_error(p, y), abs=2e-4)
 
 
 def test_extremes():

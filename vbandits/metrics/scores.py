@@ -34,14 +34,17 @@ def mixture_crps(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarra
     application to mesoscale forecast ensemble verification", 2006, equation 5).
     """
     std, size = std[..., None], means.shape[-1]
-    pairs = size * _mean_absolute(np.zeros_like(std), np.sqrt(2) * std)[..., 0]
+    pairs = size * mean_absolute(np.zeros_like(std), np.sqrt(2) * std)[..., 0]
     for shift in range(1, size):  # each distance once, as A is even in d, and never all of them in memory
-        pairs += 2 * _mean_absolute(means[..., shift:] - means[..., :-shift], np.sqrt(2) * std).sum(-1)
-    return _mean_absolute(y[..., None] - means, std).mean(-1) - 0.5 * pairs / size**2
+        pairs += 2 * mean_absolute(means[..., shift:] - means[..., :-shift], np.sqrt(2) * std).sum(-1)
+    return mean_absolute(y[..., None] - means, std).mean(-1) - 0.5 * pairs / size**2
 
 
-def _mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Returns the mean of |X| for X ~ N(d, std^2)."""
+def mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Returns the mean of |X| for X ~ N(d, std^2), the folded normal's; `std` is above 0.
+
+    Leone, Nelson and Nottingham, "The Folded Normal Distribution" (1961).
+    """
     z = d / std
     return std * (np.sqrt(2 / np.pi) * np.exp(-0.5 * z * z) + z * special.erf(z / np.sqrt(2)))
 
