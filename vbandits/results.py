@@ -75,21 +75,26 @@ class StoredResults:
         problems, contenders = (self.labels(axis) for axis in self.axes)
         frame = pd.DataFrame([self._row(problem, contender) for problem in problems for contender in contenders])
         order = {label: i for i, label in enumerate(problems)}
-        first, *others = (frame[name.removeprefix("-")] * (-1 if name.startswith("-") else 1) for name in self.losses)
-        for other in others:
-            first = first.fillna(other)
         return (
-            frame.assign(_order=[order[name] for name in frame[self.axes[0]]], _best=first)
+            frame.assign(_order=[order[name] for name in frame[self.axes[0]]], _best=self._loss(frame))
             .sort_values(["_order", "_best"], kind="stable")
             .drop(columns=["_order", "_best"])
             .reset_index(drop=True)
         )
 
+    def _loss(self, frame: pd.DataFrame) -> pd.Series:
+        """Returns for every row of the summary what contenders are ordered by, the least first."""
+        first: Any
+        first, *others = (frame[name.removeprefix("-")] * (-1 if name.startswith("-") else 1) for name in self.losses)
+        for other in others:
+            first = first.fillna(other)
+        return first
+
     def _row(self, problem: str, contender: str) -> dict[str, Any]:
         raise NotImplementedError
 
     def _ended(self, problem: str, contender: str, seconds: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns what begins a row of the summary, names, seeds and failures, and what ends it, the cost.
+        """Returns what begins a row of the summary, names, seeds, failures and any steps, and what ends it, the cost.
 
         Args:
             problem: its label.
@@ -100,11 +105,14 @@ class StoredResults:
         cells = [cell for cell in self.cells if all(cell[axis] == label for axis, label in names.items())]
         failed = sum(len(cell["seeds"]) for cell in cells if cell["status"] == "failed")
         done = [cell for cell in cells if cell["status"] == "done"]
-        begin = names | {
-            "seeds": sum(len(cell["seeds"]) for cell in done),
-            "failures": failed + sum(cell["failures"] for cell in done),
-            "steps": self.experiment["steps"],
-        }
+        begin = (
+            names
+            | {
+                "seeds": sum(len(cell["seeds"]) for cell in done),
+                "failures": failed + sum(cell["failures"] for cell in done),
+            }
+            | {name: self.experiment[name] for name in ("steps",) if name in self.experiment}
+        )
         cost = {column: sum(cell["seconds"][purpose] for cell in done) if done else np.nan
                 for column, purpose in seconds.items()}  # fmt: skip
         return begin, cost | {"memory_mb": max((cell["memory_mb"] for cell in done), default=np.nan)}

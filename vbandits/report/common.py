@@ -75,19 +75,20 @@ class Report:
         return []
 
 
-def common_parts(results: StoredResults, lacking: str, diverging: str, steps: str) -> dict[str, Any]:
+def common_parts(results: StoredResults, lacking: str, diverging: str, steps: str = "") -> dict[str, Any]:
     """Returns what a `Report` has in common with all others.
 
     Args:
         results: to report.
         lacking: ends the warning that cells failed.
         diverging: ends the warning that runs diverged.
-        steps: what the experiment's steps are called.
+        steps: what the experiment's steps are called, if it has a number of them.
     """
     experiment, failures = results.experiment, failures_of(results)
     problem, contender = results.axes
     quantities = [count(len(results.labels(axis)), axis) for axis in results.axes]
-    quantities += [count(len(experiment["seeds"]), "seed"), count(experiment["steps"], steps)]
+    quantities += [count(len(experiment["seeds"]), "seed")]
+    quantities += [count(experiment["steps"], steps)] if steps else []
     return {
         "name": str(experiment["name"]),
         "lead": f" {TIMES} ".join(quantities),
@@ -147,6 +148,7 @@ def facts_of(experiment: Mapping[str, Any]) -> Facts:
         if "batch_size" in experiment
         else None,
         "Scored": f"at most {experiment['recorded']:,} per seed, evenly spaced" if experiment.get("recorded") else None,
+        "Evaluated": f"at most {experiment['evaluations']:,} times per seed" if experiment.get("evaluations") else None,
         "Lockstep": f"blocks of at most {count(experiment['block'], 'seed')}" if experiment.get("block") else None,
         "Device": experiment.get("device"),
         "Machine": _pairs(experiment.get("machine")),

@@ -1,0 +1,193 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tests.active_results import BATCH, INITIAL, METHODS, PURSUITS, SECONDS, problem, results
+from vbandits.active.results import ActiveResults, Trace, normalised
+from vbandits.metrics import intervals
+
+BOTH = (problem("digits"), problem("boston", "regression"))
+
+
+def row(given, learner, place="digits"):
+    return given.summary().query("problem == @place and learner == @learner").iloc[0]
+
+
+def curve(method, pursuit, budget=200):
+    """Labels bought, and accuracy without noise."""
+    bought = np.arange(0, budget + 1, BATCH)
+    return bought, METHODS[method] - (METHODS[method] - 0.3) * np.exp(-bought / PURSUITS[pursuit])
+
+
+def test_without_noise_the_summary_is_in_closed_form():
+    given = results(noise=0)
+    _, accuracy = curve("deterministic", "bald")
+    found = row(given, "deterministic bald")
+    assert found.accuracy == pytest.approx(accuracy[-1])
+    assert found.accuracy_low == found.accuracy_high == pytest.approx(accuracy[-1])  # every seed is the same
+    assert found.area == pytest.approx((accuracy[:-1] + accuracy[1:]).sum() * BATCH / 2 / 200)
+    assert found.simple_regret == pytest.approx(METHODS["ibvi"] - accuracy[-1])  # the best fit is the other method's
+    for name, reference in (("regret_own", METHODS["deterministic"]), ("regret_best", METHODS["ibvi"])):
+        regret = BATCH * (reference - accuracy[:-1]).sum()
+        assert found[name] == pytest.approx(regret / (200 * (reference - 0.3)))
+    assert found.regret_best > found.regret_own > 0
+    assert found.nll == pytest.approx(2 * (1 - accuracy[-1]))
+    assert found.pool_ece_debiased == pytest.approx(found.ece_debiased + 0.03)
+    assert found[["labels", "bought", "cost"]].tolist() == [INITIAL + 200, 200, 400]
+    assert np.isnan(found[["rmse", "crps", "coverage_90", "pool_rmse", "seen", "reward"]].astype(float)).all()
+    assert "steps" not in given.summary()
+
+
+def test_labels_to_an_accuracy_and_the_speed_up_over_random():
+    given = results(noise=0)
+    bought, accuracy = curve("ibvi", "bald")
+    best = row(given, "ibvi bald")
+    assert best.labels_90 == INITIAL + bought[accuracy >= 0.9][0]
+    assert best.labels_95 == np.inf  # it is never reached
+    # random ends at 1 - exp(-200 / 60) of the way, which bald, twice as fast, has after half of the labels
+    assert best.speed_up == pytest.approx(2, rel=1e-3)
+    assert row(given, "ibvi random").speed_up == pytest.approx(1)
+    alone = results(noise=0, pursuits=("bald",))
+    assert np.isnan(row(alone, "ibvi bald").speed_up)  # there is nothing to compare with
+
+
+def test_labels_to_an_accuracy_are_a_median_over_seeds_that_counts_those_who_never_reach_it():
+    given = results(noise=0, seeds=range(4))
+    own = given.records["learner"] == "ibvi bald"
+    for seeds, expected in (((0,), INITIAL + 80), ((0, 1, 2), np.inf)):
+        spoiled = own & given.records["seed"].isin(seeds)
+        records = given.records.assign(accuracy=given.records["accuracy"].where(~spoiled, 0.5))
+        assert row(ActiveResults(given.experiment, given.cells, records), "ibvi bald").labels_90 == expected
+
+
+def test_intervals_are_of_means_and_ratios_over_whole_seeds():
+    given = results(seeds=range(8))
+    found, trace = row(given, "ibvi bald"), given.traces["digits", "ibvi bald"]
+    final = trace["accuracy"][:, -1]
+    expected = stats.t.interval(0.95, 7, final.mean(), stats.sem(final))
+    np.testing.assert_allclose((found.accuracy_low, found.accuracy_high), expected)
+    area = given.area("digits", "ibvi bald")
+    assert list(area.index) == list(range(8))
+    assert (found.area_low, found.area_high) == intervals.mean_interval(area.to_numpy())
+    regret, idle = given.regret("digits", "ibvi bald")
+    np.testing.assert_allclose(regret, BATCH * (METHODS["ibvi"] - trace["accuracy"][:, :-1]).sum(1))
+    assert found.regret_best == pytest.approx(regret.mean() / idle.mean()) == pytest.approx(normalised((regret, idle)))
+    low, high = intervals.ratio_interval(regret.to_numpy(), idle.to_numpy())
+    assert (found.regret_best_low, found.regret_best_high) == (low, high)
+    assert low < found.regret_best < high
+
+
+def test_regret_is_against_each_seeds_own_fit_and_against_the_best_fit_of_all():
+    given = results(noise=0, seeds=range(2))
+    full = given.records["full_accuracy"] + np.where(given.records["seed"] == 0, 0.02, -0.04)
+    given = ActiveResults(given.experiment, given.cells, given.records.assign(full_accuracy=full))
+    assert given.best("digits") == pytest.approx(METHODS["ibvi"] - 0.01)  # the mean over seeds, of the best learner
+    regret, _ = given.regret("digits", "ibvi bald", own=True)
+    common, _ = given.regret("digits", "ibvi bald")
+    np.testing.assert_allclose(regret - common, [200 * 0.03, -200 * 0.03])
+
+
+def test_of_a_regression_less_is_better():
+    given = results(BOTH, noise=0)
+    summary = given.summary()
+    assert list(summary["problem"]) == ["digits"] * 4 + ["boston"] * 4
+    digits, boston = (part for _, part in summary.groupby("problem", sort=False))
+    assert digits["area"].is_monotonic_decreasing
+    assert boston["area"].is_monotonic_increasing
+    assert boston["learner"].iloc[0] == "ibvi bald"
+    found, full = row(given, "ibvi bald", "boston"), 6 * (1 - METHODS["ibvi"] + 0.02)
+    rmse = full + (5 - full) * np.exp(-np.arange(0, 201, BATCH) / PURSUITS["bald"])
+    assert found.rmse == pytest.approx(rmse[-1])
+    assert found.area == pytest.approx((rmse[:-1] + rmse[1:]).mean() / 2)
+    assert found.regret_best == pytest.approx((rmse[:-1] - full).mean() / (5 - full))
+    assert found.simple_regret == pytest.approx(rmse[-1] - full)
+    assert found.speed_up == pytest.approx(2, rel=1e-3)
+    assert found.pool_coverage_90 == pytest.approx(found.coverage_90 - 0.02)
+    assert np.isnan(found[["accuracy", "labels_90", "labels_95", "ece", "brier"]].astype(float)).all()
+    assert np.isnan(row(given, "ibvi bald").rmse)
+
+
+def test_seeds_of_a_stream_buy_at_their_own_pace():
+    given = results((problem("clicks", family="stream"),), noise=0, seeds=range(6))
+    trace = given.traces["clicks", "ibvi bald"]
+    ends = trace.labels[:, -1]
+    assert len(set(ends)) > 1
+    most = max(t.labels.max() for t in given.traces.values())
+    # the last quality is held up to the most labels that any learner bought
+    labels, accuracy = trace.labels[0], trace["accuracy"][0]
+    area = (np.diff(labels) * (accuracy[:-1] + accuracy[1:]) / 2).sum() + (most - ends[0]) * accuracy[-1]
+    assert given.area("clicks", "ibvi bald")[0] == pytest.approx(area / (most - INITIAL))
+    found = row(given, "ibvi bald", "clicks")
+    assert found.bought == pytest.approx(ends.mean() - INITIAL)
+    assert found.seen == 600
+    assert found.reward == pytest.approx(480 - 0.5 * found.bought)
+    assert found.reward_low < found.reward < found.reward_high
+    grid, curves = trace.curves("accuracy")
+    assert list(grid) == sorted(set(trace.labels.ravel()))
+    np.testing.assert_allclose(curves[0, grid >= ends[0]], accuracy[-1])
+    np.testing.assert_allclose(curves[0, grid <= ends[0]], accuracy[: (grid <= ends[0]).sum()])
+
+
+def test_a_seed_with_fewer_evaluations_keeps_its_last():
+    frame = pd.DataFrame({"seed": [4, 2, 2, 4, 2], "round": [1, 0, 2, 0, 1], "labels": [8, 5, 20, 5, 10],
+                          "accuracy": [0.8, 0.1, 0.3, 0.5, 0.2]})  # fmt: skip
+    trace = Trace(frame)
+    np.testing.assert_array_equal(trace.labels, [[5, 10, 20], [5, 8, 8]])
+    np.testing.assert_array_equal(trace["accuracy"], [[0.1, 0.2, 0.3], [0.5, 0.8, 0.8]])
+    assert trace.last("accuracy").to_dict() == {2: 0.3, 4: 0.8}
+    assert np.isnan(trace["rmse"]).all()
+    grid, values = trace.curves("accuracy")
+    np.testing.assert_array_equal(grid, [5, 8, 10, 20])
+    np.testing.assert_allclose(values, [[0.1, 0.16, 0.2, 0.3], [0.5, 0.8, 0.8, 0.8]])
+
+
+def test_an_empty_pool_has_no_scores():
+    given = results((problem("digits") | {"pool": 200},), noise=0)
+    found = row(given, "ibvi bald")
+    assert np.isnan(found[["pool_accuracy", "pool_nll", "pool_ece_debiased"]].astype(float)).all()
+    assert found.nll > 0
+
+
+def test_cost_is_training_and_querying():
+    found = row(results(seeds=range(5)), "ibvi bald")
+    assert found.training_seconds == SECONDS["training"]
+    assert found.seconds == SECONDS["training"] + SECONDS["querying"]
+    assert found.seconds_per_query == pytest.approx(SECONDS["querying"] / (5 * 200))
+    assert found.memory_mb == 300
+
+
+def test_failed_cells_have_a_row_without_numbers_and_lend_nobody_their_reference():
+    given = results(noise=0, failed=[("digits", "ibvi bald", "broke"), ("digits", "ibvi random", "broke")])
+    summary = given.summary()
+    assert list(summary["learner"]) == ["deterministic bald", "deterministic random", "ibvi random", "ibvi bald"]
+    assert summary["failures"].tolist() == [0, 0, 5, 5]
+    assert np.isnan(summary["area"].to_numpy()[2:]).all()
+    assert given.best("digits") == METHODS["deterministic"]
+    lonely = results(failed=[("digits", "ibvi random", "broke")])
+    assert np.isnan(row(lonely, "ibvi bald").speed_up)
+    nothing = ActiveResults(given.experiment, [], pd.DataFrame())
+    assert len(nothing.summary()) == 4
+    assert np.isnan(nothing.summary()["area"].to_numpy()).all()
+
+
+def test_one_seed_has_no_interval():
+    found = row(results(seeds=[3]), "ibvi bald")
+    assert np.isfinite([found.area, found.regret_best, found.speed_up]).all()
+    assert np.isnan([found.area_low, found.regret_best_high, found.accuracy_low]).all()
+
+
+def test_there_is_no_regret_where_all_labels_are_no_better_than_the_first():
+    given = results(noise=0)
+    flat = ActiveResults(given.experiment, given.cells, given.records.assign(full_accuracy=0.2))
+    found = row(flat, "ibvi bald")
+    assert np.isnan([found.regret_best, found.regret_best_low, found.regret_own]).all()
+    assert found.simple_regret < 0  # not clipped
+
+
+def test_a_grid_of_methods_and_acquisitions():
+    given = results()
+    assert given.grid["ibvi", "bald"] == "ibvi bald"
+    assert given.random_of("ibvi bald") == "ibvi random"
+    assert given.random_of("ibvi random") == "ibvi random"
+    assert "ibvi bald" in repr(given)
