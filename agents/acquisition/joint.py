@@ -53,20 +53,25 @@ class BatchBALD:
         taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
         places: list[Tensor] = []
         chosen: list[Tensor] = []
-        for j in range(count):
+        for _ in range(count):
+            if chosen:
+                outcomes = self._after(outcomes, chosen, view)
             gain = settled(expected_entropy(blocks(), outcomes) - certain)
             places.append(best(gain, taken, view.uniform(len(view.candidates))))
             taken = taken.scatter(1, places[-1].unsqueeze(1), True)
             chosen.append(_rows(blocks(), places[-1]))
-            if view.classes ** (j + 1) <= self.exact:
-                outcomes = outcomes.enumerated(chosen[-1])
-            elif j + 1 < count:
-                sampled = view.classes**j > self.exact
-                fresh = outcomes if sampled else Outcomes.sampled(self.samples, self.draws, view.uniform(1))
-                for p in chosen[-1:] if sampled else chosen:
-                    fresh = fresh.drawn(p, view.uniform(self.samples))
-                outcomes = fresh
         return torch.stack(places, 1)
+
+    def _after(self, outcomes: "Outcomes", chosen: list[Tensor], view: View) -> "Outcomes":
+        """Returns outcomes with the label that was chosen last."""
+        if view.classes ** len(chosen) <= self.exact:
+            return outcomes.enumerated(chosen[-1])
+        fresh = chosen[-1:]
+        if outcomes.origin is None:
+            outcomes, fresh = Outcomes.sampled(self.samples, self.draws, view.uniform(1)), chosen
+        for p in fresh:
+            outcomes = outcomes.drawn(p, view.uniform(self.samples))
+        return outcomes
 
 
 @dataclass(frozen=True)

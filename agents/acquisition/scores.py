@@ -66,7 +66,8 @@ class LeastConfidence(Pointwise):
 
 @dataclass(frozen=True)
 class Margin(Pointwise):
-    """One minus the lead of the most probable class over the next (Scheffer et al., 2001; Settles, 2009, section 3.1)."""
+    """One minus the lead of the most probable class over the next (Scheffer et al., 2001; Settles, 2009, section
+    3.1)."""
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES})
 
@@ -104,7 +105,8 @@ class MeanStd(Pointwise):
 class Variance(Pointwise):
     """Variance over draws: of the function, or of the classes' probabilities, summed over classes.
 
-    For a regression it is a criterion of MacKay (1992, "Information-Based Objective Functions for Active Data Selection").
+    For a regression it is a criterion of MacKay (1992, "Information-Based Objective Functions for Active Data
+    Selection").
     """
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
