@@ -1,5 +1,8 @@
-"""Problems: native replica-batched bandits, and the adapter and checker for a user's own environments."""
+"""Problems: bandits and active learning, native and in lockstep; adapter and checker for a user's own environments."""
 
+from vbandits.envs.active.environment import PoolActiveLearning
+from vbandits.envs.active.pool import Pool
+from vbandits.envs.active.sources import load_pool
 from vbandits.envs.arm_features import ArmFeaturesBandit
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
@@ -23,6 +26,9 @@ __all__ = [
     "Mushroom",
     "NativeBandit",
     "NeuralBandit",
+    "Pool",
+    "PoolActiveLearning",
     "SparseLinearBandit",
     "Wheel",
+    "load_pool",
 ]

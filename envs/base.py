@@ -1,7 +1,7 @@
-"""The native bandit: a gymnasium vector environment whose lanes run in lockstep, with tensors on the device."""
+"""Native problems, bandits first: gymnasium vector environments whose lanes run in lockstep, tensors on the device."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -35,7 +35,45 @@ class Block(NamedTuple):
     mask: np.ndarray | None = None
 
 
-class NativeBandit(VectorEnv):
+class Native(VectorEnv):
+    """A problem of ours: one lane per seed, all in lockstep, tensors on the device.
+
+    Attributes:
+        family: the kind of problem: "bandit", or of active learning "pool" or "stream".
+        shown: names of attributes that a single lane has as well, tensors as arrays.
+    """
+
+    family: ClassVar[str] = "bandit"
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, num_envs: int, device: torch.device | str, observation: gymnasium.Space, action: gymnasium.Space
+    ) -> None:
+        """Takes the number of lanes R, and what is observed and done in each."""
+        self.num_envs = num_envs
+        self.device = torch.device(device)
+        self.single_observation_space, self.single_action_space = observation, action
+        self.observation_space = batch_space(observation, num_envs)
+        self.action_space = batch_space(action, num_envs)
+
+    def _seeds(self, seed: int | Sequence[int] | None, *, started: bool) -> list[int] | None:
+        """Returns one seed per lane (an int counts up), or None to go on with what has started."""
+        if seed is None and started:
+            return None
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        seeds = [seed + lane for lane in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"expected one seed for each of {self.num_envs} lanes, got {len(seeds)}")
+        return seeds
+
+    @classmethod
+    def described(cls, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the arguments that it is made with as a fingerprint holds them, before they are made plain."""
+        return dict(kwargs)
+
+
+class NativeBandit(Native):
     """A bandit that never ends, one lane per seed. Subclasses write `blocks` and call `__init__` with the sizes.
 
     An episode has no end: `terminated` and `truncated` stay False, and the observation that `step` returns is the next
@@ -72,14 +110,9 @@ class NativeBandit(VectorEnv):
             "render_modes": [],
             "signed_regret": noisy_optimum,
         }
-        self.num_envs = num_envs
         self.features, self.arms = features, arms
         self.form = Form(features, arms, arm_features, masked)
-        self.device = torch.device(device)
-        self.single_observation_space = self.form.space()
-        self.single_action_space = gymnasium.spaces.Discrete(arms)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        super().__init__(num_envs, device, self.form.space(), gymnasium.spaces.Discrete(arms))
         self._pool = None if pool is None else torch.from_numpy(pool).to(self.device)
         self._lanes: list[Iterator[Block]] = []
         self._lane = torch.arange(num_envs, device=self.device)
@@ -95,14 +128,10 @@ class NativeBandit(VectorEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts the problems of the given seeds, one per lane (an int counts up); without seeds, goes on to the next
         context of the problems that are there."""
-        if seed is None and not self._lanes:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        if seed is None:
+        seeds = self._seeds(seed, started=bool(self._lanes))
+        if seeds is None:
             self._advance()
         else:
-            seeds = [seed + lane for lane in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"expected one seed for each of {self.num_envs} lanes, got {len(seeds)}")
             self._lanes = [self.blocks(lane_seed) for lane_seed in seeds]
             self._refill()
         return self._observation(), {}
@@ -179,36 +208,42 @@ class NativeBandit(VectorEnv):
 
 
 class SingleLane(gymnasium.Env):
-    """One lane of a native bandit as a plain `gymnasium.Env`, with NumPy arrays and Python numbers."""
+    """One lane of a native problem as a plain `gymnasium.Env`, with NumPy arrays and Python numbers."""
 
-    def __init__(self, vector: Callable[..., NativeBandit], **kwargs: Any) -> None:
+    def __init__(self, vector: Callable[..., Native], **kwargs: Any) -> None:
         self._vector = vector(num_envs=1, device="cpu", **kwargs)
-        self.metadata = {"render_modes": [], "signed_regret": self._vector.noisy_optimum}
+        self.metadata = {key: value for key, value in self._vector.metadata.items() if key != "autoreset_mode"}
         self.observation_space = self._vector.single_observation_space
         self.action_space = self._vector.single_action_space
+        for name in self._vector.shown:
+            value = getattr(self._vector, name)
+            setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray | dict[str, np.ndarray], dict[str, Any]]:
-        """Starts the problem of `seed`; without one, goes on to the next context."""
+        """Starts the problem of `seed`; without one, goes on."""
         super().reset(seed=seed)
-        observation, _ = self._vector.reset(seed=seed)
-        return _first(observation), {}
+        observation, info = self._vector.reset(seed=seed)
+        return _first(observation), _told(info)
 
-    def step(
-        self, action: int | np.integer
-    ) -> tuple[np.ndarray | dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray | dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Plays one action."""
-        observation, reward, _, _, info = self._vector.step(torch.tensor([int(action)]))
-        told = {key: value.item() for key, value in info.items()}
-        return _first(observation), reward.item(), False, False, told
+        chosen = torch.from_numpy(np.array(action)[None])
+        observation, reward, terminated, truncated, info = self._vector.step(chosen)
+        return _first(observation), reward.item(), bool(terminated[0]), bool(truncated[0]), _told(info)
 
 
 def _first(observation: Observation) -> np.ndarray | dict[str, np.ndarray]:
     """Returns the observation of the first lane as arrays."""
     if isinstance(observation, Tensor):
         return observation[0].numpy()
-    return {name: part[0].numpy() for name, part in observation.items()}
+    return {name: part[0, ...].numpy() for name, part in observation.items()}
+
+
+def _told(info: dict[str, Tensor]) -> dict[str, Any]:
+    """Returns the info of the first lane as arrays and numbers."""
+    return {key: value[0].numpy() if value.ndim > 1 else value[0].item() for key, value in info.items()}
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:

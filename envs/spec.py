@@ -13,7 +13,8 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from vbandits.envs.base import NativeBandit, SingleLane
+from vbandits.envs.active.pool import Pool
+from vbandits.envs.base import Native, SingleLane
 from vbandits.envs.data import Dataset
 from vbandits.envs.hints import misfits
 from vbandits.envs.lanes import GymnasiumLanes, problems
@@ -96,12 +97,12 @@ class EnvironmentSpec:
         made = functools.partial(gymnasium.make, source, disable_env_checker=True)
         return self._make(made, self.kwargs, _loaded(source.entry_point), also=("max_episode_steps",))
 
-    def _arguments(self, native: Callable[..., NativeBandit], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    def _arguments(self, native: Callable[..., Native], defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what a native bandit is made with: the data directory only where it is one that looks into it."""
         placed = {DATA_DIR: self.data_dir} if DATA_DIR in (_parameters(native) or ()) else {}
         return {**placed, **defaults, **self.kwargs}
 
-    def _native(self) -> tuple[Callable[..., NativeBandit] | None, dict[str, Any]]:
+    def _native(self) -> tuple[Callable[..., Native] | None, dict[str, Any]]:
         """Returns what makes a native bandit and the arguments that it is registered with, or None."""
         source = resolve(self.source)
         if not isinstance(source, EnvSpec):
@@ -179,15 +180,16 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
-    the one that ran. Of a native environment that has a `dataset` also `data`, a short hash of its rows in their order,
-    for which it is opened: copies of a published dataset may hold other rows, or the same in another order. Where files
-    lie does not count.
+    the one that ran. Of a native environment that has a `dataset` or `pool` also `data`, a short hash of its rows in
+    their order, for which it is opened: copies of a published dataset may hold other rows, or the same in another
+    order. Where files lie does not count.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}
     kwargs, native = {**registered, **spec.kwargs}, spec._native()[0]
     found: dict[str, Any] = {"label": spec.label, "source": reference(spec.source)}
     if native is not None:
+        kwargs = _unbound(native).described(kwargs)
         kwargs.pop(DATA_DIR, None)
         if (digest := _data(spec)) is not None:
             found["data"] = digest
@@ -210,14 +212,14 @@ def parameters(source: Any) -> list[str]:
 
 
 def _data(spec: EnvironmentSpec) -> str | None:
-    """Returns a short hash of the dataset of a native environment, or None if it has none, or cannot be made."""
+    """Returns a short hash of the dataset or pool of a native environment, or None if it has none or cannot be made."""
     try:
         environment = spec.open(1)
     except ValueError:  # there are no results of it to be told apart
         return None
     with contextlib.closing(environment):
-        dataset = getattr(environment, "dataset", None)
-        return dataset.digest()[:LENGTH] if isinstance(dataset, Dataset) else None
+        rows = getattr(environment, "dataset", None) or getattr(environment, "pool", None)
+        return rows.digest()[:LENGTH] if isinstance(rows, Dataset | Pool) else None
 
 
 def _origins(spec: EnvironmentSpec, source: Callable[..., Any] | EnvSpec) -> list[tuple[str, Any]]:
@@ -238,7 +240,7 @@ def _loaded(entry: Any) -> Any:
 
 def _is_native(source: Any) -> bool:
     source = _unbound(source)
-    return inspect.isclass(source) and issubclass(source, NativeBandit)
+    return inspect.isclass(source) and issubclass(source, Native)
 
 
 def _unbound(source: Any) -> Any:

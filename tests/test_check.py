@@ -7,7 +7,7 @@ import outsider_envs
 import pytest
 
 from vbandits.envs.check import check
-from vbandits.registry import ENVIRONMENTS
+from vbandits.registry import BANDITS
 
 
 def found(report, status):
@@ -15,7 +15,7 @@ def found(report, status):
 
 
 @pytest.mark.usefixtures("standins")
-@pytest.mark.parametrize("source", ENVIRONMENTS)
+@pytest.mark.parametrize("source", BANDITS)
 def test_native_environments_pass_every_check(source):
     report = check(source)
     assert report.works

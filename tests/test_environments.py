@@ -24,7 +24,7 @@ from vbandits.envs import (
 from vbandits.envs.base import BLOCK
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.metrics.regret import from_info
-from vbandits.registry import ENVIRONMENTS
+from vbandits.registry import BANDITS
 
 STEPS = BLOCK + 50
 """Enough to need a second block."""
@@ -37,7 +37,7 @@ VARIANTS = [
     ("vbandits/LinearBandit-v0", {"arms": 3, "noise": [0.1, 0.2, 3.0], "weights": "cube", "noisy_optimum": True}),
 ]
 """Parameters that lead to other code than the defaults."""
-every_id = pytest.mark.parametrize(("name", "kwargs"), [*((name, {}) for name in ENVIRONMENTS), *VARIANTS])
+every_id = pytest.mark.parametrize(("name", "kwargs"), [*((name, {}) for name in BANDITS), *VARIANTS])
 pytestmark = pytest.mark.usefixtures("standins")  # the laws hold of small files as well, and need no others
 
 

@@ -19,7 +19,7 @@ from gymnasium import Wrapper
 from gymnasium.envs.registration import WrapperSpec
 from sklearn.linear_model import LinearRegression
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, Native, NativeBandit, SingleLane
 from vbandits.envs.lanes import GymnasiumLanes
 from vbandits.envs.spec import EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
@@ -113,7 +113,7 @@ def test_a_native_bandit_that_is_registered_with_wrappers_keeps_them(registered)
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_our_own_ids_open_natively(name):
     environment = EnvironmentSpec("it", name).open(3)
-    assert isinstance(environment, NativeBandit)
+    assert isinstance(environment, Native)
     assert environment.num_envs == 3
     assert f"{type(environment).__module__}:{type(environment).__name__}" == ENVIRONMENTS[name][0]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-ENVIRONMENTS = {
+BANDITS = {
     "vbandits/Wheel-v0": ("vbandits.envs.wheel:Wheel", "vbandits.envs.wheel:single"),
     "vbandits/LinearBandit-v0": ("vbandits.envs.synthetic:LinearBandit", "vbandits.envs.synthetic:linear_single"),
     "vbandits/SparseLinearBandit-v0": (
@@ -40,6 +40,14 @@ ENVIRONMENTS = {
     "vbandits/Financial-v0": ("vbandits.envs.logged:Financial", "vbandits.envs.logged:financial_single"),
 }
 """Id: the replica-batched class, and its single lane."""
+ACTIVE = {
+    "vbandits/PoolActiveLearning-v0": (
+        "vbandits.envs.active.environment:PoolActiveLearning",
+        "vbandits.envs.active.environment:single",
+    ),
+}
+"""Those of active learning."""
+ENVIRONMENTS = BANDITS | ACTIVE
 
 POSTERIORS = {
     "deterministic": "vbandits.posteriors.deterministic:Deterministic",

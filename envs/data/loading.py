@@ -18,6 +18,8 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     target: str | int | None = None,
     drop: Sequence[str | int] | None = None,
+    *,
+    regression: bool = False,
 ) -> Dataset:
     """Returns a dataset by name or from a user's file; the last two stay in memory, a file until it changes.
 
@@ -33,6 +35,7 @@ def load(
         data_dir: the data directory, for a name.
         target: the column that holds the class, for a file; a number is the name of one.
         drop: columns to leave out, for a file.
+        regression: whether that column holds numbers to predict, for a file.
 
     Raises:
         ValueError: for an unknown name; a target with a name, or a file without one; files that are damaged or hold
@@ -40,7 +43,7 @@ def load(
     """
     name = os.fspath(source)
     if name in PUBLISHED:
-        given = {"target": target, "drop": drop}
+        given = {"target": target, "drop": drop, "regression": regression or None}
         if wrong := [option for option, value in given.items() if value is not None]:
             raise ValueError(f"{', '.join(wrong)}: expected with a file of your own alone, got {given[wrong[0]]!r} for "
                              f"the dataset {name!r}, whose features and classes are set")  # fmt: skip
@@ -51,7 +54,7 @@ def load(
         raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
     path = Path(name).expanduser()
     version = (path.absolute(), path.stat().st_mtime_ns if path.is_file() else 0)
-    return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version)
+    return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version, regression)
 
 
 def is_file(source: str) -> bool:
@@ -126,4 +129,6 @@ def _named(published: Published, folder: Path | None) -> Dataset:
         ) from error
 
 
-_own = lru_cache(HELD)(lambda path, target, drop, version: user.read(path, target, drop))
+_own = lru_cache(HELD)(
+    lambda path, target, drop, version, regression: user.read(path, target, drop, regression=regression)
+)

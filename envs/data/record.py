@@ -21,6 +21,7 @@ class Dataset:
         feature_names: D of them; an indicator is called "column=level".
         class_names: K of them, in the order of the labels.
         notes: what was done to the rows between the file and the arrays.
+        targets: numbers to predict, float64 [N], in the place of labels: of a user's own file, for a regression.
     """
 
     name: str
@@ -29,16 +30,18 @@ class Dataset:
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    targets: np.ndarray | None = None
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels."""
+        """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels or targets."""
         return self._digest
 
     @cached_property
     def _digest(self) -> str:
         found = hashlib.sha256(np.ascontiguousarray(self.features).data)
-        if self.labels is not None:
-            found.update(np.ascontiguousarray(self.labels).data)
+        for told in (self.labels, self.targets):
+            if told is not None:
+                found.update(np.ascontiguousarray(told).data)
         return found.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A user's own file, CSV or Parquet, as a dataset to classify.
+"""A user's own file, CSV or Parquet, as a dataset to classify, or to predict a number of.
 
 What becomes of a column:
 
@@ -10,8 +10,8 @@ What becomes of a column:
   names and numbers of things tell nothing of the next thing.
 
 The target is text, truth values, categories or whole numbers; its levels, sorted, are the classes. Rows whose target
-is missing are left out. In a CSV an empty field and ?, NA, N/A, NaN, nan, null and NULL are missing, in Parquet a null,
-and in both a number that is not one.
+is missing are left out. Of a regression the target is numbers, as they are. In a CSV an empty field and ?, NA, N/A,
+NaN, nan, null and NULL are missing, in Parquet a null, and in both a number that is not one.
 """
 
 import zlib
@@ -39,17 +39,22 @@ UTF16 = ("\xff\xfe", "\xfe\xff")
 """How a file in UTF-16 begins."""
 
 
-def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
+class Continuous(ValueError):
+    """A target that should be a class looks like a number."""
+
+
+def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression: bool = False) -> Dataset:
     """Returns the dataset in a file.
 
     Args:
         path: of the file; what it ends in tells its format.
         target: the column that is to be told from the others.
         drop: columns to leave out.
+        regression: whether the target is a number, not a class.
 
     Raises:
         ValueError: for a file that is not there, is empty or damaged; a column that is not there or cannot be used; a
-            target that is no class, or has but one.
+            target that is no class (`Continuous` if it looks like a number), no number, or always the same.
     """
     table = _table(path)
     names = [name for name in table.column_names if name not in drop]
@@ -69,7 +74,11 @@ def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
     if gone := len(table) - int(pc.call_function("sum", [present]).as_py() or 0):
         table = table.filter(present)
         notes.append(f"{gone:,} of {len(present):,} rows have no {target} and are left out")
-    labels, classes = _classes(path, target, table.column(target))
+    labels, classes, figures = None, (), None
+    if regression:
+        figures = _figures(path, target, table.column(target))
+    else:
+        labels, classes = _classes(path, target, table.column(target))
     features = [name for name in names if name != target and name not in drop]
     if not features:
         raise ValueError(f"{path}: expected columns beside the target {target!r}, got none")
@@ -82,7 +91,7 @@ def read(path: Path, target: str | None, drop: Sequence[str] = ()) -> Dataset:
             said.setdefault(what, []).append(f"{name or '(without a name)'}{detail}")
     notes += [f"{what}: {', '.join(columns)}" for what, columns in said.items()]
     x = np.concatenate(parts, 1)
-    return Dataset(str(path), x, labels, tuple(feature_names), classes, tuple(notes))
+    return Dataset(str(path), x, labels, tuple(feature_names), classes, tuple(notes), figures)
 
 
 def _table(path: Path) -> pa.Table:
@@ -156,16 +165,32 @@ def _classes(path: Path, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
     values = np.array(column.to_pylist())
     if kinds.is_floating(column.type) and (values % 1 != 0).any():
         example = values[values % 1 != 0][0]
-        raise ValueError(f"{where}: expected classes, got numbers that look continuous, such as {example}: "
+        raise Continuous(f"{where}: expected classes, got numbers that look continuous, such as {example}: "
                          "give another target, or cut it into classes")  # fmt: skip
     levels, labels = np.unique(values, return_inverse=True)
     if len(levels) < 2:
         raise ValueError(f"{where}: expected at least two classes, got {', '.join(map(str, levels)) or 'none'}")
     if len(levels) > LEVELS:
-        raise ValueError(f"{where}: expected at most {LEVELS} classes, got {len(levels):,}: it looks continuous, or "
+        raise Continuous(f"{where}: expected at most {LEVELS} classes, got {len(levels):,}: it looks continuous, or "
                          "like a name; give another target, or cut it into classes")  # fmt: skip
     whole = [int(level) for level in levels] if kinds.is_floating(column.type) else levels.tolist()
     return labels.astype(np.int64), tuple(map(str, whole))
+
+
+def _figures(path: Path, name: str, column: Any) -> np.ndarray:
+    """Returns the numbers of a regression's target, float64 [N]."""
+    column = _plain(column)
+    where = f"{path}: target {name!r}"
+    if not _is_number(column):
+        raise ValueError(f"{where}: expected numbers, for a regression, got {column.type}")
+    values = column.cast(pa.float64(), safe=False).to_numpy().copy()
+    if not np.isfinite(values).all():
+        raise ValueError(f"{where}: expected finite numbers, got {values[~np.isfinite(values)][0]}")
+    if len(np.unique(values)) < 2:
+        raise ValueError(
+            f"{where}: expected numbers that differ, got {', '.join(map(str, values[:1])) or 'none'} alone"
+        )
+    return values
 
 
 def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], dict[str, str]]:

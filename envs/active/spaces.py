@@ -1,0 +1,71 @@
+"""What is seen and done in active learning, as gymnasium's spaces, and how kinds of problems are told apart."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.vector.utils import batch_space
+
+POOL, STREAM, BANDIT = "pool", "stream", "bandit"
+PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label", "budget_left"}}
+"""The parts of an observation, by kind of problem."""
+KINDS = {
+    BANDIT: "a bandit, whose actions pay rewards",
+    POOL: "active learning on a pool, whose actions buy labels of rows",
+    STREAM: "active learning on a stream, whose actions buy the label of the row that has arrived, or do not",
+}
+
+
+class Labels(Box):
+    """Numbers, or NaN where they are not known: gymnasium's own Box holds no NaN."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(-np.inf, np.inf, shape, np.float64)
+
+    def contains(self, x: Any) -> bool:
+        """Returns whether these are float64 numbers of the shape."""
+        return isinstance(x, np.ndarray) and x.shape == self.shape and x.dtype == np.float64
+
+
+@batch_space.register(Labels)
+def _batch_labels(space: Labels, n: int = 1) -> Labels:
+    return Labels((n, *space.shape))
+
+
+def labels(classes: int, shape: tuple[int, ...]) -> Box:
+    """Returns the space of labels: int64 with -1 where they are not known, or float64 with NaN (K = 0)."""
+    return Box(-1, classes - 1, shape, np.int64) if classes else Labels(shape)
+
+
+def pool_spaces(rows: int, classes: int, batch: int, budget: int) -> tuple[Space, Space]:
+    """Returns what is seen of a pool of N rows, and the actions that ask for b of them."""
+    seen = Dict({"labels": labels(classes, (rows,)), "queried": Box(-1, rows - 1, (batch,), np.int64),
+                 "budget_left": Box(0, budget, (), np.int64)})  # fmt: skip
+    return seen, Discrete(rows) if batch == 1 else MultiDiscrete([rows] * batch)
+
+
+def stream_spaces(features: int, classes: int, actions: int, budget: int) -> tuple[Space, Space]:
+    """Returns what is seen of a stream of rows [D], and its actions."""
+    seen = Dict({"context": Box(-np.inf, np.inf, (features,), np.float32), "label": labels(classes, ()),
+                 "budget_left": Box(0, budget, (), np.int64)})  # fmt: skip
+    return seen, Discrete(actions)
+
+
+def family(environment: Any) -> str:
+    """Returns the kind of problem: "pool" or "stream" of active learning, or "bandit". It is told by what is observed.
+
+    Args:
+        environment: a single lane or a batch of them, ours or a user's own.
+    """
+    seen = getattr(environment, "single_observation_space", None) or getattr(environment, "observation_space", None)
+    parts = set(seen.spaces) if isinstance(seen, Dict) else set()
+    return next((kind for kind, wanted in PARTS.items() if wanted <= parts), BANDIT)
+
+
+def expect(environment: Any, *kinds: str) -> None:
+    """Raises a ValueError unless an environment is a problem of one of the kinds that `family` tells."""
+    found = family(environment)
+    if found not in kinds:
+        wanted = ", or ".join(KINDS[kind] for kind in kinds)
+        raise ValueError(f"expected {wanted}, got {KINDS[found]}")
