@@ -3,6 +3,7 @@
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.active.pool import Pool
 from vbandits.envs.active.sources import load_pool
+from vbandits.envs.active.stream import StreamActiveLearning
 from vbandits.envs.arm_features import ArmFeaturesBandit
 from vbandits.envs.base import NativeBandit
 from vbandits.envs.classification import Classification
@@ -29,6 +30,7 @@ __all__ = [
     "Pool",
     "PoolActiveLearning",
     "SparseLinearBandit",
+    "StreamActiveLearning",
     "Wheel",
     "load_pool",
 ]

@@ -45,6 +45,10 @@ ACTIVE = {
         "vbandits.envs.active.environment:PoolActiveLearning",
         "vbandits.envs.active.environment:single",
     ),
+    "vbandits/StreamActiveLearning-v0": (
+        "vbandits.envs.active.stream:StreamActiveLearning",
+        "vbandits.envs.active.stream:single",
+    ),
 }
 """Those of active learning."""
 ENVIRONMENTS = BANDITS | ACTIVE

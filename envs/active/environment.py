@@ -73,7 +73,7 @@ class PoolActiveLearning(ActiveLearning):
         Raises:
             ValueError: for what `load_pool` refuses; numbers out of range; a budget that the pool has not, or that is
                 no multiple of `batch`; initial labels that a class has not, or that leave one out.
-        """  # fmt: skip
+        """
         found = load_pool(pool, rows=rows, test_rows=test_rows, test_part=test_part, pool_seed=pool_seed, task=task,
                           target=target, drop=drop, copies=copies, noise=noise, data_dir=data_dir)  # fmt: skip
         self._initial = initial if isinstance(initial, int) else self._chosen(initial, found)

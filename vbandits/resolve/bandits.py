@@ -11,6 +11,7 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import Uniform
+from vbandits.envs.active.spaces import BANDIT, expect
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.experiment import Experiment
@@ -199,6 +200,7 @@ def _try(
     for spec in environments:
         try:
             environment = spec.open(1)
+            expect(environment, BANDIT)
             forms.append((spec, Form.of(environment)))
             said += [f"{spec.label}: {note}" for note in getattr(environment, "notes", ())]
             environment.close()
