@@ -1,7 +1,8 @@
 """A learner of a stream: rows come one at a time, and it says of each whether its label is worth its cost."""
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from vbandits.streams import Stream
 
 WINDOW = 100
 """Rows that came last, among whose scores a row's own is ranked."""
-SKIP, ASK = 0, 1
+SKIP = 0
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Terms:
     Attributes:
         steps: rows that come.
         predict: whether each row has to be predicted if its label is not asked for.
+        query: the action that asks.
         cost: of a label.
         mistake: what a wrong prediction costs.
     """
 
     steps: int
     predict: bool
+    query: int
     cost: float
     mistake: float
 
@@ -46,38 +49,36 @@ class StreamLearner:
         learner: of the rows that have come.
     """
 
-    def __init__(self, spec: LearnerSpec, seed: int, environment: object, device: str = "cpu") -> None:
+    def __init__(self, spec: LearnerSpec, seed: int, environment: Any, device: str = "cpu") -> None:
         """Takes a stream with one lane."""
         assert isinstance(spec.acquisition, Scored)
         self._acquisition = spec.acquisition
-        self.terms = Terms(environment.steps, environment.predict, environment.cost, environment.mistake)  # pyright: ignore[reportAttributeAccessIssue]
-        self._test: Tensor = environment.test_features  # pyright: ignore[reportAttributeAccessIssue]
-        width = self._test.shape[1]
-        self._rows = torch.empty(self.terms.steps, width, dtype=torch.float32, device=device)
+        self.terms = Terms(*(getattr(environment, part.name) for part in fields(Terms)))
+        self._test: Tensor = environment.test_features
+        image = environment.image
+        self._rows = torch.empty(self.terms.steps, self._test.shape[1], dtype=torch.float32, device=device)
         self._seen = 0
-        classes, image = environment.classes, environment.image  # pyright: ignore[reportAttributeAccessIssue]
-        self._inputs = Inputs(self._rows[:0], self._test.to(torch.float32), classes, image)
+        self._inputs = Inputs(self._rows[:0], self._test.to(torch.float32), environment.classes, image)
         self.learner = Learner(spec, (seed,), self._inputs, device)
         self._standard = standardiser(self._test, image, torch.float32)
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._chance = Stream((seed,), "ask")
 
-    def decide(self, row: Tensor, left: int | None) -> int:
+    def decide(self, row: Tensor, left: int) -> int:
         """Returns the action for the row [D] that has come, given how many labels can still be bought."""
         self._rows[self._seen] = row
         self._seen += 1
-        ask = self._inputs.classes if self.terms.predict else ASK
         chance = float(self._chance.uniform(1))
         known = self.learner.known.shape[1]
         if left != 0 and (known < self.learner.spec.training.first or not self.learner.model.trained):
-            return ask
+            return self.terms.query
         if not self.learner.model.trained:
             return SKIP
         self.learner.inputs = replace(self.learner.inputs, pool=self._standard(self._rows[: self._seen]))
         if self.terms.predict and isinstance(self._acquisition, PosteriorSampling):
             return self._cheapest(left != 0)
         if left != 0 and self._wanted(chance, left):
-            return ask
+            return self.terms.query
         return int(self._probabilities(mean=True).argmax()) if self.terms.predict else SKIP
 
     def know(self, label: float) -> None:
@@ -96,21 +97,20 @@ class StreamLearner:
         here = torch.tensor([[self._seen - 1]], device=self._rows.device)
         return self.learner.view(Rows(self.learner.inputs.pool, here))
 
-    def _wanted(self, chance: float, left: int | None) -> bool:
+    def _wanted(self, chance: float, left: int) -> bool:
         """Says whether the row's score is among the largest of the last ones."""
         own = float(self._acquisition.score(self._view()))
         self._scores.append(own)
         larger = sum(score > own for score in self._scores)
         equal = sum(score == own for score in self._scores)
         rows = self.terms.steps - self._seen + 1
-        share = 1.0 if left is None else left / rows
-        return (larger + chance * equal) / len(self._scores) < share
+        return (larger + chance * equal) / len(self._scores) < left / rows
 
     def _cheapest(self, may_ask: bool) -> int:
         """Returns what one draw finds cheapest: the likeliest class, or to ask."""
         probabilities = self._probabilities(mean=False)
         if may_ask and self.terms.cost < self.terms.mistake * (1 - float(probabilities.max())):
-            return self._inputs.classes
+            return self.terms.query
         return int(probabilities.argmax())
 
     def _probabilities(self, mean: bool) -> Tensor:

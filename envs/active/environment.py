@@ -81,7 +81,7 @@ class PoolActiveLearning(ActiveLearning):
         _require_budget(budget, batch, len(found.features) - known)
         spaces = pool_spaces(len(found.features), found.classes, batch, budget)
         super().__init__(num_envs, device, *spaces, pool=found, budget=budget, cost=cost, label_noise=label_noise)
-        self.batch = batch
+        self.batch, self.known = batch, known
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -112,6 +112,10 @@ class PoolActiveLearning(ActiveLearning):
         reward = torch.full((self.num_envs,), -self.cost * self.batch, dtype=torch.float64, device=self.device)
         ended = torch.full((self.num_envs,), self._over, device=self.device)
         return self._observation(), reward, ended, torch.zeros_like(ended), {"action_mask": self._open.clone()}
+
+    def answers(self) -> Tensor:
+        """Returns what would be answered about each row in this episode [R, N], for judging from outside."""
+        return self._answers
 
     def _observation(self) -> dict[str, Tensor]:
         left = torch.full((self.num_envs,), self._left, device=self.device)

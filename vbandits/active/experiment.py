@@ -6,6 +6,7 @@ from typing import Any
 
 from vbandits.agents.model import LearnerSpec
 from vbandits.describe import CHOICES, section
+from vbandits.envs.active.spaces import STREAM
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.kinds import ACTIVE, Outcome, Progress
 
@@ -79,7 +80,7 @@ class ActiveCell:
     @property
     def steps(self) -> int:
         """Steps of its episodes: of a stream's seeds one after another, of a pool's in lockstep."""
-        return self.problem.rounds * (len(self.seeds) if self.problem.family == "stream" else 1)
+        return self.problem.rounds * (len(self.seeds) if self.problem.family == STREAM else 1)
 
     def content(self) -> list[Any]:
         """Returns everything that the results depend on, as JSON."""

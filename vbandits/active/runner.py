@@ -12,6 +12,7 @@ from vbandits.active.judging import Judge
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.streaming import StreamLearner
 from vbandits.clock import Clock
+from vbandits.envs.active.spaces import STREAM
 from vbandits.kinds import Outcome, Progress
 
 PURPOSES = ("training", "querying", "environment", "evaluation")
@@ -20,7 +21,7 @@ PURPOSES = ("training", "querying", "environment", "evaluation")
 def run_cell(cell: ActiveCell, progress: Progress = lambda step: None) -> Outcome:
     """Plays a cell: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
     clock = Clock(*PURPOSES)
-    if cell.problem.family == "stream":
+    if cell.problem.family == STREAM:
         played = [_stream(cell, seed, place, clock, progress) for place, seed in enumerate(cell.seeds)]
         records = pd.concat([records for records, _ in played], ignore_index=True)
         return Outcome(records, sum(failed for _, failed in played), clock.seconds)
@@ -78,18 +79,17 @@ def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Pro
         times = _times(cell.problem.rounds, cell.evaluations)
         with clock.of("environment"):
             observation, _ = environment.reset(seed=[seed])
-        ask, earned, paid = (environment.classes if environment.predict else 1), 0.0, 0.0
+        earned, paid = 0.0, 0.0
         for step in range(cell.problem.rounds):
-            left = observation.get("budget_left")
             with clock.of("querying"):
-                action = player.decide(observation["context"][0], None if left is None else int(left[0]))
+                action = player.decide(observation["context"][0], int(observation["budget_left"][0]))
             with clock.of("environment"):
                 observation, reward, _, _, _ = environment.step(torch.tensor([action]))
             earned += float(reward[0])
-            if action == ask:
+            if action == environment.query:
                 paid += environment.cost
                 player.know(float(observation["label"].flatten()[0]))
-            if learner.due and (action == ask):
+            if learner.due and action == environment.query:
                 with clock.of("training"):
                     player.learn()
             if step + 1 in times and learner.model.trained:

@@ -13,7 +13,7 @@ from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.model import LearnerSpec, Training
 from vbandits.bench.clock import best
-from vbandits.envs.active import PoolActiveLearning
+from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.posteriors.ibvi import IBVI
 
 SEEDS = 20

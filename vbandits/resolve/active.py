@@ -11,7 +11,7 @@ from vbandits.active.experiment import ActiveExperiment, Problem
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
 from vbandits.agents.model import LearnerSpec, Training
 from vbandits.agents.rehearsal import rehearse_learner
-from vbandits.envs.active import family
+from vbandits.envs.active.spaces import POOL, STREAM, expect, family
 from vbandits.envs.spec import EnvironmentSpec, parameters
 from vbandits.networks import MLP
 from vbandits.refused import Refused
@@ -20,14 +20,14 @@ from vbandits.resolve import common
 from vbandits.resolve.common import Count, Entry, Name, Settings, check_labels, numbered, section, validate, words
 from vbandits.types import Optimizer
 
-POOL = "vbandits/PoolActiveLearning-v0"
+DEFAULT = "vbandits/PoolActiveLearning-v0"
 SECTIONS = ("posterior", "network", "optimizer", "training")
 
 
 class ProblemEntry(Entry):
     """`[[problems]]` of an experiment file."""
 
-    id: Any = POOL
+    id: Any = DEFAULT
     kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
 
@@ -95,7 +95,7 @@ def _environment(
     if parsed is None:
         return None
     if not (isinstance(parsed.id, str) or callable(parsed.id)):
-        faults.append(f"{where}.id: expected an id such as {POOL!r}, got {parsed.id!r}")
+        faults.append(f"{where}.id: expected an id such as {DEFAULT!r}, got {parsed.id!r}")
         return None
     kwargs = dict(parsed.kwargs)
     kwargs |= dict(settings.of("kwargs", {*kwargs, *parameters(parsed.id)}))
@@ -108,7 +108,7 @@ def _named(source: Any, kwargs: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in kwargs.items() if name != "pool"}
     pool = kwargs.get("pool", "")
     name = source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
-    parts = [] if source == POOL and pool else [name.removeprefix("vbandits/")]
+    parts = [] if source == DEFAULT and pool else [name.removeprefix("vbandits/")]
     parts += [pool if isinstance(pool, str) else "pool"] if "pool" in kwargs else []
     return " ".join([*parts, *(f"{name}={value}" for name, value in rest.items())]).strip()
 
@@ -225,12 +225,9 @@ def _try(
 
 
 def _problem(spec: EnvironmentSpec, environment: Any) -> Problem:
+    expect(environment, POOL, STREAM)
     kind = family(environment)
-    if kind not in ("pool", "stream"):
-        raise ValueError(
-            f"expected an environment of active learning, such as {POOL}, got a bandit: it belongs in [[environments]]"
-        )
-    if kind == "stream":
+    if kind == STREAM:
         return Problem(spec, kind, environment.classes, environment.steps, environment.budget, 0)
     rounds, initial = environment.budget // environment.batch, environment.known
     return Problem(spec, kind, environment.classes, rounds, environment.budget, initial)
@@ -245,7 +242,7 @@ def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | No
         return f"expected an acquisition for {'a regression' if task == REGRESSION else 'classes'} (one of " + (
             f"{', '.join(able)}), got {name}, which is for {wanted}"
         )
-    if problem.family == "stream" and not isinstance(learner.acquisition, Scored):
+    if problem.family == STREAM and not isinstance(learner.acquisition, Scored):
         return f"expected an acquisition that scores each row by itself for a stream, got {name}, which compares rows"
     try:
         rehearse_learner(learner, environment)
