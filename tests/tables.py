@@ -1,6 +1,7 @@
 """A posterior that is a table: a row of the pool is its own number, and draws look their values up."""
 
 from itertools import product
+from math import log, prod
 
 import torch
 
@@ -82,10 +83,8 @@ def enumerated_information(p, *groups):
     for key, chance in joint.items():
         for part, marginal in zip(key, marginals, strict=True):
             marginal[part] = marginal.get(part, 0.0) + chance
-    total = torch.zeros((), dtype=torch.float64)
+    total = 0.0
     for key, chance in joint.items():
-        apart = 1.0
-        for part, marginal in zip(key, marginals, strict=True):
-            apart *= marginal[part]
-        total += chance * torch.log(torch.tensor(chance / apart, dtype=torch.float64))
-    return float(total)
+        apart = prod(marginal[part] for part, marginal in zip(key, marginals, strict=True))
+        total += chance * log(chance / apart) if chance else 0.0
+    return total

@@ -89,7 +89,7 @@ def comparable(score: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
 def ranking(score: Float[Tensor, "R C"], uniform: Float[Tensor, "R C"]) -> Int64[Tensor, "R C"]:
     """Returns all places from the largest score to the smallest, equals in the order of the uniform numbers."""
     shuffled = uniform.argsort(1)
-    order = comparable(score).gather(1, shuffled).argsort(1, descending=True, stable=True)
+    order = comparable(score).gather(1, shuffled).argsort(stable=True, dim=1, descending=True)
     return shuffled.gather(1, order)
 
 

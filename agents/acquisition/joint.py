@@ -18,6 +18,9 @@ KEPT = 2**30
 """Bytes of draws' probabilities that are kept from label to label; more of them are evaluated anew for each, with the
 same result."""
 
+Blocks = Iterable[Tensor]
+"""Probabilities of the classes under each draw, a number of candidates at a time: [R, S, n, K], the last one shorter."""
+
 
 @dataclass(frozen=True)
 class BatchBALD:
@@ -120,7 +123,7 @@ class Outcomes:
         return (self.log_p - self.log_p.amax(2, keepdim=True).clamp_min(-1e300)).softmax(2).nan_to_num(nan=0.0)
 
 
-def expected_entropy(blocks: Iterable[Float[Tensor, "R S n K"]], outcomes: Outcomes) -> Float[Tensor, "R C"]:
+def expected_entropy(blocks: Blocks, outcomes: Outcomes) -> Float[Tensor, "R C"]:
     """Returns the entropy of each row's label given the labels chosen, mean over their outcomes, in nats."""
     posterior = outcomes.posterior()
     found = []
@@ -145,12 +148,12 @@ def joint_information(log_p: Float[Tensor, "R S b K"]) -> Float[Tensor, " R"]:
     return total
 
 
-def _probabilities(view: View, draws: int) -> Callable[[], Iterable[Float[Tensor, "R S n K"]]]:
+def _probabilities(view: View, draws: int) -> Callable[[], Blocks]:
     """Returns what gives the probabilities under the same draws, a block of candidates at a time, again and again."""
     functions = view.draw(draws)
     size = 8 * view.candidates.index.numel() * draws * view.classes
 
-    def evaluated() -> Iterable[Tensor]:
+    def evaluated() -> Blocks:
         return (log_p.exp() for log_p in view.values(functions, view.candidates, draws))
 
     if size > KEPT:
@@ -159,7 +162,7 @@ def _probabilities(view: View, draws: int) -> Callable[[], Iterable[Float[Tensor
     return lambda: kept
 
 
-def _rows(blocks: Iterable[Float[Tensor, "R S n K"]], place: Int64[Tensor, " R"]) -> Float[Tensor, "R S K"]:
+def _rows(blocks: Blocks, place: Int64[Tensor, " R"]) -> Float[Tensor, "R S K"]:
     """Returns one row of every replica."""
     lane, start, found = torch.arange(len(place), device=place.device), 0, None
     for p in blocks:

@@ -33,8 +33,8 @@ GROUPS = 10
 
 @dataclass(frozen=True)
 class TypiClust:
-    """Typical rows of large clusters in which nothing is labelled (Hacohen, Dekel & Weinshall, 2022, "Active Learning on
-    a Budget: Opposite Strategies Suit High and Low Budgets", algorithm 1).
+    """Typical rows of large clusters in which nothing is labelled (Hacohen, Dekel & Weinshall, 2022, "Active Learning
+    on a Budget: Opposite Strategies Suit High and Low Budgets", algorithm 1).
 
     Candidates and labelled rows are clustered by k-means in the features, into as many clusters as there will be
     labels. Clusters with the fewest labels come first, of those the largest; from each in turn the candidate is taken
@@ -99,7 +99,7 @@ class Coverage:
 def clustered(x: Float[Tensor, "n H"], clusters: int, uniform: float) -> Int64[Tensor, " n"]:
     """Returns the cluster of each row by k-means, started at a uniform number. With one thread, in which sums have one
     order, it gives the same on every machine."""
-    means = KMeans(min(clusters, len(x)), n_init=1, random_state=int(uniform * 2**32))
+    means = KMeans(min(clusters, len(x)), n_init="auto", random_state=int(uniform * 2**32))
     with warnings.catch_warnings(), threadpool_limits(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
         return torch.from_numpy(means.fit_predict(x.cpu().numpy())).long().to(x.device)
