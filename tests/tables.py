@@ -24,8 +24,9 @@ def view(
 ) -> View:
     """Returns what an acquisition sees of a posterior that is a table [R, S, N, K].
 
-    The same draws come at every call, S at most. Candidates are the rows not labelled, or those given [C] or [R, C];
-    targets are all rows, or those given. Random numbers are those of the lanes' own streams.
+    Draws are the S of the table, or the first of them; every later call gives them in another order, so that whoever
+    draws twice where one function is meant gets another. Candidates are the rows not labelled, or those given [C] or [R,
+    C]; targets are all rows, or those given. Random numbers are those of the lanes' own streams.
     """
     replicas, _, count, outputs = table.shape
     lanes = range(replicas) if lanes is None else lanes
@@ -41,9 +42,12 @@ def view(
         index = torch.as_tensor(places, dtype=torch.int64)
         return Rows(pool, index.expand(replicas, -1) if index.ndim == 1 else index)
 
+    calls = iter(range(1000))
+
     def draw(draws):
         assert draws <= table.shape[1]
-        return lambda x: look_up(table[:, :draws], x)
+        drawn = table.roll(next(calls), 1)[:, :draws]
+        return lambda x: look_up(drawn, x)
 
     if candidates is None:
         candidates = [place for place in range(count) if place not in set(labelled)]

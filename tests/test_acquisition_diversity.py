@@ -5,7 +5,7 @@ import torch
 
 from tests.tables import classes, view
 from vbandits.agents.acquisition import BADGE, CoreSet, Coverage, TypiClust
-from vbandits.agents.acquisition.diversity import gradient_distance, surprise
+from vbandits.agents.acquisition.diversity import gradient_distance, residuals
 from vbandits.agents.acquisition.typical import clustered, pure_radius, typicality
 
 F64 = torch.float64
@@ -35,7 +35,7 @@ def gradients(h, weight):
 def test_distances_of_badge_are_those_between_gradients_of_the_last_layer():
     h = random_features()
     weight = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1), dtype=F64)
-    residual = surprise((h @ weight.mT).softmax(2))
+    residual = residuals((h @ weight.mT).softmax(2))
     for place in (0, 7):
         distance = gradient_distance(residual, h, torch.tensor([place, place + 1]))
         for lane in range(2):
@@ -53,7 +53,7 @@ def test_badge_starts_with_the_longest_gradient_and_goes_on_in_proportion_to_squ
         uniform=lambda *shape: torch.rand(lanes, *shape, generator=random, dtype=F64),
     )
     places = BADGE(draws=5).select(seen, 2)
-    residual = surprise(table.softmax(3).mean(1))[0]
+    residual = residuals(table.softmax(3).mean(1))[0]
     g = (residual.unsqueeze(2) * h[0].unsqueeze(1)).flatten(1)
     first = int(g.norm(dim=1).argmax())
     assert (places[:, 0] == first).all()

@@ -55,8 +55,9 @@ def test_sampled_outcomes_estimate_the_entropy_over_all():
 
 def test_sampled_outcomes_come_from_every_draw_alike():
     for start in (0.0, 0.37, 1 - 1e-16):
-        origin = Outcomes.sampled(500, 100, torch.full((2, 1), start, dtype=torch.float64)).origin
-        counts = torch.stack([lane.bincount(minlength=100) for lane in origin])
+        outcomes = Outcomes.sampled(500, 100, torch.full((2, 1), start, dtype=torch.float64))
+        assert outcomes.origin is not None
+        counts = torch.stack([lane.bincount(minlength=100) for lane in outcomes.origin])
         assert ((counts - 5).abs() <= 1).all()
 
 

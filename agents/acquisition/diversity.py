@@ -38,7 +38,7 @@ class BADGE:
         """
         checked(view, count)
         blocks = view.values(view.draw(self.draws), view.candidates, self.draws)
-        residual = surprise(joined((log_p.exp().mean(1) for log_p in blocks), 1))
+        residual = residuals(joined((log_p.exp().mean(1) for log_p in blocks), 1))
         h = features(view, view.candidates)
         length = residual.square().sum(2) * h.square().sum(2)
         taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
@@ -79,7 +79,7 @@ class CoreSet:
         return torch.stack(places, 1)
 
 
-def surprise(p: Float[Tensor, "R C K"]) -> Float[Tensor, "R C K"]:
+def residuals(p: Float[Tensor, "R C K"]) -> Float[Tensor, "R C K"]:
     """Returns the gradient of the cross-entropy in the logits, with the most probable class as the label."""
     likeliest = p.argmax(2, keepdim=True)
     return p.scatter_add(2, likeliest, torch.full_like(p[:, :, :1], -1.0))

@@ -12,14 +12,14 @@ from torch import Tensor
 from vbandits.agents.acquisition import base
 from vbandits.agents.acquisition.base import CLASSES, View, joined
 from vbandits.agents.acquisition.batches import best, checked, settled
-from vbandits.agents.acquisition.scores import entropy
+from vbandits.agents.acquisition.scores import entropy, surprise
 
 KEPT = 2**30
 """Bytes of draws' probabilities that are kept from label to label; more of them are evaluated anew for each, with the
 same result."""
 
 Blocks = Iterable[Tensor]
-"""Probabilities of the classes under each draw, a number of candidates at a time: [R, S, n, K], the last one shorter."""
+"""Probabilities of the classes under each draw [R, S, n, K], a number of candidates at a time, fewer in the last."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def expected_entropy(blocks: Blocks, outcomes: Outcomes) -> Float[Tensor, "R C"]
         flat, total = p.flatten(2), None  # [R, S, n K]
         size = max(1, base.VALUES // flat.shape[2])
         for part, weight in zip(posterior.split(size, 1), outcomes.weight.split(size, 1), strict=True):
-            surprise = weight.unsqueeze(1) @ torch.special.entr(part @ flat)  # [R, 1, n K]
-            total = surprise if total is None else total + surprise
+            expected = weight.unsqueeze(1) @ surprise(part @ flat)  # [R, 1, n K]
+            total = expected if total is None else total + expected
         assert total is not None
         found.append(total.unflatten(2, p.shape[2:]).sum(3).squeeze(1))
     return torch.cat(found, 1)

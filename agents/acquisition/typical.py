@@ -6,6 +6,7 @@ grows with C times the clusters for `TypiClust`, with the square of C for `Cover
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, ClassVar
 
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from vbandits.agents.acquisition import base
@@ -100,9 +101,15 @@ def clustered(x: Float[Tensor, "n H"], clusters: int, uniform: float) -> Int64[T
     """Returns the cluster of each row by k-means, started at a uniform number. With one thread, in which sums have one
     order, it gives the same on every machine."""
     means = KMeans(min(clusters, len(x)), n_init="auto", random_state=int(uniform * 2**32))
-    with warnings.catch_warnings(), threadpool_limits(limits=1):
+    with warnings.catch_warnings(), _pools().limit(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
         return torch.from_numpy(means.fit_predict(x.cpu().numpy())).long().to(x.device)
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Returns what sets numbers of threads; to look for the libraries that have threads takes long."""
+    return ThreadpoolController()
 
 
 def typicality(x: Float[Tensor, "n H"], neighbours: int) -> Float[Tensor, " n"]:
