@@ -25,8 +25,8 @@ def view(
     """Returns what an acquisition sees of a posterior that is a table [R, S, N, K].
 
     Draws are the S of the table, or the first of them; every later call gives them in another order, so that whoever
-    draws twice where one function is meant gets another. Candidates are the rows not labelled, or those given [C] or [R,
-    C]; targets are all rows, or those given. Random numbers are those of the lanes' own streams.
+    draws twice where one function is meant gets another. Candidates are the rows not labelled, or those given, the same
+    for all replicas; targets are all rows, or those given. Random numbers are those of the lanes' own streams.
     """
     replicas, _, count, outputs = table.shape
     lanes = range(replicas) if lanes is None else lanes
@@ -39,8 +39,7 @@ def view(
         return torch.stack([v.index_select(-2, i) for v, i in zip(values, index, strict=True)])
 
     def rows(places):
-        index = torch.as_tensor(places, dtype=torch.int64)
-        return Rows(pool, index.expand(replicas, -1) if index.ndim == 1 else index)
+        return Rows(pool, torch.as_tensor(places, dtype=torch.int64).expand(replicas, -1))
 
     calls = iter(range(1000))
 

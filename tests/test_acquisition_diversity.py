@@ -118,9 +118,9 @@ def test_typi_clust_makes_as_many_clusters_as_there_will_be_labels():
 
 
 def test_coverage_takes_the_ball_with_most_rows_not_covered():
-    h, labelled, radius = random_features(40, 2), [3, 11], 0.7
-    places = Coverage(radius=radius).select(view(classes(rows=40), features=h, labelled=labelled), 6)
-    candidates = torch.tensor([row for row in range(40) if row not in labelled])
+    h, labelled, radius = random_features(120, 2), [3, 11], 0.6
+    places = Coverage(radius=radius).select(view(classes(rows=120), features=h, labelled=labelled), 20)
+    candidates = torch.tensor([row for row in range(120) if row not in labelled])
     for lane in range(2):
         inside = torch.cdist(h[lane, candidates], h[lane, candidates]) <= radius
         covered = (torch.cdist(h[lane, candidates], h[lane, labelled]) <= radius).any(1)
@@ -150,12 +150,16 @@ def test_the_radius_is_not_less_than_what_holds_a_neighbour():
 
 
 def test_a_diverged_replica_has_no_features_and_chooses_by_chance():
-    h = random_features(replicas=3)
-    h[1, 4, 2] = torch.nan
+    sound = random_features(replicas=3)
+    broken = sound.clone()
+    broken[1, 4, 2] = torch.nan
     for kind in (BADGE(draws=5), CoreSet(), TypiClust(), Coverage()):
-        batches = []
+        batches = set()
         for seed in range(6):
-            places = kind.select(view(classes(3, rows=20), features=h, labelled=[0], seed=seed), 4)
-            assert all(len(set(lane.tolist())) == 4 for lane in places)
-            batches.append(tuple(places[1].tolist()))
-        assert len(set(batches)) > 4
+            table = classes(3, rows=20)
+            options = {"labelled": [0], "seed": seed}
+            places = kind.select(view(table, features=broken, **options), 4)
+            assert torch.equal(places[[0, 2]], kind.select(view(table, features=sound, **options), 4)[[0, 2]])
+            assert len(set(places[1].tolist())) == 4
+            batches.add(tuple(places[1].tolist()))
+        assert len(batches) > 4
