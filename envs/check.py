@@ -1,66 +1,32 @@
 """Will my environment work, and what does it lack? The same questions for any source, answered in plain words."""
 
 import os
-import re
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium.spaces import Dict
-from gymnasium.utils.env_checker import check_env
 
-from vbandits.envs.lanes import CONTRACT, GymnasiumLanes, problems
+from vbandits.envs.active import check as active
+from vbandits.envs.active.spaces import BANDIT, family
+from vbandits.envs.findings import CheckReport, close, passes_gymnasium, words
+from vbandits.envs.lanes import CONTRACT, GymnasiumLanes
 from vbandits.envs.spaces import Form, Observed, next_available
-from vbandits.envs.spec import EnvironmentSpec, resolve
+from vbandits.envs.spec import EnvironmentSpec, resolve, unplayable
 from vbandits.metrics.regret import from_info
 from vbandits.provenance import reference
 
 STEPS = 64
 SEEDS = (0, 1)
-Status = Literal["passed", "advice", "missing", "failed"]
-NOT_MEANT = ("is probably too low", "is probably too high", "is different from the unwrapped version")
-"""Warnings of gymnasium's checker that say nothing here: contexts are standardised, and wrappers are welcome."""
-
-
-class Line(NamedTuple):
-    """One finding: "passed", "advice" (works, could be better), "missing" (works without) or "failed"."""
-
-    status: Status
-    text: str
-
-
-@dataclass
-class CheckReport:
-    """What was found about an environment.
-
-    Attributes:
-        name: the environment's source.
-        lines: the findings, in the order in which they were made.
-        works: whether runs accept the environment. It may fail gymnasium's own checker and work all the same.
-    """
-
-    name: str
-    lines: list[Line] = field(default_factory=list)
-    works: bool = False
-
-    def add(self, status: Status, text: str) -> None:
-        """Appends a finding."""
-        self.lines.append(Line(status, text))
-
-    def __str__(self) -> str:
-        width = max(len(status) for status in ("passed", "advice", "missing", "failed"))
-        found = [f"  {line.status:<{width}}  {line.text}" for line in self.lines]
-        verdict = "It works." if self.works else "It does not work yet: mend what failed, then check again."
-        return "\n".join([self.name, *found, verdict])
 
 
 def check(
     source: Any, kwargs: Mapping[str, Any] | None = None, data_dir: str | os.PathLike[str] | None = None
 ) -> CheckReport:
     """Says whether runs accept an environment, and what it lacks for regret and for results that can be repeated.
+
+    A bandit or active learning: which of the two is told by what is observed.
 
     Args:
         source: an id, "module:id", "module:name", or a class or function, as in `EnvironmentSpec`.
@@ -71,13 +37,18 @@ def check(
     try:
         resolve(source)
     except Exception as error:
-        report.add("failed", f"cannot be found: {_words(error)}")
+        report.add("failed", f"cannot be found: {words(error)}")
         return report
     where = None if data_dir is None else os.fspath(data_dir)
     spec = EnvironmentSpec("check", source, dict(kwargs or {}), data_dir=where)
-    if not _can_be_made(spec, report):
+    kind = _can_be_made(spec, report)
+    if kind is None:
         return report
-    _passes_gymnasium(spec, report)
+    if kind != BANDIT:
+        passes_gymnasium(lambda: active.Comparable(spec.single()), report)
+        report.works = active.examine(spec, report)
+        return report
+    passes_gymnasium(spec.single, report)
     play = _can_be_played(spec, report)
     if play is None:
         return report
@@ -105,20 +76,21 @@ class Play(NamedTuple):
     episodes: int
 
 
-def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> bool:
+def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> str | None:
+    """Returns the kind of problem, or None if there is none."""
     try:
         environment = spec.single()
     except Exception as error:
-        report.add("failed", f"cannot be made: {_words(error)}")
-        return False
+        report.add("failed", f"cannot be made: {words(error)}")
+        return None
     report.add("passed", "found, and can be made")
-    found = problems(environment)
+    found, kind = unplayable(environment), family(environment)
     for problem in found:
         report.add("failed", f"spaces: {problem}")
     if not found:
-        report.add("passed", f"spaces: {_spaces(environment)}")
-    _close(environment, report)
-    return not found
+        report.add("passed", f"spaces: {_spaces(environment) if kind == BANDIT else active.spaces(environment)}")
+    close(environment, report)
+    return None if found else kind
 
 
 def _spaces(environment: Any) -> str:
@@ -141,42 +113,12 @@ def _numbers(count: int) -> str:
     return f"{count} number{'s' * (count > 1)}"
 
 
-def _close(environment: Any, report: CheckReport) -> None:
-    try:
-        environment.close()
-    except Exception as error:
-        text = f"close: {_words(error)}"
-        if Line("advice", text) not in report.lines:
-            report.add("advice", text)
-
-
-def _passes_gymnasium(spec: EnvironmentSpec, report: CheckReport) -> None:
-    environment = spec.single()
-    failure = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            check_env(environment, skip_render_check=True, skip_close_check=True)
-        except Exception as error:
-            failure = _words(error)
-    _close(environment, report)
-    told = dict.fromkeys(_plain(str(warning.message)) for warning in caught)
-    advice = [text for text in told if not any(phrase in text for phrase in NOT_MEANT)]
-    for text in advice:
-        report.add("advice", f"gymnasium's own checker warns: {text}")
-    if failure is not None:
-        report.add("advice", f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
-                             "here need is checked below)")  # fmt: skip
-    elif not advice:
-        report.add("passed", "gymnasium's own checker has nothing to say")
-
-
 def _can_be_played(spec: EnvironmentSpec, report: CheckReport) -> Play | None:
     what = f"{STEPS} steps in {len(SEEDS)} lanes"
     try:
         play = _play(spec, SEEDS)
     except Exception as error:
-        report.add("failed", f"{what}: {_words(error)}")
+        report.add("failed", f"{what}: {words(error)}")
         return None
     ends = f"{play.episodes} episodes ended" if play.episodes else "no episode ended"
     report.add("passed", f"{what}: observations and rewards are as they should be; {ends}")
@@ -261,14 +203,3 @@ def _lane(play: Play, lane: int) -> tuple[np.ndarray, ...]:
 
 def _same(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
-
-
-def _words(error: Exception) -> str:
-    expected = isinstance(error, ValueError | AssertionError | RuntimeError)
-    return _plain(str(error) if expected and str(error) else f"{type(error).__name__}: {error}")
-
-
-def _plain(text: str) -> str:
-    """Returns a message without colours, "WARN:" and line breaks."""
-    text = re.sub(r"\x1b\[[\d;]*m", "", text)
-    return re.sub(r"\s+", " ", text).strip().removeprefix("WARN: ")

@@ -132,31 +132,31 @@ class Lane(gymnasium.Env):
         if seed is not None:
             self._seed, self.steps, self.episodes = seed, 0, 0
         call = f"reset(seed={seed})" if seed is not None else f"reset() after {self.steps} steps (seed {self._seed})"
-        with _blamed(call):
+        with blamed(call):
             result = self._environment.reset(seed=seed) if seed is not None else self._environment.reset()
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise ValueError(f"in {call}: expected an observation and an info dict, got {_shown(result)}")
+            raise ValueError(f"in {call}: expected an observation and an info dict, got {shown(result)}")
         return self._observation(result[0], call), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays one action, counted from 0."""
         call = f"step {self.steps} (counted from 0, seed {self._seed})"
-        with _blamed(call):
+        with blamed(call):
             result = self._environment.step(np.int64(self._first + int(action)))
         if not (isinstance(result, tuple) and len(result) == 5):
             raise ValueError(
                 f"in {call}: expected an observation, a reward, terminated, truncated and an info dict, got "
-                f"{_shown(result)}"
+                f"{shown(result)}"
             )
         observation, reward, terminated, truncated, info = result
-        number = _number(reward, "reward", call)
-        if not math.isfinite(number):
-            raise ValueError(f"in {call}: expected a finite reward, got {number}: mend the environment's reward")
+        paid = number(reward, "reward", call)
+        if not math.isfinite(paid):
+            raise ValueError(f"in {call}: expected a finite reward, got {paid}: mend the environment's reward")
         self.regret = self._regret(info, call)
         following = self._observation(observation, call)
         self.steps += 1
         self.episodes += bool(terminated or truncated)
-        return following, number, bool(terminated), bool(truncated), {}
+        return following, paid, bool(terminated), bool(truncated), {}
 
     def close(self) -> None:
         """Closes the environment. That it fails to close is no reason to lose what was played."""
@@ -167,14 +167,14 @@ class Lane(gymnasium.Env):
 
     def _observation(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
         if self._shapes is None:
-            return _finite(observation, self._shape, "an observation", "the observation", call).ravel()
+            return finite(observation, self._shape, "an observation", "the observation", call).ravel()
         if not (isinstance(observation, dict) and observation.keys() == self._shapes.keys()):
             got = f"a dict with {', '.join(map(str, observation))}" if isinstance(observation, dict) else None
             raise ValueError(
                 f"in {call}: expected an observation with the keys {', '.join(self._shapes)}, as the observation space "
-                f"says, got {got or _shown(observation)}"
+                f"says, got {got or shown(observation)}"
             )
-        parts = {name: _finite(observation[name], shape, f"an observation's {name}", f"the {name}", call)
+        parts = {name: finite(observation[name], shape, f"an observation's {name}", f"the {name}", call)
                  for name, shape in self._shapes.items()}  # fmt: skip
         if "mask" in parts:
             parts["mask"] = _mask(parts["mask"], call)
@@ -185,8 +185,8 @@ class Lane(gymnasium.Env):
 
     def _regret(self, info: Any, call: str) -> float:
         if not isinstance(info, dict):
-            raise ValueError(f"in {call}: expected info to be a dict, got {_shown(info)}")
-        told = {key: _number(info[key], f"info[{key!r}]", call) for key in CONTRACT if key in info}
+            raise ValueError(f"in {call}: expected info to be a dict, got {shown(info)}")
+        told = {key: number(info[key], f"info[{key!r}]", call) for key in CONTRACT if key in info}
         for key, value in told.items():
             self.told[key] += 1
             if math.isinf(value):
@@ -208,12 +208,12 @@ class Lane(gymnasium.Env):
         return 0.0 if regret < 0 else regret
 
 
-def _finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str) -> np.ndarray:
+def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str) -> np.ndarray:
     """Returns numbers of a shape as float32."""
     try:
         numbers_given = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"in {call}: expected {what} of numbers of shape {shape}, got {_shown(values)}") from error
+        raise ValueError(f"in {call}: expected {what} of numbers of shape {shape}, got {shown(values)}") from error
     if numbers_given.shape != shape:
         raise ValueError(
             f"in {call}: expected {what} of shape {shape}, as the observation space says, got {numbers_given.shape}: "
@@ -241,7 +241,7 @@ def _mask(values: np.ndarray, call: str) -> np.ndarray:
 
 
 @contextmanager
-def _blamed(call: str) -> Iterator[None]:
+def blamed(call: str) -> Iterator[None]:
     """Says when the user's own code failed; the error itself stays the cause."""
     try:
         yield
@@ -249,18 +249,18 @@ def _blamed(call: str) -> Iterator[None]:
         raise RuntimeError(f"the environment raised {type(error).__name__} in {call}: {error}") from error
 
 
-def _number(value: Any, name: str, call: str) -> float:
+def number(value: Any, name: str, call: str) -> float:
     """Returns a number, also from an array or tensor that holds a single one. Text is not a number, nor is None."""
     try:
         bare = value.item() if hasattr(value, "item") else value
     except (TypeError, ValueError, RuntimeError):  # more than one value
         bare = value
     if not isinstance(bare, numbers.Real):
-        raise ValueError(f"in {call}: expected {name} to be a number, got {_shown(value)}")
+        raise ValueError(f"in {call}: expected {name} to be a number, got {shown(value)}")
     return float(bare)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a short description of a value for an error message."""
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"

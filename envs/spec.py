@@ -13,7 +13,10 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from vbandits.envs.active import lane as active
+from vbandits.envs.active.lanes import ActiveLanes
 from vbandits.envs.active.pool import Pool
+from vbandits.envs.active.spaces import BANDIT, POOL, STREAM, expect, family
 from vbandits.envs.base import Native, SingleLane
 from vbandits.envs.data import Dataset
 from vbandits.envs.hints import misfits
@@ -59,20 +62,22 @@ class EnvironmentSpec:
         """Returns the environment with a number of lanes: a vector environment of tensors on the device.
 
         Raises:
-            ValueError: if there is no such environment, if it cannot be made, or if it is not a bandit.
+            ValueError: if there is no such environment, if it cannot be made, or if it is neither a bandit nor active
+                learning.
         """
         native, defaults = self._native()
         if native is not None:
             made = functools.partial(native, num_envs=lanes, device=device)
             return self._make(made, self._arguments(native, defaults), native)
         with contextlib.ExitStack() as opened:
-            environments = []
+            environments, batched = [], GymnasiumLanes
             for _ in range(lanes):
                 environment = self.single()
-                if found := problems(environment):
+                if found := unplayable(environment):
                     raise ValueError("; ".join(found))
+                batched = GymnasiumLanes if family(environment) == BANDIT else ActiveLanes
                 environments.append(opened.enter_context(contextlib.closing(environment)))
-            batch = GymnasiumLanes(environments, device)
+            batch = batched(environments, device)
             opened.pop_all()  # nothing failed: from here on they are the batch's to close
             return batch
 
@@ -142,6 +147,32 @@ class EnvironmentSpec:
         vars(self).update(state)
         if registered is not None:
             gymnasium.registry.setdefault(registered.id, registered)
+
+
+def open_problem(spec: EnvironmentSpec, lanes: int, device: str = "cpu", *kinds: str) -> Any:
+    """Returns an environment with a number of lanes, as `EnvironmentSpec.open` does, if it is of the right kind.
+
+    Args:
+        spec: what to open.
+        lanes: R.
+        device: of the tensors.
+        kinds: that will do, of "bandit", "pool" and "stream"; by default the two of active learning.
+
+    Raises:
+        ValueError: for another kind, and for what `EnvironmentSpec.open` refuses.
+    """
+    environment = spec.open(lanes, device)
+    try:
+        expect(environment, *(kinds or (POOL, STREAM)))
+    except ValueError:
+        environment.close()
+        raise
+    return environment
+
+
+def unplayable(environment: Any) -> list[str]:
+    """Returns what keeps a plain environment from being played, as a bandit or active learning; empty if nothing."""
+    return problems(environment) if family(environment) == BANDIT else active.problems(environment)
 
 
 def resolve(source: Any) -> Callable[..., Any] | EnvSpec:

@@ -10,6 +10,8 @@ from gymnasium.vector.utils import batch_space
 POOL, STREAM, BANDIT = "pool", "stream", "bandit"
 PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label", "budget_left"}}
 """The parts of an observation, by kind of problem."""
+MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
+"""The parts that nothing else has, of which one tells the kind even where another is forgotten."""
 KINDS = {
     BANDIT: "a bandit, whose actions pay rewards",
     POOL: "active learning on a pool, whose actions buy labels of rows",
@@ -60,7 +62,7 @@ def family(environment: Any) -> str:
     """
     seen = getattr(environment, "single_observation_space", None) or getattr(environment, "observation_space", None)
     parts = set(seen.spaces) if isinstance(seen, Dict) else set()
-    return next((kind for kind, wanted in PARTS.items() if wanted <= parts), BANDIT)
+    return next((kind for kind, wanted in MARKS.items() if wanted & parts), BANDIT)
 
 
 def expect(environment: Any, *kinds: str) -> None:

@@ -79,16 +79,16 @@ class StreamActiveLearning(ActiveLearning):
         found = load_pool(pool, rows=rows, test_rows=test_rows, test_part=test_part, pool_seed=pool_seed, task=task,
                           target=target, drop=drop, copies=copies, noise=noise, data_dir=data_dir)  # fmt: skip
         size, features = found.features.shape
-        steps = size if steps is None else steps
-        budget = steps if budget is None else budget
-        require(1 <= steps <= size, "steps", f"from 1 to the {size:,} rows of the pool", steps)
-        require(1 <= budget <= steps, "budget", f"from 1 to the {steps:,} steps, or none for no limit", budget)
+        length = size if steps is None else steps
+        labels = length if budget is None else budget
+        require(1 <= length <= size, "steps", f"from 1 to the {size:,} rows of the pool", steps)
+        require(1 <= labels <= length, "budget", f"from 1 to the {length:,} steps, or none for no limit", budget)
         require(not predict or found.classes > 0, "predict", f"classes to predict, which {found.name} has not", predict)
         require(0 <= mistake < np.inf, "mistake", "a finite number of at least 0", mistake)
-        self.steps, self.predict, self.mistake = steps, predict, mistake
+        self.steps, self.predict, self.mistake = length, predict, mistake
         self.query = found.classes if predict else QUERY
-        spaces = stream_spaces(features, found.classes, self.query + 1, budget)
-        super().__init__(num_envs, device, *spaces, pool=found, budget=budget, cost=cost, label_noise=label_noise)
+        spaces = stream_spaces(features, found.classes, self.query + 1, labels)
+        super().__init__(num_envs, device, *spaces, pool=found, budget=labels, cost=cost, label_noise=label_noise)
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
