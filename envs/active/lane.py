@@ -156,7 +156,7 @@ class Lane:
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """Returns which labels are known."""
-        return labels >= 0 if self.classes else ~np.isnan(labels)
+        return np.asarray(labels >= 0 if self.classes else ~np.isnan(labels))
 
     def _observation(self, given: Any, call: str) -> dict[str, np.ndarray]:
         wanted = sorted(PARTS[self.kind])

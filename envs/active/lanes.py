@@ -103,7 +103,7 @@ class ActiveLanes(VectorEnv):
             raise ValueError("expected an episode that is running, got a step before reset() or after the end: call "
                              "reset()")  # fmt: skip
         chosen = torch.as_tensor(actions).cpu().numpy()
-        played = [lane.step(action) for lane, action in zip(self.lanes, chosen, strict=True)]
+        played = [lane.step(np.asarray(action)) for lane, action in zip(self.lanes, chosen, strict=True)]
         seen, info = self._stacked([(observation, mask) for observation, mask, *_ in played])
         reward = torch.tensor([paid for *_, paid, _, _ in played], dtype=torch.float64, device=self.device)
         terminated, truncated = (torch.tensor([step[place] for step in played], device=self.device) for place in (3, 4))

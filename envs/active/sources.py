@@ -25,7 +25,7 @@ SHAPES = {"digits": (1, 8, 8)}
 """Channels, height and width of images that come as a table."""
 NOT_CLASSES = ("jester", "financial")
 Task = Literal["classes", "regression"]
-PoolSource = str | os.PathLike[str] | Pool | tuple[Any, Any]
+PoolSource = str | os.PathLike[str] | Pool | Sequence[Any]
 
 
 @dataclass(frozen=True)
