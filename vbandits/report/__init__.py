@@ -17,7 +17,8 @@ def write(results: "StoredResults", folder: Path) -> Path:
     Returns:
         The page's path.
     """
-    from vbandits.report import content, markdown, page, supervised
+    from vbandits.active.results import ActiveResults
+    from vbandits.report import active, content, markdown, page, supervised
     from vbandits.results import Results
     from vbandits.store import write_text
     from vbandits.supervised.results import SupervisedResults
@@ -27,6 +28,9 @@ def write(results: "StoredResults", folder: Path) -> Path:
     if isinstance(results, SupervisedResults):
         report = supervised.report(results)
         html = supervised.render(report, results)
+    elif isinstance(results, ActiveResults):
+        report = active.report(results)
+        html = active.render(report, results)
     else:
         assert isinstance(results, Results)
         report = content.report(results)

@@ -30,8 +30,8 @@ def shorten(label: str) -> str:
 class Canvas:
     """A matplotlib figure outside pyplot: nothing to close, no display; its style holds inside `with` alone."""
 
-    def __init__(self, height: float, salt: str) -> None:
-        self._height, self._salt = height, salt
+    def __init__(self, height: float, salt: str, width: float = WIDTH) -> None:
+        self._height, self._salt, self._width = height, salt, width
         self._style: Any = {
             "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": FONT, "axes.labelsize": FONT,
             "xtick.labelsize": FONT - 0.5, "ytick.labelsize": FONT - 0.5, "text.color": INK, "axes.labelcolor": MUTED,
@@ -48,7 +48,7 @@ class Canvas:
 
         self._context = rc_context(self._style)
         self._context.__enter__()
-        self._figure = Figure(figsize=(WIDTH / 72, self._height / 72))
+        self._figure = Figure(figsize=(self._width / 72, self._height / 72))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,8 +58,9 @@ class Canvas:
         """Returns axes with these margins, in points."""
         from matplotlib.ticker import MaxNLocator
 
-        width, height = WIDTH - left - right, self._height - top - bottom
-        axes = self._figure.add_axes((left / WIDTH, bottom / self._height, width / WIDTH, height / self._height))
+        width, height = self._width - left - right, self._height - top - bottom
+        box = (left / self._width, bottom / self._height, width / self._width, height / self._height)
+        axes = self._figure.add_axes(box)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if width > 200 else 3, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
         for axis in (axes.xaxis, axes.yaxis):
@@ -77,7 +78,7 @@ class Canvas:
     def heading(self, axes: "Axes", text: str, inset: bool = False) -> None:
         """Writes what the vertical axis shows above it, where it reads without turning the head."""
         box = axes.get_position()
-        x = 4 / WIDTH if inset or box.x0 * WIDTH <= LEFT else box.x0
+        x = 4 / self._width if inset or box.x0 * self._width <= LEFT else box.x0
         self._figure.text(x, 1 - 13 / self._height, text, color=INK, va="baseline")
 
     def legend(self, axes: "Axes", title: str, markers: Sequence[tuple[str, str]]) -> None:
@@ -85,13 +86,13 @@ class Canvas:
         from matplotlib.lines import Line2D
 
         y = 1 - 13 / self._height
-        self._figure.text(4 / WIDTH, y, title, color=INK, va="baseline")
-        x = WIDTH - 14 - 52 * len(markers)
+        self._figure.text(4 / self._width, y, title, color=INK, va="baseline")
+        x = self._width - 14 - 52 * len(markers)
         for marker, text in markers:
-            point = Line2D([(x + 10) / WIDTH], [y + 4 / self._height], marker=marker, color=MUTED, markersize=5,
+            point = Line2D([(x + 10) / self._width], [y + 4 / self._height], marker=marker, color=MUTED, markersize=5,
                            linestyle="none")  # fmt: skip
             self._figure.add_artist(point)
-            self._figure.text((x + 18) / WIDTH, y, text, color=MUTED, va="baseline")
+            self._figure.text((x + 18) / self._width, y, text, color=MUTED, va="baseline")
             x += 52
 
     def svg(self, label: str) -> str:

@@ -34,10 +34,10 @@ class Look:
         return (0.0, self.dashes) if self.dashes else "solid"
 
 
-def looks(agents: Sequence[str]) -> dict[str, Look]:
-    """Returns the look of every agent, by its place in the experiment; the uniform agent's is grey and dashed."""
-    learning = [agent for agent in agents if agent != YARDSTICK]
+def looks(agents: Sequence[str], yardstick: str = YARDSTICK) -> dict[str, Look]:
+    """Returns the look of every agent, by its place in the experiment; that which acts by chance is grey and dashed."""
+    learning = [agent for agent in agents if agent != yardstick]
     found = {
         agent: Look(COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]) for i, agent in enumerate(learning)
     }
-    return found | {YARDSTICK: Look(MUTED, (3.0, 3.0))}
+    return found | {yardstick: Look(MUTED, (3.0, 3.0))}

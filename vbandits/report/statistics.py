@@ -35,8 +35,13 @@ def mean_band(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.n
 def curves(records: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns steps [G] and one row per seed [R, G] of a column of an agent's records, thinned evenly."""
     table = records.pivot(index="seed", columns="step", values=column).sort_index(axis=0).sort_index(axis=1)
-    kept = np.unique(np.linspace(0, table.shape[1] - 1, min(POINTS, table.shape[1])).round().astype(int))
+    kept = thinned(table.shape[1])
     return table.columns.to_numpy()[kept], table.to_numpy(dtype=float)[:, kept]
+
+
+def thinned(size: int) -> np.ndarray:
+    """Returns at most `POINTS` places of so many, evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, size - 1, min(POINTS, size)).round().astype(int))
 
 
 def exists(frame: pd.DataFrame, column: str) -> bool:

@@ -52,12 +52,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a row per agent or method; `what` says which."""
+    """A table with a row per agent or method; `what` says which. A heat map shows values by the strength of colour."""
 
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
     ranked: bool = False
     what: str = "Agent"
+    heat: bool = False
 
     @property
     def intervals(self) -> bool:

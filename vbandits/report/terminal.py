@@ -82,7 +82,37 @@ METHODS = Layout(
     "corrupted: mean over corruptions and severities, as NLL and ECE after it; 95%: interval of the mean over seeds",
     "error",
 )  # fmt: skip
-LAYOUTS = {layout.axes: layout for layout in (AGENTS, METHODS)}
+LEARNERS = Layout(
+    ("problem", "learner"),
+    {
+        "accuracy": "accuracy %",
+        "rmse": "RMSE",
+        "failures": "failed",
+        "area": "area",
+        "regret_best": "regret %",
+        "speed_up": "speed-up",
+        "area_interval": "95%",
+        "nll": "NLL",
+        "ece_debiased": "ECE %",
+        "pool_ece_debiased": "pool ECE %",
+        "coverage_90": "90% covers",
+        "pool_coverage_90": "on pool",
+        "bought": "bought",
+        "seconds": "seconds",
+        "labels_90": "to 90%",
+        "labels_95": "to 95%",
+        "regret_best_interval": "95%",
+    },
+    ("accuracy", "rmse", "area", "area_interval", "regret_best", "regret_best_interval", "speed_up", "labels_90",
+     "labels_95", "nll", "ece_debiased", "pool_ece_debiased", "coverage_90", "pool_coverage_90", "bought", "seconds",
+     "failures"),
+    {"accuracy": 1, "regret_best": 1, "regret_best_interval": 1, "ece_debiased": 1, "pool_ece_debiased": 1,
+     "coverage_90": 1, "pool_coverage_90": 1},
+    (),
+    "area: mean accuracy or RMSE over labels; regret %: of learning nothing; 95%: interval of the mean over seeds",
+    "accuracy",
+)  # fmt: skip
+LAYOUTS = {layout.axes: layout for layout in (AGENTS, METHODS, LEARNERS)}
 LONGEST = 20
 """Most letters of a label."""
 GAP = 2

@@ -24,6 +24,31 @@ ONE_SEED_METHODS = (
     "Ordered by NLL in distribution. There is a single seed, and so no interval: no difference between methods is more "
     "than an anecdote."
 )
+BOLD_LEARNER = (
+    "Bold: the best, and every learner whose mean difference from it, paired by seed, has 0 in its 95% interval."
+)
+TIED_LEARNERS = "Learners in bold are tied: these seeds do not tell them apart. Brackets are 95% intervals over seeds."
+ONE_SEED_LEARNERS = (
+    "There is a single seed, and so no interval: no difference between learners is more than an anecdote."
+)
+RANKED_LEARNERS = (
+    "Cumulative regret against the best fit to all labels, in percent of that of learning nothing, and its mean over "
+    "problems, each of which has the same weight. Lower is better. A learner without results on every problem has no "
+    "mean."
+)
+_LABELS = (
+    " against labels known: the mean over seeds and its 95% band, pointwise. Dotted: the fit to all labels of the pool "
+    "(of several methods, the best)."
+)
+_TRUST_ECE = (
+    "How far confidence is from accuracy, with most of the bias of few rows taken off, so that it may fall below 0, "
+    "against labels known. Dotted: none. Mean over seeds and 95% band, pointwise. Lower is better."
+)
+_TRUST_COVERAGE = (
+    "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; below it "
+    "a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
+)
+_REST = " These are the rows that no learner had bought: what was left to choose from, not a sample like the test set."
 _SEVERITY = (
     " against severity, 0 being the clean test set: the mean over corruptions and seeds, and its 95% band over seeds, "
     "pointwise. Lower is better."
@@ -46,6 +71,17 @@ CAPTIONS = {
     ),
     "cost": "Seconds of wall time over all environments and seeds.",
     "cost_methods": "Seconds of wall time over all datasets and seeds.",
+    "cost_learners": "Seconds of wall time over all problems and seeds.",
+    "curves_accuracy": f"Accuracy on the test set{_LABELS} Higher is better.",
+    "curves_rmse": f"Root mean squared error on the test set{_LABELS} Lower is better.",
+    "ece_debiased_test": f"On the test set. {_TRUST_ECE}",
+    "ece_debiased_pool": f"On the rest of the pool. {_TRUST_ECE}{_REST}",
+    "coverage_90_test": f"On the test set. {_TRUST_COVERAGE}",
+    "coverage_90_pool": f"On the rest of the pool. {_TRUST_COVERAGE}{_REST}",
+    "rewards": (
+        "Reward so far against the rows of the stream that came by: the mean over seeds and its 95% band, pointwise. "
+        "Higher is better."
+    ),
     "severity_error": f"Error{_SEVERITY}",
     "severity_nll": f"Negative log-likelihood{_SEVERITY}",
     "severity_ece": f"Expected calibration error{_SEVERITY}",
@@ -163,5 +199,78 @@ SUPERVISED_DEFINITIONS = [
         "Cost",
         "Wall time of training, and of all predictions; all seeds of a block run in lockstep. Memory is the largest of "
         "the process while it ran, libraries and data included (on a GPU, of the GPU).",
+    ),
+]
+
+ACTIVE_DEFINITIONS = [
+    (
+        "Labels",
+        "How many are known, those given at the start included. Every learner of a seed starts from the same ones.",
+    ),
+    (
+        "Accuracy, RMSE",
+        "On the test set, of which no label is ever bought: the part of rows whose most probable class is their label, "
+        "and the root of the mean squared error of the predictive mean, in units of the target.",
+    ),
+    (
+        "Area",
+        "Mean accuracy or RMSE over the labels bought: the area under its curve by trapezoids, divided by the range. "
+        "The range ends at the most labels that any learner of the problem bought; a learner that bought fewer keeps "
+        "its last value up to there.",
+    ),
+    (
+        "Regret",
+        "The sum over purchases of labels bought times how far the model that was in use falls short of a reference, "
+        "never clipped, in percent of the sum had it stayed as before the first purchase: 100 is learning nothing, 0 is "
+        "the reference from the start, and below 0 is better than it. It is the ratio of means over seeds. The "
+        "reference is the best fit to all labels of the pool by any learner of the problem, the mean over its seeds; or "
+        "the learner's own fit to all labels, seed by seed. As each learner is measured by its own start, one that "
+        "starts out well has less to gain: see the area for the level itself.",
+    ),
+    (
+        "Simple regret",
+        "How far the last model falls short of the best fit to all labels, in points of accuracy or units of RMSE.",
+    ),
+    (
+        "Labels to an accuracy",
+        "Labels known at the first evaluation that has it: the median over seeds; ∞ where most seeds never have it.",
+    ),
+    (
+        "Speed-up",
+        "Labels that the learner of the same method bought at random in all, over those bought until the mean curve "
+        "first reaches the accuracy or RMSE that random ended with, interpolated; a dash where it never does. Noise "
+        "makes a curve get there early: the speed-up of random itself tells by how much.",
+    ),
+    ("NLL", "Mean negative log probability (or density) of the label, in nats; lower is better."),
+    (
+        "ECE",
+        "Expected calibration error of the most probable class, over 15 bins of equal width, in percent. It is biased "
+        "upwards where bins hold few rows. Debiased: less the bias that each bin would have if its gap were the truth, "
+        "in closed form; part of the bias stays, and it may be below 0.",
+    ),
+    ("Brier score", "Squared distance of the probabilities from the label's unit vector, from 0 to 2."),
+    ("CRPS", "Continuous ranked probability score, in units of the target; lower is better."),
+    ("Coverage", "How often the target falls into the central 90% interval; below 90% the learner is overconfident."),
+    (
+        "Test and pool",
+        "Scores on the rest of the pool are of the rows not bought, which differ by learner: what they would have said "
+        "of the labels that they left.",
+    ),
+    (
+        "Intervals",
+        "95% intervals of the mean over seeds: Student's t for fewer than 10 seeds, else a bootstrap that resamples "
+        "whole seeds. Ratios and differences are paired by seed. For the mean over problems, each seed counts with its "
+        "linear influence on the ratios. Bands in figures are Student's t intervals. Nothing is corrected for many "
+        "comparisons.",
+    ),
+    (
+        "Failures",
+        "Seeds that diverged (they predict by chance, and stay in every mean) or whose cell stopped with an error (no "
+        "results).",
+    ),
+    (
+        "Cost",
+        "Wall time, apart for training, querying (choosing what to buy), the environment, and evaluation; all seeds of "
+        "a block run in lockstep. Memory is the largest of the process, libraries included (on a GPU, of the GPU).",
     ),
 ]
