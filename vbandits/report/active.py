@@ -8,7 +8,7 @@ from vbandits.report.active_figures import Lines, Panels
 from vbandits.report.active_tables import Standing
 from vbandits.report.common import Chapter, Report, common_parts
 from vbandits.report.page import Drawing, fill
-from vbandits.report.palette import GRID, INK, MUTED
+from vbandits.report.palette import GRID, INK
 from vbandits.report.tables import Table
 
 LEARNING, PREDICTIONS = "What labels were worth", "Predictions at the end"
@@ -98,9 +98,8 @@ def render(report: ActiveReport, results: ActiveResults) -> str:
     how, totals = active_figures.lines(results), active_tables.cost(results)
     look, bars = how.learner_looks(), None
     if statistics.exists(totals, "seconds"):
-        others = {"querying_seconds": INK, "evaluation_seconds": MUTED, "environment_seconds": GRID}
+        others, heading = {"querying_seconds": INK, "rest_seconds": GRID}, "Training (coloured), querying (black), rest"
         own = totals.assign(seconds=totals["training_seconds"])
-        heading = "Training (coloured), querying (black), evaluation (dark grey), environment"
         drawn = figures.cost(own, look, "cost", others, heading, "training over all problems")
         bars = Drawing(drawn.svg, wording.CAPTIONS["cost_learners"])
     drawings = {section.label: _drawings(results, section, how) for section in report.sections}
@@ -110,13 +109,10 @@ def render(report: ActiveReport, results: ActiveResults) -> str:
 def _drawings(results: ActiveResults, section: Section, how: Lines) -> dict[str, list[Panels]]:
     """Returns the figures of a problem by the title of the table that they follow."""
     label, salt = section.label, section.anchor
-    learning = [
-        active_figures.curves_of(results, label, how, salt),
-        active_figures.reward_of(results, label, how, salt),
-    ]
-    trust = [active_figures.calibration_of(results, label, how, pool, salt) for pool in (False, True)]
-    return {title: [panels for panels in own if panels is not None]
-            for title, own in ((LEARNING, learning), (PREDICTIONS, trust))}  # fmt: skip
+    return {
+        LEARNING: active_figures.curves_of(results, label, how, salt),
+        PREDICTIONS: active_figures.calibration_of(results, label, how, salt),
+    }
 
 
 def _captions(drawings: dict[str, dict[str, list[Panels]]]) -> dict[str, str]:

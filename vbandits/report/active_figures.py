@@ -17,12 +17,13 @@ MOST = 8
 """Most lines of a panel: more are not told apart."""
 WIDTH, HEIGHT = 264.0, 200.0
 """Of a panel, in points."""
-ABREAST = 4
-"""Most panels in a row."""
+ABREAST, FEWEST = 4, 3
+"""Most panels in a row, and for how many there is room at least: wider ones would have larger letters."""
 DOTTED = (0.0, (1.0, 2.0))
 PERCENT = ("accuracy", "ece_debiased", "coverage_90")
-TEXTS = {"accuracy": "Accuracy, %", "rmse": "RMSE", "ece_debiased": "Calibration error (debiased), %",
-         "coverage_90": "Covered by 90% intervals, %", "reward": "Reward so far"}  # fmt: skip
+SCORE_TEXTS = {"accuracy": ("Accuracy", "%"), "rmse": ("RMSE", ""), "ece_debiased": ("ECE debiased", "%"),
+               "coverage_90": ("90% intervals cover", "%"), "reward": ("Reward so far", "")}  # fmt: skip
+WHERE = {"test": " on the test set", "pool": " on the rest of the pool"}
 CALIBRATION = {"accuracy": "ece_debiased", "rmse": "coverage_90"}
 """What shows whether a learner can be trusted, by what it is judged by."""
 IDEAL = {"ece_debiased": 0.0, "coverage_90": 90.0}
@@ -53,6 +54,23 @@ class Panels:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What panels say: the score on their vertical axes, the problem, the caption's key, the other axes, which rows."""
+
+    score: str
+    problem: str
+    caption: str
+    axis: str = "Labels"
+    where: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the vertical axes show."""
+        text, unit = SCORE_TEXTS[self.score]
+        return f"{text}{self.where}{', ' if unit else ''}{unit}"
+
+
+@dataclass(frozen=True)
 class Lines:
     """How an experiment is drawn: a panel per method with a line per acquisition, or one panel where there is one of
     either.
@@ -72,6 +90,11 @@ class Lines:
         """Whether there is but one panel."""
         return len(self.grid) == 1
 
+    @property
+    def every(self) -> list[str]:
+        """All lines, in their order."""
+        return list(dict.fromkeys(line for own in self.grid.values() for line in own))
+
     def learner_looks(self) -> dict[str, Look]:
         """Returns the look of every learner: that of its line."""
         return {learner: self.looks[line] for panel in self.grid.values() for line, learner in panel.items()}
@@ -90,75 +113,84 @@ def lines(results: ActiveResults) -> Lines:
     return Lines(grid if len(methods) > 1 else {"": grid[methods[0]]}, looks(acquisitions, chance), chance)
 
 
-def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> Panels | None:
-    """Returns the learning curves: accuracy or RMSE against labels; None without results."""
+def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Panels]:
+    """Returns the curves of accuracy or RMSE against labels, and of the reward of a stream; none without results."""
     measure = results.measure(problem)
     full = {learner: float(trace.last(f"full_{measure}").mean())
             for (place, learner), trace in results.traces.items() if place == problem}  # fmt: skip
-    sign = SIGN[measure]
     marks = {}
     for panel, own in how.grid.items():
-        fits = [full[learner] for learner in own.values() if np.isfinite(full.get(learner, np.nan))]
-        marks[panel] = sign * max((sign * fit for fit in fits), default=np.nan)
-    return _panels(results, problem, how, measure, f"curves_{measure}", f"{salt}-curves", marks)
+        fits = [SIGN[measure] * full[learner] for learner in own.values() if np.isfinite(full.get(learner, np.nan))]
+        marks[panel] = _scale(measure) * SIGN[measure] * max(fits, default=np.nan)
+    learned = _curves(results, problem, how, measure)
+    rewarded = _curves(results, problem, how, "reward", "seen")
+    drawn = [_panels(how, learned, Texts(measure, problem, f"curves_{measure}"), marks, f"{salt}-curves")]
+    drawn += [_panels(how, rewarded, Texts("reward", problem, "rewards", "Rows seen"), {}, f"{salt}-reward")]
+    return [panels for panels in drawn if panels.figures]
 
 
-def calibration_of(results: ActiveResults, problem: str, how: Lines, pool: bool, salt: str) -> Panels | None:
-    """Returns calibration against labels, on the test set or on the rest of the pool; None without results."""
+def calibration_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Panels]:
+    """Returns calibration against labels on the test set and on the rest of the pool, on the same axes."""
     score = CALIBRATION[results.measure(problem)]
-    column, where = (f"{POOL}{score}", "pool") if pool else (score, "test")
-    marks = dict.fromkeys(how.grid, IDEAL[score] / (100 if score in PERCENT else 1))
-    return _panels(results, problem, how, column, f"{score}_{where}", f"{salt}-{where}", marks)
+    places = {"test": score, "pool": f"{POOL}{score}"}
+    shown = {where: _curves(results, problem, how, column) for where, column in places.items()}
+    marks, every = dict.fromkeys(how.grid, IDEAL[score]), [curve for own in shown.values() for curve in _all(own)]
+    drawn = [
+        _panels(
+            how, own, Texts(score, problem, f"{score}_{where}", where=WHERE[where]), marks, f"{salt}-{where}", every
+        )
+        for where, own in shown.items()
+    ]
+    return [panels for panels in drawn if panels.figures]
 
 
-def reward_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> Panels | None:
-    """Returns the reward so far against the rows of a stream that came by; None where there is no reward."""
-    return _panels(results, problem, how, "reward", "rewards", f"{salt}-reward", {}, "seen")
+def _scale(column: str) -> float:
+    """Returns what a column of the records is drawn in: a fraction in percent."""
+    return 100.0 if column.removeprefix(POOL) in PERCENT else 1.0
+
+
+Shown = dict[str, list[Curve]]
+"""The curves by panel."""
+
+
+def _all(shown: Shown) -> list[Curve]:
+    return [curve for own in shown.values() for curve in own]
+
+
+def _curves(results: ActiveResults, problem: str, how: Lines, column: str, against: str = "labels") -> Shown:
+    """Returns the curves that exist of those that are drawn."""
+    kept = chosen(results, problem, how)
+    shown = {}
+    for panel, own in how.grid.items():
+        found = [_curve(results, problem, own[line], line, column, against) for line in kept if line in own]
+        shown[panel] = [curve for curve in found if curve is not None]
+    return {panel: own for panel, own in shown.items() if own}
 
 
 def _panels(
-    results: ActiveResults,
-    problem: str,
-    how: Lines,
-    column: str,
-    caption: str,
-    salt: str,
-    marks: Mapping[str, float],
-    against: str = "labels",
-) -> Panels | None:
-    """Returns a panel for each method that has a curve, all on the same axes.
+    how: Lines, shown: Shown, texts: Texts, marks: Mapping[str, float], salt: str, framed: Sequence[Curve] = ()
+) -> Panels:
+    """Returns a panel for each method, all on the same axes.
 
     Args:
-        results: of the experiment.
-        problem: its label.
-        how: it is drawn.
-        column: of the records, on the vertical axes.
-        caption: its key.
+        how: the experiment is drawn.
+        shown: the curves.
+        texts: what the panels say.
+        marks: a value for which there is a dotted line, by panel.
         salt: makes ids unique.
-        marks: value of a dotted line by panel.
-        against: the column on the horizontal axes.
+        framed: curves that the axes have room for, if not those shown.
     """
-    kept, name = chosen(results, problem, how), column.removeprefix(POOL)
-    scale = 100.0 if name in PERCENT else 1.0
-    shown = {}
-    for panel, own in how.grid.items():
-        found = [_curve(results, problem, own[line], line, column, against, scale) for line in kept if line in own]
-        if any(curve is not None for curve in found):
-            shown[panel] = [curve for curve in found if curve is not None]
-    if not shown:
-        return None
-    marks = {panel: scale * marks.get(panel, np.nan) for panel in shown}
-    frame = _frame([curve for own in shown.values() for curve in own], [*marks.values()])
-    title = f"{TEXTS[name]}{' on the rest of the pool' if column != name else ''}"
-    axis = "Labels" if against == "labels" else "Rows seen"
+    marks = {panel: marks.get(panel, np.nan) for panel in shown}
+    frame = _frame(framed or _all(shown), [*marks.values()]) if shown else (0.0, 1.0, 0.0, 1.0)
     figures = [
-        _panel(own, how.looks, (panel, title, axis, problem), marks[panel], frame, how.single, f"{salt}-{place}")
+        _panel(own, how, panel, texts, marks[panel], frame, f"{salt}-{place}")
         for place, (panel, own) in enumerate(shown.items())
     ]
-    legend = [] if how.single else [(line, how.looks[line]) for line in kept]
-    rows = math.ceil(len(figures) / ABREAST)
-    omitted = len({line for own in how.grid.values() for line in own}) - len(kept)
-    return Panels(title, figures, legend, caption, math.ceil(len(figures) / rows), omitted)
+    drawn = {curve.agent for curve in _all(shown)}
+    legend = [] if how.single else [(line, look) for line, look in how.looks.items() if line in drawn]
+    rows = max(math.ceil(len(figures) / ABREAST), 1)
+    columns = max(math.ceil(len(figures) / rows), FEWEST)
+    return Panels(texts.title, figures, legend, texts.caption, columns, len(how.every) - len(drawn))
 
 
 def chosen(results: ActiveResults, problem: str, how: Lines) -> list[str]:
@@ -166,10 +198,11 @@ def chosen(results: ActiveResults, problem: str, how: Lines) -> list[str]:
 
     The place is by area, among a panel's lines.
     """
-    every = list(dict.fromkeys(line for own in how.grid.values() for line in own))
+    every = how.every
     if len(every) <= MOST:
         return every
-    order = results.summary().query("problem == @problem and area.notna()")["learner"].tolist()
+    summary = results.summary()
+    order = list(summary["learner"][(summary["problem"] == problem) & summary["area"].notna()])
     places: dict[str, list[int]] = {line: [] for line in every}
     for own in how.grid.values():
         ranked = sorted((order.index(learner), line) for line, learner in own.items() if learner in order)
@@ -180,15 +213,13 @@ def chosen(results: ActiveResults, problem: str, how: Lines) -> list[str]:
     return [line for line in every if line in best]
 
 
-def _curve(
-    results: ActiveResults, problem: str, learner: str, line: str, column: str, against: str, scale: float
-) -> Curve | None:
+def _curve(results: ActiveResults, problem: str, learner: str, line: str, column: str, against: str) -> Curve | None:
     """Returns mean and band of a learner where they are known, thinned evenly; None if nowhere."""
     trace = results.traces.get((problem, learner))
     if trace is None:
         return None
     x, values = trace.curves(column, against)
-    mean, low, high = statistics.mean_band(scale * values)
+    mean, low, high = statistics.mean_band(_scale(column) * values)
     known = np.flatnonzero(np.isfinite(mean) & np.isfinite(x))
     if not known.size:
         return None
@@ -208,28 +239,28 @@ def _frame(shown: Sequence[Curve], marks: Sequence[float]) -> tuple[float, float
 
 def _panel(
     shown: Sequence[Curve],
-    look: Mapping[str, Look],
-    texts: tuple[str, str, str, str],
+    how: Lines,
+    panel: str,
+    texts: Texts,
     mark: float,
     frame: tuple[float, float, float, float],
-    single: bool,
     salt: str,
 ) -> Figure:
     """Returns a panel; one that stands alone is larger, and has its names at the ends of the curves."""
-    panel, title, axis, problem = texts
     left, right, bottom, top = frame
-    size = {"height": height(len(shown))} if single else {"height": HEIGHT, "width": WIDTH}
-    with Canvas(salt=salt, **size) as canvas:
-        names = [curve.agent for curve in shown]
-        axes = canvas.axes(LEFT, TOP, canvas.label_width(names) + 22 if single else EDGE, BOTTOM)
+    names = [curve.agent for curve in shown]
+    canvas = Canvas(height(len(shown)), salt) if how.single else Canvas(HEIGHT, salt, WIDTH)
+    with canvas:
+        axes = canvas.axes(LEFT, TOP, canvas.label_width(names) + 22 if how.single else EDGE, BOTTOM)
         if np.isfinite(mark):
             axes.axhline(mark, color=INK, linewidth=1.0, linestyle=DOTTED, zorder=1)
-        draw(axes, shown, look)
-        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel="")
-        canvas.heading(axes, title if single else shorten(panel))
-        if single:
-            label_ends(canvas, axes, shown, look)
+        draw(axes, shown, how.looks)
+        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=texts.axis, ylabel="")
+        canvas.heading(axes, texts.title if how.single else shorten(panel))
+        if how.single:
+            label_ends(canvas, axes, shown, how.looks)
         places = decimals([float(curve.mean[-1]) for curve in shown])
         ends = ", ".join(f"{curve.agent} {number(float(curve.mean[-1]), places)}" for curve in shown)
-        where = f"on {problem} with {panel}" if panel else f"on {problem}"
-        return Figure(canvas.svg(f"{title} against {axis.lower()} {where}. Means over seeds at the end: {ends}."), "")
+        where = f"{texts.problem} with {panel}" if panel else texts.problem
+        what = f"{texts.title} against {texts.axis.lower()} in {where}"
+        return Figure(canvas.svg(f"{what}. Means over seeds at the end: {ends}."), texts.caption)

@@ -24,6 +24,10 @@ HEADS = {
     "coverage_90": ("90% covers", "%"),
 }
 PERCENT = ("accuracy", "ece", "ece_debiased", "coverage_90", "regret_own", "regret_best")
+HIGHER = ("accuracy", "reward")
+"""The higher the better; of other columns of the records, the lower."""
+RANKED = ("nll", "brier", "crps", "accuracy", "rmse")
+"""Scores by which a best one is in bold: one of calibration alone is no measure of how good a prediction is."""
 UNIT = "% of learning nothing"
 WHAT = "Learner"
 
@@ -76,8 +80,8 @@ def overall_table(results: ActiveResults, order: Standing, anchors: Mapping[str,
         best = statistics.leaders(_by_seed(results, problem, "regret_best"))
         entries = _regrets(values, [learner in best for learner in order.learners])
         sides.append((Head(problem, UNIT, anchors[problem]), entries))
-    by_learner: Any = summary.groupby("learner")[["failures", "seeds"]].sum().loc[order.learners]
-    sides.append((Head("Failures", "seeds"), [failed(int(value)) for value in by_learner["failures"]]))
+    failures: Any = summary.groupby("learner")["failures"].sum()
+    sides.append((Head("Failures", "seeds"), [failed(int(failures[learner])) for learner in order.learners]))
     ranks = [str(place) if np.isfinite(order.means[learner][0]) else "–" for place, learner in  # noqa: RUF001
              enumerate(order.learners, 1)]  # fmt: skip
     return table(order.learners, sides, ranks, WHAT)
@@ -144,12 +148,13 @@ def learning_table(results: ActiveResults, problem: str) -> Table:
         _estimated(results, problem, rows, "area", Head(f"Mean {text if text.isupper() else text.lower()}",
                                                         f"{unit} over labels".strip()), percent),
     ]  # fmt: skip
-    for name, head in (("regret_best", "Regret"), ("regret_own", "Regret to own fit")):
+    for name, detail in (("regret_best", "%, to best fit"), ("regret_own", "%, to own fit")):
         if statistics.exists(rows, name):
-            sides.append(_estimated(results, problem, rows, name, Head(head, UNIT), True))
+            sides.append(_estimated(results, problem, rows, name, Head("Regret", detail), True))
     simple = rows["simple_regret"].to_numpy(dtype=float) * (100 if percent else 1)
     if np.isfinite(simple).any():
-        sides.append((Head("Simple regret", "points" if percent else ""), numbers(simple)))
+        places = 1 if percent else decimals(simple)
+        sides.append((Head("Simple regret", "points" if percent else ""), _plain(simple, places)))
     for name, level in LEVELS.items():
         if np.isfinite(rows[name].to_numpy(dtype=float)).any():
             sides.append((Head(f"Labels to {100 * level:.0f}%", "median"), _plain(rows[name], 0)))
@@ -168,7 +173,10 @@ def prediction_table(results: ActiveResults, problem: str) -> Table | None:
                 text, unit = HEADS[name]
                 values = rows[column].to_numpy(dtype=float) * (100 if name in PERCENT else 1)
                 places = percent_decimals(values) if name in PERCENT else decimals(values)
-                sides.append((Head(text, f"{unit} {where}".strip()), _plain(values, places)))
+                best = statistics.leaders(_by_seed(results, problem, column)) if name in RANKED else frozenset()
+                entries = [Entry(number(value, places), strong=learner in best)
+                           for learner, value in zip(_names(rows), values, strict=True)]  # fmt: skip
+                sides.append((Head(text, f"{unit} {where}".strip()), entries))
     return table(_names(rows), sides, what=WHAT) if sides else None
 
 
@@ -180,7 +188,8 @@ def cost(results: ActiveResults) -> pd.DataFrame:
     known = summary.assign(queries=summary["bought"] * summary["seeds"])
     names = ["seconds", *(f"{name}_seconds" for name in ("training", "querying", "environment", "evaluation"))]
     by_learner: Any = known.groupby("learner")
-    totals = by_learner[[*names, "queries"]].sum(min_count=1)
+    totals: Any = by_learner[[*names, "queries"]].sum(min_count=1)
+    totals["rest_seconds"] = totals["evaluation_seconds"] + totals["environment_seconds"]
     per_query = 1e3 * totals["querying_seconds"] / totals["queries"].where(totals["queries"] > 0)
     return totals.assign(memory_mb=by_learner["memory_mb"].max(), milliseconds=per_query).loc[results.labels("learner")]
 
@@ -192,8 +201,7 @@ def cost_table(results: ActiveResults) -> Table:
         ("training_seconds", "Training", "seconds"),
         ("querying_seconds", "Querying", "seconds"),
         ("milliseconds", "Querying", "ms per label"),
-        ("environment_seconds", "Environment", "seconds"),
-        ("evaluation_seconds", "Evaluation", "seconds"),
+        ("rest_seconds", "Rest", "seconds"),
         ("memory_mb", "Memory", "MB at most"),
     )
     sides: list[Side] = []
@@ -217,7 +225,7 @@ def _by_seed(results: ActiveResults, problem: str, column: str) -> dict[str, pd.
         elif column == "area":
             losses[learner] = -SIGN[measure] * results.area(problem, learner)
         else:
-            losses[learner] = -SIGN.get(column, 1.0) * trace.last(column)
+            losses[learner] = (-1.0 if column.removeprefix(POOL) in HIGHER else 1.0) * trace.last(column)
     return losses
 
 
@@ -238,9 +246,9 @@ def _estimated(
 def _spent(results: ActiveResults, problem: str, rows: pd.DataFrame) -> list[Side]:
     """Returns what was bought, where it is not the same for all, its cost, where it is not 1 a label, and rewards."""
     sides: list[Side] = []
-    if rows["bought"].nunique() > 1 or statistics.exists(rows, "seen"):
+    if len(set(rows["bought"].dropna())) > 1 or statistics.exists(rows, "seen"):
         sides.append((Head("Bought", "labels"), _plain(rows["bought"], 0)))
-    if (rows["cost"].dropna() != rows["bought"].dropna()).any():
+    if (rows["cost"].dropna() != rows["bought"].dropna()).to_numpy().any():
         sides.append((Head("Cost", "of labels"), numbers(rows["cost"].to_numpy(dtype=float))))
     if statistics.exists(rows, "reward"):
         sides.append(_estimated(results, problem, rows, "reward", Head("Reward", "in all"), False))

@@ -41,12 +41,12 @@ _LABELS = (
     "(of several methods, the best)."
 )
 _TRUST_ECE = (
-    "How far confidence is from accuracy, with most of the bias of few rows taken off, so that it may fall below 0, "
+    "How far confidence is from accuracy, with part of the bias of few rows taken off, so that it may fall below 0, "
     "against labels known. Dotted: none. Mean over seeds and 95% band, pointwise. Lower is better."
 )
 _TRUST_COVERAGE = (
-    "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; below it "
-    "a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
+    "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; below "
+    "it a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
 )
 _REST = " These are the rows that no learner had bought: what was left to choose from, not a sample like the test set."
 _SEVERITY = (
@@ -221,10 +221,10 @@ ACTIVE_DEFINITIONS = [
     (
         "Regret",
         "The sum over purchases of labels bought times how far the model that was in use falls short of a reference, "
-        "never clipped, in percent of the sum had it stayed as before the first purchase: 100 is learning nothing, 0 is "
-        "the reference from the start, and below 0 is better than it. It is the ratio of means over seeds. The "
-        "reference is the best fit to all labels of the pool by any learner of the problem, the mean over its seeds; or "
-        "the learner's own fit to all labels, seed by seed. As each learner is measured by its own start, one that "
+        "never clipped, in percent of the sum had it stayed as before the first purchase: 100 is learning nothing, 0 "
+        "is the reference from the start, and below 0 is better than it. It is the ratio of means over seeds. The "
+        "reference is the best fit to all labels of the pool by any learner of the problem, the mean over its seeds; "
+        "or the learner's own fit to all labels, seed by seed. As each learner is measured by its own start, one that "
         "starts out well has less to gain: see the area for the level itself.",
     ),
     (
@@ -270,7 +270,8 @@ ACTIVE_DEFINITIONS = [
     ),
     (
         "Cost",
-        "Wall time, apart for training, querying (choosing what to buy), the environment, and evaluation; all seeds of "
-        "a block run in lockstep. Memory is the largest of the process, libraries included (on a GPU, of the GPU).",
+        "Wall time, apart for training, querying (choosing what to buy), and the rest: evaluation and the environment; "
+        "all seeds of a block run in lockstep. Memory is the largest of the process, libraries included (on a GPU, of "
+        "the GPU).",
     ),
 ]
