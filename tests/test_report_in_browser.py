@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests import active_results
 from tests.test_report import MIXED, results
 from vbandits.report import write
 
@@ -19,15 +20,27 @@ addEventListener("load", () => {
 });</script>"""
 
 
+def bandits():
+    slopes = {f"agent with a long name {i}": 0.1 * (i + 1) for i in range(6)} | {"uniform": 1.0}
+    return results(**MIXED | {"slopes": slopes, "failed": (("wheel", "uniform", "Broken" * 60),)})
+
+
+def active():
+    problems = (active_results.problem("digits"), active_results.problem("clicks", "regression", "stream"))
+    failed = [("digits", "dropout badge", "Broken" * 60)]
+    return active_results.results(
+        problems, tuple(active_results.METHODS), tuple(active_results.PURSUITS), failed=failed
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [375, 1400])
-def test_page_fits_the_screen(tmp_path, width):
+@pytest.mark.parametrize("kind", ["bandits", "active"])
+def test_page_fits_the_screen(tmp_path, kind, width):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium to open the page with")
-    slopes = {f"agent with a long name {i}": 0.1 * (i + 1) for i in range(6)} | {"uniform": 1.0}
-    given = results(**MIXED | {"slopes": slopes, "failed": (("wheel", "uniform", "Broken" * 60),)})
-    path = write(given, tmp_path)
+    path = write(bandits() if kind == "bandits" else active(), tmp_path)
     path.write_text(path.read_text(encoding="utf-8") + PROBE, encoding="utf-8")
     # Some versions of Chromium have no window below 500: in a frame of the wanted width the page is as on a phone.
     frame = tmp_path / "frame.html"

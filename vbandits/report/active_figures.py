@@ -190,7 +190,7 @@ def _panels(
     legend = [] if how.single else [(line, look) for line, look in how.looks.items() if line in drawn]
     rows = max(math.ceil(len(figures) / ABREAST), 1)
     columns = max(math.ceil(len(figures) / rows), FEWEST)
-    return Panels(texts.title, figures, legend, texts.caption, columns, len(how.every) - len(drawn))
+    return Panels(texts.title, figures, legend, texts.caption, columns, max(len(how.every) - MOST, 0))
 
 
 def chosen(results: ActiveResults, problem: str, how: Lines) -> list[str]:

@@ -42,13 +42,15 @@ _LABELS = (
 )
 _TRUST_ECE = (
     "How far confidence is from accuracy, with part of the bias of few rows taken off, so that it may fall below 0, "
-    "against labels known. Dotted: none. Mean over seeds and 95% band, pointwise. Lower is better."
+    "against labels known. Dotted: calibrated. Mean over seeds and 95% band, pointwise. Lower is better."
 )
 _TRUST_COVERAGE = (
     "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; below "
     "it a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
 )
-_REST = " These are the rows that no learner had bought: what was left to choose from, not a sample like the test set."
+_REST = (
+    " These are the rows that a learner had not bought: what it left, not a sample of the problem as the test set is."
+)
 _SEVERITY = (
     " against severity, 0 being the clean test set: the mean over corruptions and seeds, and its 95% band over seeds, "
     "pointwise. Lower is better."
