@@ -12,6 +12,7 @@ from tests.active_results import METHODS, problem, results
 from tests.test_report import words
 from vbandits.active.results import ActiveResults
 from vbandits.report import active, active_figures, active_tables, markdown, write
+from vbandits.report.figures import Figure
 from vbandits.report.terminal import table
 
 PROBLEMS = (problem("digits"), problem("boston", "regression"))
@@ -194,8 +195,12 @@ def test_panels_of_a_figure_share_axes_colours_and_the_dotted_line_is_the_fit_to
     assert how.looks["bald"].color != how.looks["epig"].color
     assert how.looks["random"].dashes
     drawn = []
-    monkeypatch.setattr(active_figures, "_panel", lambda own, how, panel, texts, mark, frame, salt: drawn.append(
-        (panel, mark, frame)))  # fmt: skip
+
+    def panel(own, how, name, texts, mark, frame, salt):
+        drawn.append((name, mark, frame))
+        return Figure("", texts.caption)
+
+    monkeypatch.setattr(active_figures, "_panel", panel)
     active_figures.curves_of(given, "digits", how, "salt")
     (first, fit, frame), (second, worse, other) = drawn
     assert (first, second) == ("ibvi", "deterministic")

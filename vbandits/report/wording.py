@@ -48,9 +48,7 @@ _TRUST_COVERAGE = (
     "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; below "
     "it a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
 )
-_REST = (
-    " These are the rows that a learner had not bought: what it left, not a sample of the problem as the test set is."
-)
+_REST = " These are the rows that a learner had not bought: what it left, and no sample of the problem."
 _SEVERITY = (
     " against severity, 0 being the clean test set: the mean over corruptions and seeds, and its 95% band over seeds, "
     "pointwise. Lower is better."
