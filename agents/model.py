@@ -9,17 +9,15 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from vbandits.agents.acquisition.base import Acquisition
+from vbandits.agents.acquisition.base import AT_ONCE, Acquisition
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
+from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import derived
 from vbandits.types import Data, Functions, Optimizer, Posterior, Scaling, Schedule, Task
 
 LIMIT = 1e6
 """Values beyond this, where targets have variance 1, are those of a posterior that has diverged."""
-PREDICTED = 2**18
-"""Values of one replica that are predicted at a time. It must not depend on the number of replicas (law 1)."""
-DRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class Model:
         Args:
             blocks: gives the rows, so many at a time, as `Rows.blocks` does.
         """
-        for x in blocks(max(1, PREDICTED // (DRAWS * self.task.outputs))):
+        for x in blocks(AT_ONCE // PREDICTIVE_DRAWS):
             output = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
             with torch.no_grad():
                 found = self._posterior.predict(self._state, x, output, self.noise)

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from vbandits.types import Functions
 
+AT_ONCE = 2**12
+"""Rows times draws of one replica that are evaluated at a time: few enough for what is between to stay in the cache. It
+must not depend on the number of replicas (law 1)."""
 VALUES = 2**18
-"""Values of one replica that are evaluated at a time. It must not depend on the number of replicas (law 1)."""
+"""Numbers of one replica that are made of them at a time, likewise."""
 CLASSES, REGRESSION = "classes", "regression"
 
 
@@ -65,11 +68,10 @@ class View:
 
     def values(self, functions: Functions, rows: Rows, draws: int) -> Iterator[Float[Tensor, "R S n K"]]:
         """Yields the functions at a number of rows at a time, all in their order: log probabilities of the classes, or
-        means; float64. One draw is one function over all rows, also over those of another call."""
-        size = max(1, VALUES // (draws * max(self.classes, 1)))
-        for x in rows.blocks(size):
-            values = functions(x).double()
-            yield values.log_softmax(3) if self.classes else values
+        means in float64. One draw is one function over all rows, also over those of another call."""
+        for x in rows.blocks(max(1, AT_ONCE // draws)):
+            values = functions(x)
+            yield values.log_softmax(3) if self.classes else values.double()
 
 
 @runtime_checkable
@@ -92,7 +94,7 @@ class Scored(Acquisition, Protocol):
     """An acquisition that gives every candidate a score of its own: it can also decide on one row of a stream."""
 
     def score(self, view: View) -> Float[Tensor, "R C"]:
-        """Returns the score of every candidate, float64; the largest is wanted most."""
+        """Returns the score of every candidate; the largest is wanted most."""
         ...
 
 

@@ -12,6 +12,8 @@ from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View
 
 RESOLUTION = 1e-10
 """Scores that are closer than this, in nats or squared standardised units, differ by rounding alone."""
+SINGLE = 1e-6
+"""Scores in single precision below this are zero but for rounding."""
 LOWEST = -1e300
 
 Batch = Literal["top", "power", "softmax", "softrank"]
@@ -77,8 +79,9 @@ def checked(view: View, count: int) -> None:
 
 
 def settled(score: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Returns scores that cannot be negative, with those that are zero but for rounding set to zero."""
-    return torch.where(score < RESOLUTION, 0.0, score)  # NaN remains: a replica that has diverged knows nothing
+    """Returns scores that cannot be negative, float64, with those that are zero but for rounding set to zero."""
+    least = SINGLE if score.dtype == torch.float32 else RESOLUTION
+    return torch.where(score < least, 0.0, score).double()  # NaN remains: a replica that has diverged knows nothing
 
 
 def comparable(score: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:

@@ -38,7 +38,7 @@ class BADGE:
         """
         checked(view, count)
         blocks = view.values(view.draw(self.draws), view.candidates, self.draws)
-        residual = residuals(joined((log_p.exp().mean(1) for log_p in blocks), 1))
+        residual = residuals(joined((log_p.exp().mean(1) for log_p in blocks), 1).double())
         h = features(view, view.candidates)
         length = residual.square().sum(2) * h.square().sum(2)
         taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)

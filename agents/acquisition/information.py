@@ -104,17 +104,19 @@ def information(log_p: Float[Tensor, "R S n K"]) -> Float[Tensor, "R n"]:
 def information_about(log_p: Float[Tensor, "R S n K"], targets: Float[Tensor, "R S M K"]) -> Float[Tensor, "R n"]:
     """Returns the information between the labels of a row and of a target, mean over targets, in nats.
 
-    It is H[y] + H[y*] - H[y, y*], where p(y, y*) is the mean over draws of p_s(y) p_s(y*).
+    It is the mean of log p(y, y*) / (p(y) p(y*)), where p(y, y*) is the mean over draws of p_s(y) p_s(y*).
     """
-    p, p_target = log_p.exp(), targets.exp()
+    p, other = log_p.exp(), targets.exp().flatten(2)  # [R, S, M K]
     draws, count, classes = p.shape[1], targets.shape[2], p.shape[3]
-    other = p_target.flatten(2)  # [R, S, M K]
-    joint = []
+    tiny, single = torch.finfo(p.dtype).tiny, other.mean(1).unsqueeze(1)
+    found = []
     for block in _blocks(p, other.shape[2] * classes):
-        together = block.flatten(2).mT @ other / draws  # [R, n K, M K]: each row's with each target's
-        joint.append(entropy(together).unflatten(1, (-1, classes)).sum(2) / count)
-    single = entropy(p.mean(1)) + entropy(p_target.mean(1)).mean(1, keepdim=True)
-    return settled(single - torch.cat(joint, 1))
+        each = block.flatten(2).mT  # [R, n K, S]
+        together = each @ other / draws  # [R, n K, M K]: each row's with each target's
+        apart = each.mean(2, keepdim=True) * single
+        told = (together / apart.clamp_min_(tiny)).clamp_min_(tiny).log_().mul_(together)
+        found.append(told.sum(2).unflatten(1, (-1, classes)).sum(2) / count)
+    return settled(torch.cat(found, 1))
 
 
 def gaussian_information_about(

@@ -130,7 +130,7 @@ def expected_entropy(blocks: Blocks, outcomes: Outcomes) -> Float[Tensor, "R C"]
     for p in blocks:
         flat, total = p.flatten(2), None  # [R, S, n K]
         size = max(1, base.VALUES // flat.shape[2])
-        for part, weight in zip(posterior.split(size, 1), outcomes.weight.split(size, 1), strict=True):
+        for part, weight in zip(posterior.to(p).split(size, 1), outcomes.weight.to(p).split(size, 1), strict=True):
             expected = weight.unsqueeze(1) @ surprise(part @ flat)  # [R, 1, n K]
             total = expected if total is None else total + expected
         assert total is not None

@@ -14,8 +14,6 @@ from vbandits.agents.acquisition.batches import ByScore, settled
 
 NOISE = 1e-12
 """The least variance of a target about its function."""
-LEAST = 1e-300
-"""A probability whose logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def entropy(probability: Float[Tensor, "*rows K"]) -> Float[Tensor, "*rows"]:
 
 def surprise(probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Returns -p log p, zero for p = 0. (`torch.special.entr` takes four times as long.)"""
-    return probability.clamp_min(LEAST).log_().mul_(probability).neg_()
+    return probability.clamp_min(torch.finfo(probability.dtype).tiny).log_().mul_(probability).neg_()
 
 
 def variance(values: Float[Tensor, "R S n K"]) -> Float[Tensor, "R n K"]:

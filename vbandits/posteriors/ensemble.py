@@ -85,6 +85,10 @@ class Ensemble:
     def _functions(self, state: EnsembleState, chosen: Tensor | None = None) -> Functions:
         """Returns all members, or the chosen ones [R, S], as functions."""
         network = network_of(state.task)
+        if chosen is not None and chosen.shape[1] > self.members:  # some are chosen twice: each is evaluated once
+            lane = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
+            every = self._functions(state)
+            return lambda x: every(x)[lane, chosen]
         return lambda x: self._sum(
             state, state.parameters.detached, lambda weights: network.apply(weights, x.unsqueeze(1)), chosen
         )
