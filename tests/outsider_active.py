@@ -1,5 +1,7 @@
 """Active learning as someone writes it who has never heard of this library: gymnasium and NumPy, nothing else."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -84,7 +86,7 @@ class Doses(gymnasium.Env):
     def _seen(self, label):
         row = self.order[min(self.step_number, self.steps - 1)]
         mask = np.array([1, int(self.left > 0)], np.int8)
-        return {"context": self.features[row], "label": np.array(label), "budget_left": np.array(self.left)}, {
+        return {"context": self.features[row].copy(), "label": np.array(label), "budget_left": np.array(self.left)}, {
             "action_mask": mask
         }
 
@@ -116,7 +118,7 @@ class Moving(Labs):
 class Uneven(Labs):
     """Ends by chance of the seed."""
 
-    def step(self, action):
+    def step(self, action) -> Any:
         seen, reward, terminated, _, info = super().step(action)
         return seen, reward, terminated, bool(self.np_random.random() < 0.5), info
 

@@ -38,6 +38,7 @@ def test_a_query_costs_and_tells_the_label_of_the_row_that_was_there():
     assert info["action_mask"].tolist() == [[1, 1], [1, 0]]
     with pytest.raises(ValueError, match=r"lane 1: expected no query \(1\), as the budget of 2 is spent"):
         environment.step(torch.tensor([1, 1]))
+    ended = torch.zeros(2)
     for _ in range(8):
         assert not ended.any()
         observation, _, ended, *_ = environment.step(torch.tensor([0, 0]))
