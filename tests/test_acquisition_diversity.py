@@ -6,6 +6,7 @@ import torch
 from tests.tables import classes, view
 from vbandits.agents.acquisition import BADGE, CoreSet, Coverage, TypiClust
 from vbandits.agents.acquisition.diversity import gradient_distance, residuals
+from vbandits.agents.acquisition.features import squared_distances
 from vbandits.agents.acquisition.typical import clustered, pure_radius, typicality
 
 F64 = torch.float64
@@ -144,9 +145,28 @@ def test_the_radius_leaves_95_in_100_balls_pure(rows):
 
 
 def test_the_radius_is_not_less_than_what_holds_a_neighbour():
-    x = torch.arange(20.0, dtype=F64).unsqueeze(1)
-    uniform = torch.rand(20, generator=torch.Generator().manual_seed(0), dtype=F64)
-    assert pure_radius(x, 20, uniform) == 1
+    x = random_features(21, 2)[0]
+    uniform = torch.rand(21, generator=torch.Generator().manual_seed(0), dtype=F64)
+    neighbour = torch.cdist(x, x).fill_diagonal_(torch.inf).amin(1)
+    assert neighbour.min() < 0.9 * neighbour.median()
+    radius = pure_radius(x, 21, uniform)  # every row has a cluster of its own
+    torch.testing.assert_close(torch.tensor(radius, dtype=F64), neighbour.median())
+
+
+def test_a_row_in_two_balls_is_covered_once():
+    places = [(-0.8, 0), (0.8, 0), (0, 1.2)]  # the first two balls overlap where the third one reaches
+    counts = {(-1.5, 0): 10, (1.5, 0.6): 4, (1.5, -0.6): 4, (0, 0.3): 4, (-0.6, 1.9): 2, (0.6, 1.9): 2, (10, 0): 4}
+    x = torch.tensor(places + [place for place, count in counts.items() for _ in range(count)], dtype=F64)
+    seen = view(classes(rows=len(x)), features=x.expand(2, -1, -1))
+    assert Coverage(radius=1.0).select(seen, 3).tolist() == [[0, 1, 2]] * 2
+
+
+def test_equal_rows_have_no_distance():
+    x = random_features(50, 64).repeat(1, 2, 1)
+    distance = squared_distances(x, x)
+    torch.testing.assert_close(distance, torch.cdist(x, x).square(), rtol=1e-10, atol=1e-10)
+    assert (distance.diagonal(dim1=1, dim2=2) == 0).all()
+    assert (distance[:, :50, 50:].diagonal(dim1=1, dim2=2) == 0).all()
 
 
 def test_a_diverged_replica_has_no_features_and_chooses_by_chance():
