@@ -262,8 +262,8 @@ CASES = {
     "no methods": ({"methods": []}, "methods: expected List should have at least 1 item"),
     "both": (
         {"environments": ["vbandits/Wheel-v0"]},
-        "expected either [[environments]] and [[agents]] or [[datasets]] and [[methods]], got [[environments]] and "
-        "[[datasets]] and [[methods]]",
+        "expected either [[environments]] and [[agents]] or [[datasets]] and [[methods]] or [[problems]] and "
+        "[[learners]], got [[environments]] and [[datasets]] and [[methods]]",
     ),
 }
 
