@@ -30,16 +30,16 @@ def two_moons(random: np.random.Generator, rows: int) -> Drawn:
 
 
 def three_clust(random: np.random.Generator, rows: int) -> Drawn:
-    """Draws two clusters of one class each, and a third whose classes are a coin's: D = 2, K = 2.
+    """Draws two clusters of one class each, and a third between them, of both: D = 2, K = 2.
 
-    Centres (-2, 0), (2, 0) and (0, 3), a third of the rows at each, + N(0, 0.5^2 I). The first is class 0, the second
-    class 1; in the third a label tells nothing, and who asks where it is unsure asks there. No classifier is right
-    more often than 5/6.
+    Centres (0, 6) for class 0, (0, 0) for class 1, and (4, 3), with half the rows, where a coin is the class; all
+    + N(0, I). ThreeClust of Werner et al., "A Cross-Domain Benchmark for Active Learning", 2024, with the numbers of
+    the authors' program. In the third a label tells nothing, and who asks where it is unsure asks there. No classifier
+    is right more often than in 3 of 4 rows.
     """
-    cluster, coin = random.integers(3, size=rows), random.integers(2, size=rows)
-    centres = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
-    x = centres[cluster] + 0.5 * random.standard_normal((rows, 2))
-    return x, np.where(cluster < 2, cluster, coin)
+    mixed, y = random.random(rows) < 0.5, random.integers(2, size=rows)
+    centre = np.where(mixed[:, None], [4.0, 3.0], np.column_stack([np.zeros(rows), 6.0 * (1 - y)]))
+    return centre + random.standard_normal((rows, 2)), y
 
 
 def checkerboard(random: np.random.Generator, rows: int) -> Drawn:
@@ -64,23 +64,14 @@ def banana(random: np.random.Generator, rows: int) -> Drawn:
 
 
 def diverging_sin(random: np.random.Generator, rows: int) -> Drawn:
-    """Draws a sine whose amplitude and noise both grow: D = 1, a regression.
+    """Draws two classes along a sine, which it leaves in opposite directions: D = 2, K = 2.
 
-    x ~ U(0, 10), y ~ N(f(x), s(x)^2), f(x) = (x / 5) sin(2 x), s(x) = 0.02 + 0.03 x. There is most to be learned on
-    the right, where a label also tells least.
+    x_1 ~ U(0, 10), x_2 ~ N(sin(2 x_1) + x_1 / 2, 0.3^2) for class 1 and N(sin(2 x_1) - x_1 / 2, 0.3^2) for class 0.
+    DivergingSin of Werner et al. (see `three_clust`), with the numbers of the authors' program, where x_1 is evenly
+    spaced. On the left the classes overlap, on the right a wrong curve between them does no harm.
     """
-    x = random.uniform(0, 10, rows)
-    return x[:, None], diverging_mean(x) + diverging_std(x) * random.standard_normal(rows)
-
-
-def diverging_mean(x: np.ndarray) -> np.ndarray:
-    """Returns f of `diverging_sin`."""
-    return x / 5 * np.sin(2 * x)
-
-
-def diverging_std(x: np.ndarray) -> np.ndarray:
-    """Returns s of `diverging_sin`."""
-    return 0.02 + 0.03 * x
+    x, y = random.uniform(0, 10, rows), random.integers(2, size=rows)
+    return np.column_stack([x, np.sin(2 * x) + (2 * y - 1) * x / 2 + 0.3 * random.standard_normal(rows)]), y
 
 
 GAP = 2 / 3
@@ -109,7 +100,7 @@ SYNTHETIC: dict[str, tuple[int, Callable[..., Drawn], Callable[..., Drawn]]] = {
     "three_clust": (2, three_clust, three_clust),
     "checkerboard": (2, checkerboard, checkerboard),
     "banana": (2, banana, banana),
-    "diverging_sin": (0, diverging_sin, diverging_sin),
+    "diverging_sin": (2, diverging_sin, diverging_sin),
     "gap": (0, gap, partial(gap, whole=True)),
 }
 """By name: K (0 for a regression), what draws the pool, and what draws the test set."""
