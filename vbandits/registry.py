@@ -82,7 +82,7 @@ NETWORKS = {
 ACQUISITIONS = {
     "badge": "vbandits.agents.acquisition:BADGE",
     "bald": "vbandits.agents.acquisition:BALD",
-    "batchbald": "vbandits.agents.acquisition:BatchBALD",
+    "batch_bald": "vbandits.agents.acquisition:BatchBALD",
     "core_set": "vbandits.agents.acquisition:CoreSet",
     "coverage": "vbandits.agents.acquisition:Coverage",
     "entropy": "vbandits.agents.acquisition:Entropy",
@@ -90,11 +90,11 @@ ACQUISITIONS = {
     "integrated_variance": "vbandits.agents.acquisition:IntegratedVariance",
     "least_confidence": "vbandits.agents.acquisition:LeastConfidence",
     "margin": "vbandits.agents.acquisition:Margin",
-    "maxdet": "vbandits.agents.acquisition:MaxDet",
+    "max_det": "vbandits.agents.acquisition:MaxDet",
     "mean_std": "vbandits.agents.acquisition:MeanStd",
     "posterior_sampling": "vbandits.agents.acquisition:PosteriorSampling",
     "random": "vbandits.agents.acquisition:Random",
-    "typiclust": "vbandits.agents.acquisition:TypiClust",
+    "typi_clust": "vbandits.agents.acquisition:TypiClust",
     "variance": "vbandits.agents.acquisition:Variance",
     "vote_entropy": "vbandits.agents.acquisition:VoteEntropy",
 }
