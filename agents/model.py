@@ -13,6 +13,7 @@ from vbandits.agents.acquisition.base import AT_ONCE, Acquisition
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
+from vbandits.predictive import Classes
 from vbandits.streams import derived
 from vbandits.types import Data, Functions, Optimizer, Posterior, Scaling, Schedule, Task
 
@@ -164,7 +165,10 @@ class Model:
             output = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
             with torch.no_grad():
                 found = self._posterior.predict(self._state, x, output, self.noise)
-            if self.task.likelihood == Categorical():
-                yield found
-            else:
-                yield found.affine(self.scaling.y_shift, self.scaling.y_scale)
+            classes = isinstance(self.task.likelihood, Categorical)
+            if classes and not isinstance(found, Classes):
+                raise ValueError(
+                    f"expected {type(self._posterior).__name__}.predict to return vbandits.predictive.Classes for a "
+                    f"problem with classes, got {type(found).__name__}: it cannot learn to classify"
+                )
+            yield found if classes else found.affine(self.scaling.y_shift, self.scaling.y_scale)

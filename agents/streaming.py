@@ -33,8 +33,8 @@ class Terms:
     steps: int
     predict: bool
     query: int
-    cost: float
-    mistake: float
+    cost: float = 1.0
+    mistake: float = 1.0
 
 
 class StreamLearner:
@@ -53,14 +53,15 @@ class StreamLearner:
         """Takes a stream with one lane."""
         assert isinstance(spec.acquisition, Scored)
         self._acquisition = spec.acquisition
-        self.terms = Terms(*(getattr(environment, part.name) for part in fields(Terms)))
+        told = {part.name: getattr(environment, part.name) for part in fields(Terms) if hasattr(environment, part.name)}
+        self.terms = Terms(**told)
         self._test: Tensor = environment.test_features
         image = environment.image
         self._rows = torch.empty(self.terms.steps, self._test.shape[1], dtype=torch.float32, device=device)
         self._seen = 0
-        self._inputs = Inputs(self._rows[:0], self._test.to(torch.float32), environment.classes, image)
+        self._standard = standardiser(self._test, image, torch.float32)  # until rows have come
+        self._inputs = Inputs(self._rows[:0], self._standard(self._test), environment.classes, image)
         self.learner = Learner(spec, (seed,), self._inputs, device)
-        self._standard = standardiser(self._test, image, torch.float32)
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._chance = Stream((seed,), "ask")
 
@@ -68,13 +69,13 @@ class StreamLearner:
         """Returns the action for the row [D] that has come, given how many labels can still be bought."""
         self._rows[self._seen] = row
         self._seen += 1
+        self.learner.inputs = replace(self.learner.inputs, pool=self._standard(self._rows[: self._seen]))
         chance = float(self._chance.uniform(1))
         known = self.learner.known.shape[1]
         if left != 0 and (known < self.learner.spec.training.first or not self.learner.model.trained):
             return self.terms.query
         if not self.learner.model.trained:
             return SKIP
-        self.learner.inputs = replace(self.learner.inputs, pool=self._standard(self._rows[: self._seen]))
         if self.terms.predict and isinstance(self._acquisition, PosteriorSampling):
             return self._cheapest(left != 0)
         if left != 0 and self._wanted(chance, left):

@@ -69,9 +69,8 @@ def run(
     sections = {"environments": environments, "agents": agents, "datasets": datasets, "methods": methods,
                 "problems": problems, "learners": learners}  # fmt: skip
     given = {section: _listed(entries) for section, entries in sections.items() if entries is not None}
-    if problems is None:
-        given["steps"] = steps
-    document = {"name": name, **given, "seeds": seeds, "device": device, **options}
+    length = {"steps": steps} if problems is None else {}
+    document = {"name": name, **given, **length, "seeds": seeds, "device": device, **options}
     experiment = resolve(document, data_dir=data_dir)
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))

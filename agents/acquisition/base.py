@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -82,7 +82,7 @@ class Acquisition(Protocol):
         tasks: what it can be used for, "classes" and "regression".
     """
 
-    tasks: frozenset[str]
+    tasks: ClassVar[frozenset[str]]
 
     def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         """Returns places among the candidates, `count` different ones for every replica; equals are told by chance."""

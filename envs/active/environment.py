@@ -81,7 +81,7 @@ class PoolActiveLearning(ActiveLearning):
         _require_budget(budget, batch, len(found.features) - known)
         spaces = pool_spaces(len(found.features), found.classes, batch, budget)
         super().__init__(num_envs, device, *spaces, pool=found, budget=budget, cost=cost, label_noise=label_noise)
-        self.batch, self.known = batch, known
+        self.batch = batch
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None

@@ -11,7 +11,6 @@ from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Learner
 from vbandits.agents.model import Model
 from vbandits.metrics import calibration, classification, scores
-from vbandits.predictive import Classes
 from vbandits.streams import Stream
 
 REMAINING = 500
@@ -65,11 +64,7 @@ class Judge:
         return self._of_classes(blocks, targets, failed) if self._classes else _of_numbers(blocks, targets, model)
 
     def _of_classes(self, blocks: Iterator[Any], targets: np.ndarray, failed: Tensor) -> dict[str, np.ndarray]:
-        parts = []
-        for predictive in blocks:
-            if not isinstance(predictive, Classes):
-                raise ValueError(f"expected a predictive distribution over classes, got {type(predictive).__name__}")
-            parts.append(predictive.log_probabilities().double().exp().cpu().numpy())
+        parts = [predictive.log_probabilities().double().exp().cpu().numpy() for predictive in blocks]
         probabilities = np.concatenate(parts, 1)
         failed |= torch.as_tensor(~np.isfinite(probabilities).all((1, 2)), device=failed.device)
         probabilities[failed.cpu().numpy()] = 1 / self._classes
@@ -96,7 +91,7 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model) -> dic
                              ("pit", predictive.cdf(own))):  # fmt: skip
             parts[name].append(values)
     found = {name: np.concatenate(values, 1) for name, values in parts.items()}
-    lost = ~np.isfinite(found["mean"]).all(1)
+    lost = np.logical_not(np.isfinite(found["mean"]).all(1))
     if lost.any():
         mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in (model.scaling.y_shift,
                                                                                    model.scaling.y_scale))  # fmt: skip

@@ -41,7 +41,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
         diary = Diary(seeds)
         with clock.of("environment"):
             observation, info = environment.reset(seed=list(seeds))
-        known = _initial(observation["labels"])
+        known = known_from_start(observation["labels"])
         learner.know(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
         for step in range(cell.problem.rounds + 1):
@@ -63,10 +63,19 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
             learner.know(rows, observation["labels"].gather(1, rows))
             progress(step + 1)
         with clock.of("evaluation"):
-            full = judge.full(learner.reference(environment.answers())) if hasattr(environment, "answers") else {}
+            full = _full(environment, learner, judge)
         return diary.frame(full, len(cell.seeds)), int(learner.failed[: len(cell.seeds)].sum())
     finally:
         environment.close()
+
+
+def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndarray]:
+    """Returns the quality of the learner's own fit to all labels of the pool, if the environment tells them."""
+    if hasattr(environment, "answers"):
+        return judge.full(learner.reference(environment.answers()))
+    if environment.targets is None:
+        return {}
+    return judge.full(learner.reference(environment.targets.expand(len(learner.failed), -1)))
 
 
 def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
@@ -80,24 +89,26 @@ def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Pro
         with clock.of("environment"):
             observation, _ = environment.reset(seed=[seed])
         earned, paid = 0.0, 0.0
-        for step in range(cell.problem.rounds):
+        for step in range(cell.problem.rounds + 1):
+            if step in times:
+                with clock.of("evaluation"):
+                    known = learner.known.shape[1]
+                    told = {"round": step, "seen": step, "labels": known, "bought": known, "cost": paid,
+                            "reward": earned}  # fmt: skip
+                    diary.add(told | judge.measure())
+            if step == cell.problem.rounds:
+                break
             with clock.of("querying"):
                 action = player.decide(observation["context"][0], int(observation["budget_left"][0]))
             with clock.of("environment"):
                 observation, reward, _, _, _ = environment.step(torch.tensor([action]))
             earned += float(reward[0])
             if action == environment.query:
-                paid += environment.cost
+                paid -= float(reward[0])
                 player.know(float(observation["label"].flatten()[0]))
             if learner.due and action == environment.query:
                 with clock.of("training"):
                     player.learn()
-            if step + 1 in times and learner.model.trained:
-                with clock.of("evaluation"):
-                    known = learner.known.shape[1]
-                    told = {"round": step + 1, "seen": step + 1, "labels": known, "bought": known, "cost": paid,
-                            "reward": earned}  # fmt: skip
-                    diary.add(told | judge.measure())
             progress(place * cell.problem.rounds + step + 1)
         return diary.frame({}, 1), int(learner.failed.sum())
     finally:
@@ -126,8 +137,12 @@ def _times(rounds: int, evaluations: int) -> set[int]:
     return set(np.linspace(0, rounds, min(evaluations, rounds) + 1).round().astype(int).tolist())
 
 
-def _initial(labels: torch.Tensor) -> torch.Tensor:
-    """Returns the rows whose label is known from the start [R, n]."""
+def known_from_start(labels: torch.Tensor) -> torch.Tensor:
+    """Returns the rows whose label is known [R, n], given all labels as they are first observed [R, N].
+
+    Raises:
+        ValueError: if there are more in one lane than in another.
+    """
     known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
     counts = known.sum(1)
     if (counts != counts[0]).any():

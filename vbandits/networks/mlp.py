@@ -11,7 +11,7 @@ from vbandits.networks.parametrization import Parametrization
 from vbandits.networks.weights import Factored, dense
 from vbandits.types import Layer, Weights
 
-ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
+ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vbandits.active.experiment import ActiveExperiment, Problem
+from vbandits.active.runner import known_from_start
+from vbandits.agents.acquisition import Random
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
 from vbandits.agents.model import LearnerSpec, Training
 from vbandits.agents.rehearsal import rehearse_learner
@@ -117,7 +119,8 @@ def _learners(entry: Any, index: int, settings: Settings, faults: list[str]) -> 
     """Yields the learners of an entry: every method with every acquisition."""
     where = f"learners[{index}]"
     if isinstance(entry, LearnerSpec):
-        yield entry
+        acquired = entry.acquired or type(entry.acquisition).__name__
+        yield replace(entry, method=entry.method or entry.label, acquired=acquired)
         return
     entry = {"id": entry} if isinstance(entry, str) else entry
     if isinstance(entry, Mapping):
@@ -191,7 +194,8 @@ def _method(
     given = {*preset.get("optimizer", {}), *(parsed.optimizer or {}), *dict(settings.of("optimizer", {"decay_steps"}))}
     if training.start == "scratch" and "decay_steps" not in given:
         parts["optimizer"] = replace(optimizer, decay_steps=training.gradient_steps)
-    return LearnerSpec(label, acquisition=None, candidates=parsed.candidates, method=label, **parts)  # pyright: ignore[reportArgumentType]: given by the caller
+    nothing = Random()  # until the caller sets it
+    return LearnerSpec(label, acquisition=nothing, candidates=parsed.candidates, method=label, **parts)
 
 
 def _try(
@@ -229,8 +233,10 @@ def _problem(spec: EnvironmentSpec, environment: Any) -> Problem:
     kind = family(environment)
     if kind == STREAM:
         return Problem(spec, kind, environment.classes, environment.steps, environment.budget, 0)
-    rounds, initial = environment.budget // environment.batch, environment.known
-    return Problem(spec, kind, environment.classes, rounds, environment.budget, initial)
+    observation, _ = environment.reset(seed=[0])
+    initial = known_from_start(observation["labels"]).shape[1]
+    return Problem(spec, kind, environment.classes, environment.budget // environment.batch, environment.budget,
+                   initial)  # fmt: skip
 
 
 def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | None:

@@ -1,0 +1,225 @@
+"""Learners: what they know, how they train, what they show to acquisitions."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.learners import arrays, begun, cell, play, same, spec
+from vbandits.active.runner import run_cell
+from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
+from vbandits.agents.learner import Inputs, Learner, standardiser
+from vbandits.agents.model import Training
+from vbandits.envs.active.environment import PoolActiveLearning
+from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.ensemble import Ensemble
+from vbandits.posteriors.ibvi import IBVI
+from vbandits.posteriors.linear import Linear
+from vbandits.registry import ACQUISITIONS, POSTERIORS, load
+from vbandits.streams import derived
+from vbandits.types import Optimizer
+
+EXACT = ("linear", "neural_linear", "ibvi_closed_form")
+"""Posteriors of a regression alone."""
+TASKS = {3: "classes", 0: "regression"}
+PAIRS = [(kind, name, classes) for kind in POSTERIORS for name, place in ACQUISITIONS.items() for classes in TASKS
+         if TASKS[classes] in load(place).tasks and not (classes and kind in EXACT)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "classes"), PAIRS)
+def test_every_acquisition_works_with_every_posterior(kind, name, classes):
+    learner = spec(load(ACQUISITIONS[name])(), load(POSTERIORS[kind])())
+    environment, player, mask = begun(learner, classes=classes, batch=3)
+    for _ in range(2):
+        rows = player.query(mask, 3)
+        assert mask.gather(1, rows).all()
+        observation, _, _, _, info = environment.step(rows)  # refuses a row twice
+        mask = info["action_mask"]
+        player.know(rows, observation["labels"].gather(1, rows))
+        player.learn()
+    assert player.known.shape == (2, (3 if classes else 4) + 6)
+    assert not player.failed.any()
+
+
+@pytest.mark.parametrize("classes", [3, 0])
+@pytest.mark.parametrize("acquisition", [BALD(draws=8), EPIG(draws=8, targets=5), PosteriorSampling(), Random()])
+def test_a_seed_has_the_same_records_alone_and_in_a_block(acquisition, classes):
+    learner = spec(acquisition, candidates=20)
+    together = play(learner, (3, 8, 5), classes=classes, batch=2)
+    for seed in (3, 8, 5):
+        assert same(play(learner, (seed,), classes=classes, batch=2), together[together["seed"] == seed])
+    assert together[together["round"] == 2]["nll"].nunique() == 3
+
+
+def test_labels_that_were_not_bought_change_nothing():
+    x, y = arrays()
+    other = (y + 1) % 3
+    learner, chosen = spec(BALD(draws=8)), []
+    environment, player, mask = begun(learner)
+    first = player.known[0].tolist()
+    for targets in (y, np.where(np.isin(np.arange(len(y)), first), y, other)):
+        environment = PoolActiveLearning(2, pool=(x, targets), budget=6, initial=first, test_part=0.05)
+        player = Learner(learner, (0, 1), Inputs.of(environment))
+        known = torch.tensor([first, first])
+        player.know(known, torch.as_tensor(targets)[known])
+        player.learn()
+        mask = torch.ones(2, len(environment.features), dtype=torch.int8).scatter(1, known, 0)
+        chosen.append(player.query(mask, 4))
+    assert torch.equal(*chosen)
+
+
+def test_from_scratch_only_the_labels_count_and_warm_also_the_way():
+    def trained(start, updates):
+        _, player, _ = begun(spec(training=Training(gradient_steps=10, batch_size=8, start=start)))
+        for _ in range(updates):
+            player.learn()
+        return player.model.draw(1)(player.inputs.pool.expand(2, -1, -1))
+
+    steps = {start: (trained(start, 1), trained(start, 1), trained(start, 2)) for start in ("scratch", "warm")}
+    for first, again, later in steps.values():
+        assert torch.equal(first, again)
+        assert not torch.equal(first, later)  # other initial weights, or more steps
+    assert not torch.equal(steps["scratch"][0], steps["warm"][0])
+
+
+def test_training_from_scratch_forgets_and_warm_training_goes_on():
+    _, fresh, _ = begun(spec(posterior=Deterministic(), training=Training(gradient_steps=5, start="scratch")))
+    _, warm, _ = begun(spec(posterior=Deterministic(), training=Training(gradient_steps=5, start="warm")))
+    for _ in range(20):
+        fresh.learn()
+        warm.learn()
+    x = fresh.inputs.pool[fresh.known]
+    losses = [float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player._labels.long().unsqueeze(2)).mean())
+              for player in (fresh, warm)]  # fmt: skip
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_derived_seeds_follow_from_a_seed_and_a_number():
+    assert derived((4, 9), 0) == (4, 9)
+    assert derived((4, 9), 2) == (derived((4,), 2)[0], derived((9,), 2)[0])
+    assert len({*derived((4, 9), 1), *derived((4, 9), 2), 4, 9}) == 6
+
+
+def test_the_schedule_says_after_how_many_purchases_to_train():
+    environment, player, mask = begun(spec(training=Training(every=3, gradient_steps=1)))
+    dues = []
+    for _ in range(6):
+        rows = player.query(mask, 1)
+        observation, _, _, _, info = environment.step(rows[:, 0])
+        mask = info["action_mask"]
+        player.know(rows, observation["labels"].gather(1, rows))
+        dues.append(player.due)
+        if player.due:
+            player.learn()
+    assert dues == [False, False, True, False, False, True]
+
+
+def test_candidates_are_a_fresh_sample_without_replacement():
+    _, player, mask = begun(spec(candidates=7))
+    first, second = player._candidates(mask, 1), player._candidates(mask, 1)
+    for sample in (first, second):
+        assert sample.shape == (2, 7)
+        assert mask.gather(1, sample).all()
+        assert all(len(set(lane)) == 7 for lane in sample.tolist())
+    assert not torch.equal(first, second)
+    assert player._candidates(mask, 9).shape == (2, 9)  # never fewer than are bought
+
+
+def test_lanes_with_other_numbers_of_open_rows_are_refused():
+    _, player, mask = begun(spec())
+    mask[0, mask[0].argmax()] = 0
+    with pytest.raises(ValueError, match="as many rows that may be queried in every lane, got"):
+        player.query(mask, 1)
+
+
+def test_a_replica_that_diverges_queries_at_random_and_leaves_others_alone():
+    player, mask = begun(spec(BALD(draws=8)))[1:]
+    for leaf in player.model._state.parameters.detached.values():
+        leaf[0] = torch.nan
+    player.model._posterior, player.model._afresh = Still(rank=2), False
+    player.learn()
+    assert player.failed.tolist() == [True, False]
+    rows = torch.cat([player.query(mask, 3) for _ in range(20)], 1)
+    assert len(set(rows[0].tolist())) > 20  # of 29: anything
+    assert mask.gather(1, rows).all()
+    view = player.view(Rows(player.inputs.pool, player._candidates(mask, 1)))
+    assert torch.isfinite(view.draw(2)(player.inputs.pool[player.known])).all()
+
+
+class Still(IBVI):
+    """Stays where it is."""
+
+    def update(self, state, data):
+        """Does nothing."""
+
+
+def test_failures_are_counted_and_their_scores_are_those_of_chance():
+    outcome = run_cell(cell(spec(optimizer=Optimizer(learning_rate=1e30, clip=1e30), posterior=Deterministic())))
+    assert outcome.failures == 2
+    last = outcome.records[outcome.records["round"] == 4]
+    assert last["nll"].to_numpy() == pytest.approx(np.log(3))
+
+
+def test_rows_are_standardised_one_by_one_and_pixels_together():
+    x = torch.tensor([[0.0, 5.0, 7.0], [2.0, 5.0, 9.0]])
+    apart = standardiser(x, None, torch.float32)(x)
+    assert torch.equal(apart, torch.tensor([[-1.0, 0.0, -1.0], [1.0, 0.0, 1.0]]))
+    whole = standardiser(x, (1, 1, 3), torch.float32)(x)
+    assert float(whole.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(whole.std(correction=0)) == pytest.approx(1, abs=1e-6)
+    assert torch.equal(whole[0, 1:2], whole[1, 1:2])
+
+
+def test_the_reference_is_the_fit_to_every_label_of_the_pool():
+    learner = spec(posterior=Linear())
+    environment, player, _ = begun(learner, classes=0)
+    model = player.reference(environment.answers())
+    x = environment.features.double()
+    design = torch.cat([player.inputs.pool.double(), torch.ones(len(x), 1)], 1)
+    weights = torch.linalg.lstsq(design, environment.targets.unsqueeze(1)).solution
+    expected = (design @ weights).squeeze(1)
+    mean = next(model.predict(lambda size: iter([player.inputs.pool.expand(2, -1, -1)]))).mean()
+    np.testing.assert_allclose(mean[0], expected.numpy(), atol=0.08)  # a prior, and the targets' own units
+    assert not np.allclose(mean[0], mean[0].mean(), atol=0.5)
+
+
+def test_what_full_data_gives_is_in_every_record_and_better_than_the_start():
+    records = play(spec(posterior=Ensemble(members=3), training=Training(gradient_steps=30, full_steps=300)), budget=8)
+    assert (records.groupby("seed")["full_accuracy"].nunique() == 1).all()
+    start = records[records["round"] == 0]
+    assert start["full_accuracy"].mean() > start["accuracy"].mean()
+
+
+def test_the_noise_of_a_regression_comes_from_labels_before_they_were_learned():
+    environment, player, mask = begun(spec(posterior=Linear()), classes=0, budget=20)
+    for _ in range(20):
+        rows = player.query(mask, 1)
+        observation, _, _, _, info = environment.step(rows[:, 0])
+        mask = info["action_mask"]
+        player.know(rows, observation["labels"].gather(1, rows))
+        player.learn()
+    scale = player.model.scaling.y_scale[:, 0]
+    noise = (player.model.noise * scale.square()).sqrt()
+    assert ((noise > 0.03) & (noise < 0.4)).all()  # it is 0.1; a first guess would be 1
+
+
+def test_features_of_posteriors_are_the_inputs_of_their_last_layer():
+    for kind, place in POSTERIORS.items():
+        classes = 0 if kind in EXACT else 3
+        _, player, _ = begun(spec(posterior=load(place)()), classes=classes)
+        x = player.inputs.pool[:6].expand(2, -1, -1)
+        found = player.model.embed(x)
+        width = {"linear": 4, "ensemble": 40}.get(kind, 8)
+        assert found.shape == (2, 6, width)
+        if kind in ("deterministic", "laplace"):  # the mean function is linear in them
+            values = player.model._posterior.mean(player.model._state)(x)[:, 0]
+            design = torch.cat([found, torch.ones(2, 6, 1)], 2).double()
+            solution = torch.linalg.lstsq(design, values.double(), driver="gelsd").solution
+            torch.testing.assert_close(design @ solution, values.double(), rtol=0, atol=1e-4)
+
+
+def test_rows_are_judged_on_the_test_and_on_what_is_left_of_the_pool():
+    records = play(spec(), budget=29, batch=29, evaluations=1)
+    assert records["pool_nll"].isna().tolist() == [False, False, True, True]  # nothing is left in the end
+    assert records["bought"].tolist() == [0, 0, 29, 29]
+    assert records["labels"].tolist() == [3, 3, 32, 32]
+    assert records["cost"].tolist() == [0, 0, 29, 29]
