@@ -168,15 +168,18 @@ all steps where `decay_steps` is not."""
 
 
 LEARNERS: dict[str, dict[str, Any]] = {
-    "deterministic": {"posterior": {"kind": "deterministic"}},
-    "dropout": {"posterior": {"kind": "dropout", "rate": 0.2}},
-    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.1}},
-    "ensemble": {"posterior": {"kind": "ensemble"}},
-    "ibvi": {"posterior": {"kind": "ibvi", "prior_scale": 2.0}},
-    "laplace": {"posterior": {"kind": "laplace"}},
+    "deterministic": {"posterior": {"kind": "deterministic"}, "optimizer": {"learning_rate": 0.1}},
+    "dropout": {"posterior": {"kind": "dropout", "rate": 0.1}, "optimizer": {"learning_rate": 0.1}},
+    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.01}, "optimizer": {"learning_rate": 0.1}},
+    "ensemble": {"posterior": {"kind": "ensemble"}, "optimizer": {"learning_rate": 0.3}},
+    "ibvi": {"posterior": {"kind": "ibvi"}, "optimizer": {"learning_rate": 0.03}},
+    "laplace": {"posterior": {"kind": "laplace", "prior_precision": 100.0}, "optimizer": {"learning_rate": 0.3}},
     "linear": {"posterior": {"kind": "linear"}},
-    "neural-linear": {"posterior": {"kind": "neural_linear", "prior_precision": 10.0}},
-    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"decay_steps": 0}},
+    "neural-linear": {
+        "posterior": {"kind": "neural_linear", "prior_precision": 10.0},
+        "optimizer": {"learning_rate": 0.1},
+    },
+    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"learning_rate": 0.3, "decay_steps": 0}},
 }
 """Learners by name, but for their acquisition, as the sections of an experiment file; values are those of
 `experiments/active_tuning.toml`. The learning rate falls to zero over the steps of a training from scratch where
