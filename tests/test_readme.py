@@ -35,6 +35,23 @@ def test_its_supervised_experiment_is_one():
     assert [spec.label for spec in experiment.methods] == ["ibvi", "temperature-scaled"]
 
 
+def test_its_active_learning_is_an_experiment():
+    experiment = resolve(tomllib.loads(blocks("toml")[2]))
+    assert [spec.label for spec in experiment.learners][:4] == ["ibvi random", "ibvi bald", "ibvi epig-test",
+                                                                "ibvi posterior_sampling"]  # fmt: skip
+    assert experiment.problems[0].rounds == 10
+
+
+@pytest.mark.slow
+def test_its_pool_is_bought_from_as_it_stands(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(blocks("python")[2].replace('"budget": 20', '"budget": 3').replace("seeds=4", "seeds=2"))
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ibvi Farthest" in done.stdout
+    assert (tmp_path / "labels" / "index.html").exists()
+
+
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
     source = blocks("python")[0]
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 12
