@@ -113,7 +113,7 @@ LEARNERS = Layout(
     "accuracy",
 )  # fmt: skip
 LAYOUTS = {layout.axes: layout for layout in (AGENTS, METHODS, LEARNERS)}
-LONGEST = 20
+LONGEST = 28
 """Most letters of a label."""
 GAP = 2
 
