@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import vbandits
-from tests.learners import arrays, play, same, spec
+from tests.learners import SMALL, arrays, play, same, spec
 from vbandits.agents.acquisition import BADGE, BALD, PosteriorSampling, Random
 from vbandits.agents.model import LearnerSpec
 from vbandits.api import execute
@@ -21,9 +21,14 @@ from vbandits.store import Store
 SHORT = {"gradient_steps": 5, "batch_size": 8, "full_steps": 10}
 
 
+FEW = [{"id": "ibvi", "acquisition": ["random", "bald"], "training": SHORT}]
+
+
 def document(problems=None, learners=None, **more):
     """Returns a small experiment."""
-    problems = problems or [{"label": "small", "kwargs": {"pool": "two_moons", "budget": 4, "rows": 50}}]
+    problems = problems or [
+        {"label": "small", "kwargs": {"pool": "two_moons", "budget": 4, "rows": 50, "test_rows": 50}}
+    ]
     learners = learners or [{"id": ["ibvi", "deterministic"], "acquisition": ["random", "bald"], "training": SHORT}]
     return {"name": "test", "seeds": 2, "problems": problems, "learners": learners} | more
 
@@ -129,14 +134,14 @@ def test_results_have_a_row_per_seed_and_evaluation_and_a_report(tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
-    experiment = resolve(document(block=1))
+    experiment = resolve(document(learners=FEW, block=1))
     whole = execute(experiment, Store(tmp_path / "whole"), command="", workers=1)
     execute(experiment, Store(tmp_path / "part"), command="", workers=1)
     cells = [key(cell) for cell in experiment.cells()]
     for name in cells[::2]:
         (tmp_path / "part" / "cells" / f"{name}.json").unlink()
     before = (tmp_path / "part" / "cells" / f"{cells[1]}.parquet").stat().st_mtime_ns
-    again = execute(experiment, Store(tmp_path / "part"), command="", workers=2)
+    again = execute(experiment, Store(tmp_path / "part"), command="", workers=1)
     assert (tmp_path / "part" / "cells" / f"{cells[1]}.parquet").stat().st_mtime_ns == before
     columns = ["problem", "learner", "seed", "round"]
     pd.testing.assert_frame_equal(again.records.sort_values(columns).reset_index(drop=True),
@@ -144,7 +149,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
 
 
 def test_blocks_change_nothing(tmp_path):
-    one, other = (execute(resolve(document(block=block, seeds=3)), Store(tmp_path / str(block)), command="", workers=1)
+    one, other = (execute(resolve(document(learners=FEW, block=block, seeds=3)), Store(tmp_path / str(block)), command="", workers=1)
                   for block in (1, 3))  # fmt: skip
     for (_, learner), part in one.parts.items():
         assert same(part, other.parts["small", learner])
@@ -161,7 +166,7 @@ def test_ones_own_environment_and_learner_from_python():
         def __init__(self, num_envs=1, device="cpu"):
             super().__init__(num_envs, device, pool=arrays(), budget=3)
 
-    learner = LearnerSpec("mine", IBVI(), Random())
+    learner = LearnerSpec("mine", IBVI(), Random(), training=SMALL)
     results = vbandits.run(problems=[{"id": Mine, "label": "own"}], learners=[learner], seeds=2)
     assert list(results.summary()["learner"]) == ["mine"]
     assert results.experiment["learners"][0]["acquisition_label"] == "Random"
@@ -186,8 +191,8 @@ def test_a_seed_of_a_stream_is_its_own():
 def test_posterior_sampling_asks_less_the_dearer_a_label_is():
     asked = {}
     for cost in (0.0, 0.3, 2.0):
-        records = play(spec(PosteriorSampling()), (0, 1, 2), steps=32, budget=None, predict=True, cost=cost)
-        last = records[records["round"] == 32]
+        records = play(spec(PosteriorSampling()), (0, 1), steps=24, budget=None, predict=True, cost=cost)
+        last = records[records["round"] == 24]
         asked[cost] = last["bought"].mean()
         assert (last["reward"] <= -cost * last["bought"] + 1e-9).all()  # mistakes come on top
     assert asked[0.0] > asked[0.3] > asked[2.0] == 10
