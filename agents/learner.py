@@ -1,5 +1,6 @@
 """A learner: a model of the labels that it has bought, and an acquisition that says which to buy next."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -53,6 +54,7 @@ class Learner:
     """Learns R replicas of a problem in lockstep. It sees rows, and the labels that it has bought, nothing else.
 
     Attributes:
+        acquisition: its own.
         failed: replicas whose posterior has diverged [R]; they query at random from then on.
         known: rows whose label is known, in the order in which they became so [R, n].
     """
@@ -67,6 +69,7 @@ class Learner:
     ) -> None:
         device = torch.device(device)
         self.spec, self.inputs = spec, inputs
+        self.acquisition = copy.deepcopy(spec.acquisition)  # whatever it remembers is of these replicas alone
         self.model = Model(spec, seeds, inputs.pool.shape[1], inputs.classes, inputs.image, device, dtype)
         self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
         self.known = torch.empty(len(seeds), 0, dtype=torch.long, device=device)
@@ -91,6 +94,11 @@ class Learner:
         self._purchases += 1
 
     @property
+    def waiting(self) -> bool:
+        """Whether there are labels that are not learned from yet."""
+        return self._purchases > 0
+
+    @property
     def due(self) -> bool:
         """Whether the training schedule asks for an update."""
         return not self.model.trained or self._purchases >= self.spec.training.every
@@ -112,7 +120,7 @@ class Learner:
         """
         candidates = self._candidates(mask, count)
         view = self.view(Rows(self.inputs.pool, candidates))
-        places = self.spec.acquisition.select(view, count)
+        places = self.acquisition.select(view, count)
         instead = self._streams["at random"].uniform(candidates.shape[1]).argsort(dim=1, stable=True)[:, :count]
         places = instead.where(self.failed.unsqueeze(1), places)
         return candidates.gather(1, places)
@@ -157,9 +165,9 @@ class Learner:
         """Returns a model of the same kind, trained from scratch on the labels [R, N] of the whole pool."""
         spec = self.spec
         steps = spec.training.full_steps
-        optimizer = spec.optimizer
-        if optimizer.decay_steps == spec.training.gradient_steps:
-            optimizer = replace(optimizer, decay_steps=steps)
+        optimizer, usual = spec.optimizer, max(spec.training.gradient_steps, 1)
+        if optimizer.decay_steps:  # falls as it does in a training of the usual length
+            optimizer = replace(optimizer, decay_steps=max(optimizer.decay_steps * steps // usual, 1))
         spec = replace(spec, training=replace(spec.training, gradient_steps=steps), optimizer=optimizer)
         task, inputs = self.model.task, self.inputs
         model = Model(spec, task.seeds, task.features, inputs.classes, inputs.image, task.device, task.dtype)

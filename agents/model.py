@@ -73,7 +73,7 @@ class Model:
     """The posterior of R replicas.
 
     Attributes:
-        scaling: of targets; rows come standardised.
+        scaling: of targets, float64; rows come standardised.
         noise: variance of a target about the function [R], in standardised units.
         trained: whether it has learned from anything yet.
     """
@@ -104,10 +104,12 @@ class Model:
             dtype=dtype,
         )
         self._posterior: Any = spec.posterior
+        self._plain = Scaling.identity(len(seeds), features, device, dtype)
         self._afresh = training.start == "scratch"
         self._trainings = 0
         self._state = self._posterior.init(self.task)
-        self.scaling = Scaling.identity(len(seeds), features, device, dtype)
+        self.scaling = Scaling.identity(len(seeds), features, device, torch.float64)
+        self._origin = torch.zeros(len(seeds), 1, dtype=torch.float64, device=device)  # that the posterior counts from
         self.noise = torch.ones(len(seeds), dtype=dtype, device=device)
 
     @property
@@ -132,19 +134,24 @@ class Model:
             self._state = self._posterior.init(replace(self.task, seeds=derived(self.task.seeds, self._trainings)))
         self._trainings += 1
         if isinstance(self.task.likelihood, Categorical):
-            data = Data(x, labels.long(), torch.zeros_like(x[:, :, 0]), self.scaling, self.noise)
+            data = Data(x, labels.long(), torch.zeros_like(x[:, :, 0]), self._plain, self.noise)
         else:
+            if self._trainings == 1:
+                self._origin = labels[:, :1].double()
             self.scaling = self._scaled(labels)
-            scale = self.scaling.y_scale[:, 0].double()
+            scale = self.scaling.y_scale[:, 0]
             self.noise = (noise(scale.square()) / scale.square()).to(self.task.dtype)
-            data = Data(x, torch.zeros_like(labels).long(), labels.to(self.task.dtype), self.scaling, self.noise)
+            shift, size = ((self.scaling.y_shift - self._origin), self.scaling.y_scale)
+            inside = replace(self._plain, y_shift=shift.to(self.task.dtype), y_scale=size.to(self.task.dtype))
+            y = (labels.double() - self._origin).to(self.task.dtype)  # no digits are lost where numbers are large
+            data = Data(x, torch.zeros_like(labels).long(), y, inside, self.noise)
         self._posterior.update(self._state, data)
 
     def _scaled(self, labels: Float[Tensor, "R n"]) -> Scaling:
         """Returns the scaling of targets by their mean and standard deviation, a replica at a time: no sum's order
         could depend on R."""
         moments = torch.stack([torch.stack([lane.mean(), lane.std(correction=0)]) for lane in labels.double()])
-        mean, std = moments.to(self.task.dtype).unsqueeze(2).unbind(1)
+        mean, std = moments.unsqueeze(2).unbind(1)
         return replace(self.scaling, y_shift=mean, y_scale=std.where(std > 1e-12 * (1 + mean.abs()), 1))
 
     def draw(self, draws: int) -> Functions:

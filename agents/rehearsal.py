@@ -10,6 +10,7 @@ from vbandits.agents.agent import Agent
 from vbandits.agents.learner import Inputs, Learner, standardiser
 from vbandits.agents.model import LearnerSpec
 from vbandits.agents.rules import UNAVAILABLE
+from vbandits.envs.active.spaces import STREAM, family
 from vbandits.types import Data
 
 METHODS = ("init", "update", "draw", "mean", "predict")
@@ -73,6 +74,9 @@ def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
     learner.know(known, known % classes if classes else known.double())
     learner.learn()
     mask = torch.ones(1, rows, dtype=torch.int8, device=known.device).scatter(1, known, 0)
+    if family(environment) == STREAM:
+        score = learner.acquisition.score(learner.view(Rows(inputs.pool, known[:, :1])))
+        _expect(f"{type(spec.acquisition).__name__}.score", score, (1, 1), "[R, C]")
     bought = learner.query(mask, count)
     name = f"{type(spec.acquisition).__name__}.select"
     _expect(name, bought, (1, count), "[R, b]")

@@ -1,5 +1,6 @@
 """A learner of a stream: rows come one at a time, and it says of each whether its label is worth its cost."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -51,25 +52,26 @@ class StreamLearner:
 
     def __init__(self, spec: LearnerSpec, seed: int, environment: Any, device: str = "cpu") -> None:
         """Takes a stream with one lane."""
-        assert isinstance(spec.acquisition, Scored)
-        self._acquisition = spec.acquisition
         told = {part.name: getattr(environment, part.name) for part in fields(Terms) if hasattr(environment, part.name)}
         self.terms = Terms(**told)
         self._test: Tensor = environment.test_features
         image = environment.image
         self._rows = torch.empty(self.terms.steps, self._test.shape[1], dtype=torch.float32, device=device)
+        self._ready = torch.empty_like(self._rows)  # the same, standardised
         self._seen = 0
         self._standard = standardiser(self._test, image, torch.float32)  # until rows have come
         self._inputs = Inputs(self._rows[:0], self._standard(self._test), environment.classes, image)
         self.learner = Learner(spec, (seed,), self._inputs, device)
+        assert isinstance(self.learner.acquisition, Scored)
+        self._acquisition = self.learner.acquisition
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._chance = Stream((seed,), "ask")
 
     def decide(self, row: Tensor, left: int) -> int:
         """Returns the action for the row [D] that has come, given how many labels can still be bought."""
-        self._rows[self._seen] = row
+        self._rows[self._seen], self._ready[self._seen] = row, self._standard(row)
         self._seen += 1
-        self.learner.inputs = replace(self.learner.inputs, pool=self._standard(self._rows[: self._seen]))
+        self.learner.inputs = replace(self.learner.inputs, pool=self._ready[: self._seen])
         chance = float(self._chance.uniform(1))
         known = self.learner.known.shape[1]
         if left != 0 and (known < self.learner.spec.training.first or not self.learner.model.trained):
@@ -91,7 +93,8 @@ class StreamLearner:
         """Trains on all labels that are known, rows being standardised by all that have come."""
         seen = self._rows[: self._seen]
         self._standard = standardiser(seen, self._inputs.image, torch.float32)
-        self.learner.inputs = replace(self._inputs, pool=self._standard(seen), test=self._standard(self._test))
+        self._ready[: self._seen] = self._standard(seen)
+        self.learner.inputs = replace(self._inputs, pool=self._ready[: self._seen], test=self._standard(self._test))
         self.learner.learn()
 
     def _view(self):
@@ -100,7 +103,8 @@ class StreamLearner:
 
     def _wanted(self, chance: float, left: int) -> bool:
         """Says whether the row's score is among the largest of the last ones."""
-        own = float(self._acquisition.score(self._view()))
+        score = float(self._acquisition.score(self._view()))
+        own = -math.inf if math.isnan(score) else score
         self._scores.append(own)
         larger = sum(score > own for score in self._scores)
         equal = sum(score == own for score in self._scores)

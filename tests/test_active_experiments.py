@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import vbandits
 from tests.learners import SMALL, arrays, play, same, spec
 from vbandits.agents.acquisition import BADGE, BALD, PosteriorSampling, Random
-from vbandits.agents.model import LearnerSpec
+from vbandits.agents.model import LearnerSpec, Training
 from vbandits.api import execute
 from vbandits.envs.active.environment import PoolActiveLearning
+from vbandits.envs.active.stream import StreamActiveLearning
 from vbandits.kinds import key
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.registry import LEARNERS
@@ -84,7 +86,7 @@ def test_a_problem_that_cannot_be_played_is_refused(content, message):
     ("content", "message"),
     [
         ({"id": "ibvi"}, "learners[0].acquisition: expected one or a list of badge, bald"),
-        ({"id": "ibvi", "acquisition": "bold"}, "unknown acquisition 'bold'; did you mean 'bald'"),
+        ({"id": "ibvi", "acquisition": "bold"}, "unknown kind of acquisition 'bold'; did you mean 'bald'"),
         ({"id": "ibvy", "acquisition": "bald"}, "unknown method of a learner 'ibvy'; did you mean 'ibvi'"),
         ({"acquisition": "bald"}, "expected an id (one of deterministic, dropout"),
         ({"id": ["ibvi", "elbo"], "label": "mine", "acquisition": "bald"}, "the ids are the labels"),
@@ -95,6 +97,12 @@ def test_a_problem_that_cannot_be_played_is_refused(content, message):
         ({"id": "ibvi", "acquisition": "bald", "training": {"start": "cold"}}, "expected 'scratch' or 'warm'"),
         ({"id": "ibvi", "acquisition": "bald", "candidates": 0}, "learners[0].candidates: expected"),
         ({"id": "ibvi", "acquisition": "bald", "rule": {}}, "unknown key 'rule'"),
+        ({"id": "ibvi", "acquisition": {"kind": 5}}, "expected a kind such as 'bald', got 5"),
+        ({"id": "ibvi", "acquisition": {"kind": "bald", "draws": 0}}, "acquisition.draws: expected"),
+        (
+            {"id": "ibvi", "acquisition": "bald", "training": {"start": "warm"}, "optimizer": {"decay_steps": 9}},
+            "decay_steps: expected 0 for warm training",
+        ),
     ],
 )
 def test_a_learner_that_cannot_be_is_refused(content, message):
@@ -149,8 +157,9 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
 
 
 def test_blocks_change_nothing(tmp_path):
-    one, other = (execute(resolve(document(learners=FEW, block=block, seeds=3)), Store(tmp_path / str(block)), command="", workers=1)
-                  for block in (1, 3))  # fmt: skip
+    experiments = [resolve(document(learners=FEW, block=block, seeds=3)) for block in (1, 3)]
+    one, other = (execute(experiment, Store(tmp_path / str(experiment.block)), command="", workers=1)
+                  for experiment in experiments)  # fmt: skip
     for (_, learner), part in one.parts.items():
         assert same(part, other.parts["small", learner])
 
@@ -198,11 +207,89 @@ def test_posterior_sampling_asks_less_the_dearer_a_label_is():
     assert asked[0.0] > asked[0.3] > asked[2.0] == 10
 
 
-def test_power_batches_and_tables_of_learners_are_described():
-    for name in LEARNERS:
-        learners = [{"id": name, "acquisition": "random", "training": SHORT}]
-        problems = [{"label": "r", "kwargs": {"pool": "gap", "budget": 2, "initial": 3}}]
-        assert resolve(document(problems=problems, learners=learners)).document()["learners"][0]["method"] == name
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_preset_can_be_used_for_a_regression(name):
+    learners = [{"id": name, "acquisition": "random", "training": SHORT}]
+    problems = [{"label": "r", "kwargs": {"pool": "gap", "budget": 2, "initial": 3}}]
+    described = resolve(document(problems=problems, learners=learners)).document()["learners"][0]
+    assert described["method"] == name
+    assert described["optimizer"]["learning_rate"] == LEARNERS[name].get("optimizer", {}).get("learning_rate", 0.03)
+
+
+class Counting:
+    """Buys the row in the place of how often it was asked."""
+
+    tasks = frozenset({"classes"})
+
+    def __init__(self):
+        self.calls = 0
+
+    def select(self, view, count):
+        self.calls += 1
+        return torch.full((len(view.candidates.index), count), self.calls)
+
+
+def test_what_an_acquisition_remembers_is_of_its_own_replicas(tmp_path):
+    mine = Counting()
+    learners = [{"id": "ibvi", "acquisition": mine, "training": SHORT}]
+    one, other = (execute(resolve(document(learners=learners, block=block)), Store(tmp_path / str(block)), command="",
+                          workers=1) for block in (1, 2))  # fmt: skip
+    assert same(one.records, other.records)
+    assert mine.calls == 0
+
+
+def test_a_method_has_an_acquisition_of_one_name_once():
+    learners = [LearnerSpec(label, IBVI(), BALD(draws=draws), method="m") for label, draws in (("a", 5), ("b", 9))]
+    assert "under a name of its own, got 'BALD' for 'a' and 'b'" in faults(learners=learners)
+
+
+def test_images_and_rows_of_the_same_numbers_are_other_pools():
+    x, y = arrays()
+    pools = [(x, y), (x.reshape(-1, 2, 2), y), (x.astype(np.float64), y)]
+    first, image, double = (next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": pool, "budget": 3}}]))
+                                 .cells()).content()[0] for pool in pools)  # fmt: skip
+    assert first != image
+    assert first == double  # they are float32 in the pool
+
+
+class Short(StreamActiveLearning):
+    """Ends after 12 rows, and lets nobody ask at every third."""
+
+    def __init__(self, num_envs=1, device="cpu"):
+        super().__init__(num_envs, device, pool=arrays(), budget=20, steps=30)
+        self.rows = 0
+
+    def reset(self, **options):
+        self.rows = 0
+        observation, info = super().reset(**options)
+        return observation, self._masked(info)
+
+    def step(self, actions):
+        assert not (self.rows % 3 == 2 and int(actions[0]) == 1), "asked where the mask says no"
+        observation, reward, terminated, truncated, info = super().step(actions)
+        self.rows += 1
+        return observation, reward, terminated, truncated | (self.rows == 12), self._masked(info)
+
+    def _masked(self, info):
+        info["action_mask"][:, 1] = int(self.rows % 3 != 2)
+        return info
+
+
+def test_a_stream_may_end_early_and_its_mask_is_heeded():
+    results = vbandits.run(problems=[{"id": Short, "label": "short"}], learners=[spec(Random())], seeds=2, workers=1)
+    assert results.summary()["failures"].tolist() == [0]
+    last = results.records.groupby("seed").last()
+    assert last["seen"].tolist() == [12, 12]
+    assert (last["bought"] <= 8).all()
+
+
+def test_labels_that_came_last_are_learned_from_in_a_stream():
+    one, other = (play(spec(Random(), training=Training(every=every, gradient_steps=5, first=14)), (0,), steps=16,
+                       budget=14, evaluations=1) for every in (1, 100))  # fmt: skip
+    assert one["bought"].max() == other["bought"].max() == 14
+    last = other[other["round"] == 16]
+    start = other[other["round"] == 0]
+    assert float(last["nll"].iloc[0]) != float(start["nll"].iloc[0])
 
 
 def test_badge_is_not_scored_row_by_row():

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from tests.learners import arrays, begun, cell, play, same, spec
+from vbandits.active.judging import Judge
 from vbandits.active.runner import run_cell
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
-from vbandits.agents.learner import Inputs, Learner, standardiser
+from vbandits.agents.learner import standardiser
 from vbandits.agents.model import Training
-from vbandits.envs.active.environment import PoolActiveLearning
+from vbandits.envs.active.pool import Pool
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
@@ -50,21 +51,32 @@ def test_a_seed_has_the_same_records_alone_and_in_a_block(acquisition, classes):
     assert together[together["round"] == 2]["nll"].nunique() == 3
 
 
-def test_labels_that_were_not_bought_change_nothing():
-    x, y = arrays()
-    other = (y + 1) % 3
-    learner, chosen = spec(BALD(draws=8)), []
-    environment, player, mask = begun(learner)
-    first = player.known[0].tolist()
-    for targets in (y, np.where(np.isin(np.arange(len(y)), first), y, other)):
-        environment = PoolActiveLearning(2, pool=(x, targets), budget=6, initial=first, test_part=0.05)
-        player = Learner(learner, (0, 1), Inputs.of(environment))
-        known = torch.tensor([first, first])
-        player.know(known, torch.as_tensor(targets)[known])
-        player.learn()
-        mask = torch.ones(2, len(environment.features), dtype=torch.int8).scatter(1, known, 0)
-        chosen.append(player.query(mask, 4))
-    assert torch.equal(*chosen)
+@pytest.mark.parametrize("classes", [3, 0])
+def test_answers_that_were_not_bought_change_nothing(classes):
+    x, y = arrays(classes)
+    bought = []
+
+    class Watched(BALD):
+        def select(self, view, count):
+            places = super().select(view, count)
+            bought.append(view.candidates.index.gather(1, places))
+            return places
+
+    def played(targets, test):
+        bought.clear()
+        pool = Pool("mine", x, targets, x[:9], test, classes)
+        initial = list(range(6))
+        play(spec(Watched(draws=8)), (0, 1), classes=classes, pool=pool, budget=8, batch=2, initial=initial)
+        return torch.cat(bought[-4:], 1)
+
+    y = np.concatenate([np.arange(6) % 3, y[6:]]) if classes else y  # every class is there at the start
+    first = played(y, y[:9])
+    known = {*range(6), *first.flatten().tolist()}
+    hidden = [row for row in range(len(y)) if row not in known]
+    other = y.copy()
+    other[hidden] = (other[hidden] + 1) % 3 if classes else 1000.0
+    assert torch.equal(played(other, other[:9] * 0), first)
+    assert len(known) < len(y)
 
 
 def test_from_scratch_only_the_labels_count_and_warm_also_the_way():
@@ -152,11 +164,66 @@ class Still(IBVI):
         """Does nothing."""
 
 
-def test_failures_are_counted_and_their_scores_are_those_of_chance():
-    outcome = run_cell(cell(spec(optimizer=Optimizer(learning_rate=1e30, clip=1e30), posterior=Deterministic())))
+@pytest.mark.parametrize("classes", [3, 0])
+def test_failures_are_counted_and_their_scores_are_those_of_chance(classes):
+    wild = Optimizer(learning_rate=1e30, clip=1e30)
+    outcome = run_cell(cell(spec(optimizer=wild, posterior=Deterministic()), classes=classes))
     assert outcome.failures == 2
     last = outcome.records[outcome.records["round"] == 4]
-    assert last["nll"].to_numpy() == pytest.approx(np.log(3))
+    if classes:
+        assert last["nll"].to_numpy() == pytest.approx(np.log(3))
+    else:
+        assert (last["rmse"] < 3).all()  # that of the labels' mean
+        assert (last["nll"] < 100).all()
+
+
+@pytest.mark.parametrize("classes", [3, 0])
+def test_large_values_are_a_failure_even_where_they_are_finite(classes):
+    environment, player, _ = begun(spec(posterior=Deterministic()), classes=classes)
+    for leaf in player.model._state.parameters.detached.values():
+        leaf[0] *= 1e8
+    player.model._posterior, player.model._afresh = Frozen(), False
+    player.learn()
+    judge = Judge(player, environment.test_targets)
+    measured = judge.measure()
+    assert player.failed.tolist() == judge.lost.tolist() == [True, False]
+    assert measured["nll"][0] < 100
+
+
+def test_judging_changes_no_learner_and_a_reference_is_no_failure_of_its_own():
+    environment, player, _ = begun(
+        spec(posterior=Deterministic(), training=Training(gradient_steps=10, full_steps=200))
+    )
+    judge = Judge(player, environment.test_targets, environment.targets)
+    judge.measure()
+    reference = player.reference(environment.answers())
+    sound = judge.full(reference)["full_accuracy"]
+    player.failed[0] = True
+    assert judge.full(reference)["full_accuracy"].tolist() == sound.tolist()
+    for leaf in reference._state.parameters.detached.values():
+        leaf[1] = torch.nan
+    assert np.isfinite(judge.full(reference)["full_accuracy"]).all()
+    assert player.failed.tolist() == [True, False]
+    assert not judge.lost.any()
+
+
+class Frozen(Deterministic):
+    """Stays where it is."""
+
+    def update(self, state, data):
+        """Does nothing."""
+
+
+@pytest.mark.parametrize("start", ["scratch", "warm"])
+def test_no_digits_are_lost_where_targets_are_large(start):
+    training = Training(gradient_steps=200, batch_size=16, start=start)
+    found = []
+    for far in (0.0, 1e8):
+        x, y = arrays(0)
+        records = play(spec(posterior=Linear(), training=training), classes=0, pool=(x, y + far), initial=10, budget=6)
+        found.append(records[records["round"] == 6][["rmse", "nll", "crps"]].to_numpy())
+    np.testing.assert_allclose(*found, rtol=1e-3)
+    assert (found[0][:, 0] < 0.4).all()
 
 
 def test_rows_are_standardised_one_by_one_and_pixels_together():

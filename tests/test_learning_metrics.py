@@ -76,7 +76,8 @@ def test_speed_up_interpolates_between_evaluations():
     assert np.isnan(learning.speed_up(LABELS, random, LABELS, LINE))
     # random may have bought another number of labels
     assert learning.speed_up(LABELS, LINE, np.array([10, 20]), np.array([0.1, 0.5])) == pytest.approx(0.2)
-    assert learning.speed_up(LABELS, LINE, LABELS, 0 * LINE + 0.2) == np.inf  # there before anything was bought
+    assert learning.speed_up(LABELS, LINE + 0.5, LABELS, random) == np.inf  # there before anything was bought
+    assert np.isnan(learning.speed_up(LABELS, LINE, LABELS, 0 * LINE + 0.2))  # random learned nothing
     # from the first time that it is reached
     assert learning.speed_up(LABELS, np.array([0, 0.6, 0.2, 0.9]), LABELS, random) == pytest.approx(100 / (10 * 5 / 6))
 

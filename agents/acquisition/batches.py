@@ -13,7 +13,7 @@ from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View
 RESOLUTION = 1e-10
 """Scores that are closer than this, in nats or squared standardised units, differ by rounding alone."""
 SINGLE = 1e-6
-"""Scores in single precision below this are zero but for rounding."""
+"""The same of scores in single precision."""
 LOWEST = -1e300
 
 Batch = Literal["top", "power", "softmax", "softrank"]
@@ -30,11 +30,11 @@ class ByScore:
 
     Attributes:
         batch: how scores become a batch.
-        coldness: 0 draws at random, infinity takes the largest scores.
+        coldness: 0 draws at random; the larger, the more the largest scores are favoured.
     """
 
     batch: Batch = "top"
-    coldness: Annotated[float, Field(ge=0)] = 1.0
+    coldness: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
 
     def score(self, view: View) -> Float[Tensor, "R C"]:
         """Returns the score of every candidate."""
@@ -79,9 +79,11 @@ def checked(view: View, count: int) -> None:
 
 
 def settled(score: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Returns scores that cannot be negative, float64, with those that are zero but for rounding set to zero."""
-    least = SINGLE if score.dtype == torch.float32 else RESOLUTION
-    return torch.where(score < least, 0.0, score).double()  # NaN remains: a replica that has diverged knows nothing
+    """Returns scores that cannot be negative, float64, with those that are zero but for rounding set to zero. Those in
+    single precision are rounded to what they can tell: equal rows have equal scores wherever they stand."""
+    if score.dtype == torch.float32:
+        score = (score.double() / SINGLE).round() * SINGLE
+    return torch.where(score < RESOLUTION, 0.0, score)  # NaN remains: a replica that has diverged knows nothing
 
 
 def comparable(score: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:

@@ -1,7 +1,8 @@
 """Batches for regressions, from how the draws vary together.
 
 Covariances of S draws have rank S at most: they are kept as the draws themselves, centred, and as a matrix over draws.
-No matrix of candidates by candidates is made. All draws of all candidates are kept: 8 R S C bytes.
+No matrix of candidates by candidates is made. All draws of all candidates are kept: 8 R S C bytes, and
+three times as many on the way.
 """
 
 from dataclasses import dataclass

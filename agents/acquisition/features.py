@@ -13,7 +13,7 @@ LARGEST = 1e100
 
 
 def features(view: View, rows: Rows) -> Float[Tensor, "R n H"]:
-    """Returns features of rows, float64, kept all at once: 8 R n H bytes.
+    """Returns features of rows, float64, kept all at once: 8 R n H bytes, and as many again on the way.
 
     A replica with one that is no number, because it has diverged, has zeros: to it all rows are the same.
     """

@@ -64,8 +64,10 @@ class PosteriorSampling:
 
     This is Thompson sampling for learning: the chance that a row is asked for is the chance that it is the most
     telling one between two functions that the posterior holds possible. It is query by committee (Seung, Opper &
-    Sompolinsky, 1992) with a committee of two, anew for every label, which is what makes a batch diverse. Two functions
-    disagree by the Jensen-Shannon divergence of their classes' probabilities, in nats, or by their distance.
+    Sompolinsky, 1992) with a committee of two, anew for every label, which is what makes a batch diverse. Two
+    functions disagree by the Jensen-Shannon divergence of their classes' probabilities, in nats, or by their
+    distance. Draws are independent: of an ensemble of M members both are the same one, which tells nothing, with
+    probability 1 / M.
     """
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})

@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.agents.acquisition import base
-from vbandits.agents.acquisition.base import CLASSES, View, joined
+from vbandits.agents.acquisition.base import CLASSES, Rows, View, joined
 from vbandits.agents.acquisition.batches import best, checked, settled
 from vbandits.agents.acquisition.scores import entropy, surprise
+from vbandits.types import Functions
 
 KEPT = 2**30
 """Bytes of draws' probabilities that are kept from label to label; more of them are evaluated anew for each, with the
@@ -50,7 +51,8 @@ class BatchBALD:
             ValueError: if there are fewer candidates than places wanted.
         """
         checked(view, count)
-        blocks = _probabilities(view, self.draws)
+        functions = view.draw(self.draws)
+        blocks = _probabilities(view, functions, self.draws)
         outcomes = Outcomes.none(len(view.candidates.index), self.draws, view.candidates.index.device)
         certain = joined((entropy(p).mean(1) for p in blocks()), 1)  # H[y | f]
         taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
@@ -62,7 +64,8 @@ class BatchBALD:
             gain = settled(expected_entropy(blocks(), outcomes) - certain)
             places.append(best(gain, taken, view.uniform(len(view.candidates))))
             taken = taken.scatter(1, places[-1].unsqueeze(1), True)
-            chosen.append(_rows(blocks(), places[-1]))
+            row = Rows(view.candidates.pool, view.candidates.index.gather(1, places[-1].unsqueeze(1)))
+            chosen.append(joined(view.values(functions, row, self.draws)).exp().squeeze(2).double())
         return torch.stack(places, 1)
 
     def _after(self, outcomes: "Outcomes", chosen: list[Tensor], view: View) -> "Outcomes":
@@ -148,10 +151,9 @@ def joint_information(log_p: Float[Tensor, "R S b K"]) -> Float[Tensor, " R"]:
     return total
 
 
-def _probabilities(view: View, draws: int) -> Callable[[], Blocks]:
+def _probabilities(view: View, functions: Functions, draws: int) -> Callable[[], Blocks]:
     """Returns what gives the probabilities under the same draws, a block of candidates at a time, again and again."""
-    functions = view.draw(draws)
-    size = 8 * view.candidates.index.numel() * draws * view.classes
+    size = 4 * view.candidates.index.numel() * draws * view.classes
 
     def evaluated() -> Blocks:
         return (log_p.exp() for log_p in view.values(functions, view.candidates, draws))
@@ -160,16 +162,3 @@ def _probabilities(view: View, draws: int) -> Callable[[], Blocks]:
         return evaluated
     kept = list(evaluated())
     return lambda: kept
-
-
-def _rows(blocks: Blocks, place: Int64[Tensor, " R"]) -> Float[Tensor, "R S K"]:
-    """Returns one row of every replica."""
-    lane, start, found = torch.arange(len(place), device=place.device), 0, None
-    for p in blocks:
-        inside = (place - start).clamp(0, p.shape[2] - 1)
-        row = p[lane, :, inside]  # [R, S, K]
-        here = (place >= start) & (place < start + p.shape[2])
-        found = row if found is None else torch.where(here[:, None, None], row, found)
-        start += p.shape[2]
-    assert found is not None
-    return found

@@ -79,7 +79,10 @@ def classes_of(environment: Any) -> int:
     space = seen["labels"] if family(environment) == POOL else seen["label"]
     if np.issubdtype(space.dtype, np.floating):
         return 0
-    return int(getattr(environment.unwrapped, "classes", 0) or space.high.max() + 1)
+    told = getattr(environment.unwrapped, "classes", None)
+    if told is not None and not isinstance(told, int | np.integer):
+        raise ValueError(f"expected classes to be a number, how many there are, got {told!r}")
+    return int(told or space.high.max() + 1)
 
 
 def _wrong(call: str, what: str) -> ValueError:

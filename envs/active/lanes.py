@@ -66,7 +66,11 @@ class ActiveLanes(VectorEnv):
     def _take_sizes(self, environment: Any) -> None:
         seen, actions = environment.observation_space, environment.action_space
         left = seen["budget_left"]
-        self.budget = int(left.n - 1 if hasattr(left, "n") else np.max(left.high))
+        most = left.n - 1 if hasattr(left, "n") else np.max(left.high)
+        if not np.isfinite(most):
+            raise ValueError(f"expected a space of budget_left that ends at the budget, such as Discrete(budget + 1), "
+                             f"got {left}")  # fmt: skip
+        self.budget = int(most)
         if self.family == POOL:
             self.batch = int(seen["queried"].shape[0])
             spaces = pool_spaces(self.num_rows, self.classes, self.batch, self.budget)

@@ -32,12 +32,13 @@ class Pool:
     notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the bytes of all four arrays."""
+        """Returns the SHA-256 of all four arrays, with types and shapes, and of what a row and a target are."""
         return self._digest
 
     @cached_property
     def _digest(self) -> str:
-        found = hashlib.sha256()
+        found = hashlib.sha256(f"{self.classes} {self.image}".encode())
         for part in (self.features, self.targets, self.test_features, self.test_targets):
+            found.update(f"{part.dtype} {part.shape}".encode())
             found.update(np.ascontiguousarray(part).data)
         return found.hexdigest()

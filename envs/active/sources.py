@@ -1,5 +1,6 @@
 """One loader for every pool: by name, from a user's own file, or from arrays."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from vbandits.envs.active.pool import Pool
 from vbandits.envs.base import require
 from vbandits.envs.data import PUBLISHED, Dataset
 from vbandits.envs.data.loading import is_file
-from vbandits.envs.data.user import ENDINGS, Continuous
+from vbandits.envs.data.user import ENDINGS, LEVELS, Continuous
 from vbandits.envs.images import HELD, Images
 from vbandits.registry import unknown
 from vbandits.streams import generator
@@ -235,12 +236,18 @@ def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]
         return numbers, 0
     levels, labels = np.unique(y, return_inverse=True)
     require(len(levels) >= 2, "pool: y", "at least two classes", levels.tolist())
+    require(len(levels) <= LEVELS, "pool: y", f"at most {LEVELS} classes (or task='regression')", len(levels))
     return labels.astype(np.int64), len(levels)
 
 
 def _require_whole(pool: Pool) -> None:
     """Raises a ValueError that says all that is wrong with a user's own `Pool`."""
-    found, kind = [], np.dtype(np.int64 if pool.classes else np.float64)
+    found = []
+    if pool.classes < 0 or pool.classes == 1:
+        found.append(f"classes: expected 0 for a regression, or at least 2, got {pool.classes}")
+    if pool.image is not None and math.prod(pool.image) != pool.features.shape[-1]:
+        found.append(f"image: expected a shape of {pool.features.shape[-1]} pixels, as features have, got {pool.image}")
+    kind = np.dtype(np.int64 if pool.classes else np.float64)
     for which, x, y in (("", pool.features, pool.targets), ("test_", pool.test_features, pool.test_targets)):
         if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.uint8)):
             found.append(f"{which}features: expected float32 or uint8 [N, D], got {x.dtype} {x.shape}")

@@ -41,8 +41,8 @@ class Problem:
         found = fingerprint(self.environment)
         shown = {name: value for name, value in found.items() if name not in ("delay", "batch")}
         task = "classes" if self.classes else "regression"
-        return {**shown, "task": task, "family": self.family, "rounds": self.rounds, "budget": self.budget,
-                "initial": self.initial}  # fmt: skip
+        return {**shown, "task": task, "classes": self.classes, "family": self.family, "rounds": self.rounds,
+                "budget": self.budget, "initial": self.initial}  # fmt: skip
 
 
 def describe(spec: LearnerSpec) -> dict[str, Any]:

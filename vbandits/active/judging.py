@@ -19,36 +19,46 @@ POOL = "pool_"
 """Begins the names of what is measured on the remaining pool."""
 LEVEL = 0.9
 """Of the predictive intervals whose coverage is measured."""
+Scores = tuple[dict[str, np.ndarray], np.ndarray]
+"""What is measured by name, each [R], and which replicas are lost [R]."""
 
 
 class Judge:
-    """Knows the answers that learners do not."""
+    """Knows the answers that learners do not. It looks on: nothing that it does changes a learner.
+
+    Attributes:
+        lost: replicas that have diverged, or whose predictions were once not finite [R]: they get those of chance.
+    """
 
     def __init__(self, learner: Learner, test: Tensor | np.ndarray, pool: Tensor | np.ndarray | None = None) -> None:
         """Takes the targets of the test set [M], and those of the pool [N] to judge on what remains of it."""
         self._learner, self._classes = learner, learner.inputs.classes
         self._test, self._pool = _array(test), None if pool is None else _array(pool)
+        self.lost = np.zeros(len(learner.failed), dtype=bool)
         if self._pool is not None:
             chance = Stream(learner.model.task.seeds, "remaining", device=learner.inputs.pool.device)
             self._order = chance.uniform(len(self._pool)).argsort(dim=1, stable=True)  # [R, N]
 
     def measure(self) -> dict[str, np.ndarray]:
         """Returns what is measured of the learner as it is now, by name, each [R]."""
-        model = self._learner.model
-        found = self._scores(model, self._test_rows(), self._test)
+        self.lost |= self._learner.failed.cpu().numpy()
+        found, lost = self._scores(self._learner.model, self._test_rows(), self._test, self.lost)
+        self.lost |= lost
         if self._pool is not None and len(remaining := self._remaining()):
-            own = self._scores(model, remaining, self._pool[remaining.index.cpu().numpy()])
+            targets = self._pool[remaining.index.cpu().numpy()]
+            own, lost = self._scores(self._learner.model, remaining, targets, self.lost)
+            self.lost |= lost
             found |= {f"{POOL}{name}": values for name, values in own.items()}
         return found
 
     def full(self, model: Model) -> dict[str, np.ndarray]:
         """Returns the quality of another model on the test set, each [R]."""
         name = "accuracy" if self._classes else "rmse"
-        return {f"full_{name}": self._scores(model, self._test_rows(), self._test)[name]}
+        return {f"full_{name}": self._scores(model, self._test_rows(), self._test, np.zeros_like(self.lost))[0][name]}
 
     def _test_rows(self) -> Rows:
         test = self._learner.inputs.test
-        return Rows(test, torch.arange(len(test), device=test.device).expand(len(self._learner.failed), -1))
+        return Rows(test, torch.arange(len(test), device=test.device).expand(len(self.lost), -1))
 
     def _remaining(self) -> Rows:
         """Returns the first rows, in an order of chance, whose label is not known."""
@@ -58,29 +68,32 @@ class Judge:
         rows = self._order[left].view(len(left), -1)[:, :REMAINING]
         return Rows(self._learner.inputs.pool, rows)
 
-    def _scores(self, model: Model, rows: Rows, targets: np.ndarray) -> dict[str, np.ndarray]:
+    def _scores(self, model: Model, rows: Rows, targets: np.ndarray, lost: np.ndarray) -> Scores:
         blocks = model.predict(rows.blocks)
-        failed = self._learner.failed
-        return self._of_classes(blocks, targets, failed) if self._classes else _of_numbers(blocks, targets, model)
-
-    def _of_classes(self, blocks: Iterator[Any], targets: np.ndarray, failed: Tensor) -> dict[str, np.ndarray]:
-        parts = [predictive.log_probabilities().double().exp().cpu().numpy() for predictive in blocks]
-        probabilities = np.concatenate(parts, 1)
-        failed |= torch.as_tensor(~np.isfinite(probabilities).all((1, 2)), device=failed.device)
-        probabilities[failed.cpu().numpy()] = 1 / self._classes
-        return {
-            "accuracy": classification.accuracy(probabilities, targets),
-            "nll": classification.negative_log_likelihood(probabilities, targets),
-            "brier": classification.brier(probabilities, targets),
-            "ece": classification.expected_calibration_error(probabilities, targets),
-            "ece_debiased": classification.debiased_calibration_error(probabilities, targets),
-        }
+        if self._classes:
+            return _of_classes(blocks, targets, self._classes, lost)
+        return _of_numbers(blocks, targets, model, lost)
 
 
-def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model) -> dict[str, np.ndarray]:
-    """Returns scores [R] of predictions of numbers; a replica that has diverged has those of the labels' mean."""
-    size = len(model.noise)
-    y = np.broadcast_to(targets, (size, targets.shape[-1])).astype(float)
+def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, lost: np.ndarray) -> Scores:
+    """Returns scores [R] of predictions of classes; a replica that is lost finds all classes alike."""
+    parts = [predictive.log_probabilities().double().exp().cpu().numpy() for predictive in blocks]
+    probabilities = np.concatenate(parts, 1)
+    lost = lost | np.logical_not(np.isfinite(probabilities).all((1, 2)))
+    probabilities[lost] = 1 / classes
+    scored = {
+        "accuracy": classification.accuracy(probabilities, targets),
+        "nll": classification.negative_log_likelihood(probabilities, targets),
+        "brier": classification.brier(probabilities, targets),
+        "ece": classification.expected_calibration_error(probabilities, targets),
+        "ece_debiased": classification.debiased_calibration_error(probabilities, targets),
+    }
+    return scored, lost
+
+
+def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, lost: np.ndarray) -> Scores:
+    """Returns scores [R] of predictions of numbers; a replica that is lost predicts the labels' mean and variance."""
+    y = np.broadcast_to(targets, (len(lost), targets.shape[-1])).astype(float)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("mean", "nll", "crps", "pit")}
     start = 0
     for predictive in blocks:
@@ -91,20 +104,25 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model) -> dic
                              ("pit", predictive.cdf(own))):  # fmt: skip
             parts[name].append(values)
     found = {name: np.concatenate(values, 1) for name, values in parts.items()}
-    lost = np.logical_not(np.isfinite(found["mean"]).all(1))
-    if lost.any():
-        mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in (model.scaling.y_shift,
-                                                                                   model.scaling.y_scale))  # fmt: skip
-        climate = (mean[..., None], std)
-        instead = {"mean": mean, "nll": scores.mixture_nll(*climate, y), "crps": scores.mixture_crps(*climate, y),
-                   "pit": scores.mixture_cdf(*climate, y)}  # fmt: skip
-        found = {name: np.where(lost[:, None], instead[name], values) for name, values in found.items()}
-    return {
+    lost = lost | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
+    climate = _climate(model, y)
+    found = {name: np.where(lost[:, None], climate[name], values) for name, values in found.items()}
+    scored = {
         "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
         "nll": found["nll"].mean(1),
         "crps": found["crps"].mean(1),
         "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
     }
+    return scored, lost
+
+
+def _climate(model: Model, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what a normal distribution with the labels' mean and variance predicts of targets [R, N]."""
+    scaling = model.scaling
+    mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in (scaling.y_shift, scaling.y_scale))
+    normal = (mean[..., None], std)
+    return {"mean": mean, "nll": scores.mixture_nll(*normal, y), "crps": scores.mixture_crps(*normal, y),
+            "pit": scores.mixture_cdf(*normal, y)}  # fmt: skip
 
 
 def _array(targets: Tensor | np.ndarray) -> np.ndarray:

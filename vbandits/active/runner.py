@@ -45,7 +45,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
         learner.know(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
         for step in range(cell.problem.rounds + 1):
-            if learner.due or step == cell.problem.rounds:
+            if learner.due or (step == cell.problem.rounds and learner.waiting):
                 with clock.of("training"):
                     learner.learn()
             if step in times:
@@ -64,7 +64,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
             progress(step + 1)
         with clock.of("evaluation"):
             full = _full(environment, learner, judge)
-        return diary.frame(full, len(cell.seeds)), int(learner.failed[: len(cell.seeds)].sum())
+        return diary.frame(full, len(cell.seeds)), int(judge.lost[: len(cell.seeds)].sum())
     finally:
         environment.close()
 
@@ -79,38 +79,46 @@ def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndar
 
 
 def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
-    """Plays the stream of one seed."""
+    """Plays the stream of one seed, to its end or that of its environment; its curves begin with the first training."""
     environment = cell.problem.environment.open(1, cell.device)
     try:
         player = StreamLearner(cell.learner, seed, environment, cell.device)
         learner, diary = player.learner, Diary((seed,))
-        judge = Judge(learner, environment.test_targets)
-        times = _times(cell.problem.rounds, cell.evaluations)
+        judge, times = Judge(learner, environment.test_targets), _times(cell.problem.rounds, cell.evaluations)
+        earned = paid = 0.0
+
+        def note(step: int, seen: int) -> None:
+            with clock.of("evaluation"):
+                known = learner.known.shape[1]
+                told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
+                diary.add(told | judge.measure())
+
         with clock.of("environment"):
-            observation, _ = environment.reset(seed=[seed])
-        earned, paid = 0.0, 0.0
-        for step in range(cell.problem.rounds + 1):
-            if step in times:
-                with clock.of("evaluation"):
-                    known = learner.known.shape[1]
-                    told = {"round": step, "seen": step, "labels": known, "bought": known, "cost": paid,
-                            "reward": earned}  # fmt: skip
-                    diary.add(told | judge.measure())
-            if step == cell.problem.rounds:
-                break
+            observation, info = environment.reset(seed=[seed])
+        for step in range(1, cell.problem.rounds + 1):
             with clock.of("querying"):
-                action = player.decide(observation["context"][0], int(observation["budget_left"][0]))
+                may_ask = bool(info["action_mask"][0, environment.query]) and int(observation["budget_left"][0]) > 0
+                left = int(observation["budget_left"][0]) if may_ask else 0
+                action = player.decide(observation["context"][0], left)
             with clock.of("environment"):
-                observation, reward, _, _, _ = environment.step(torch.tensor([action]))
+                observation, reward, terminated, truncated, info = environment.step(torch.tensor([action]))
             earned += float(reward[0])
+            over = bool(terminated[0] | truncated[0]) or step == cell.problem.rounds
             if action == environment.query:
                 paid -= float(reward[0])
                 player.know(float(observation["label"].flatten()[0]))
-            if learner.due and action == environment.query:
+            if (learner.due and action == environment.query) or (over and learner.waiting):
+                begun = learner.model.trained
                 with clock.of("training"):
                     player.learn()
-            progress(place * cell.problem.rounds + step + 1)
-        return diary.frame({}, 1), int(learner.failed.sum())
+                if not begun:
+                    note(0, step)
+            if (step in times or over) and learner.model.trained:
+                note(step, step)
+            progress(place * cell.problem.rounds + step)
+            if over:
+                break
+        return diary.frame({}, 1), int(judge.lost.sum())
     finally:
         environment.close()
 

@@ -81,9 +81,10 @@ def simple_regret(quality: np.ndarray, reference: np.ndarray | float) -> np.ndar
 def speed_up(labels: np.ndarray, quality: np.ndarray, random_labels: np.ndarray, random_quality: np.ndarray) -> float:
     """Returns how many times fewer labels a learner needs than one that buys them at random.
 
-    It is the number of labels that random bought in all, divided by the number bought until the learner's curve first
-    reaches random's last quality, interpolated between evaluations. NaN if it never does; infinity if it is there
-    before anything is bought. "First" makes it err upwards on noisy curves: random's own tells by how much.
+    It is the number of labels that random bought in all, divided by the number bought until the learner's curve
+    first reaches random's last quality, interpolated between evaluations. NaN if it never does, or if random ends
+    no better than it began; infinity if it is there before anything is bought. "First" makes it err upwards on
+    noisy curves: random's own tells by how much.
 
     Args:
         labels: of the learner [E].
@@ -97,7 +98,7 @@ def speed_up(labels: np.ndarray, quality: np.ndarray, random_labels: np.ndarray,
     )
     level = random_quality[-1]
     reached = np.flatnonzero(quality >= level)
-    if not reached.size:
+    if not reached.size or level <= random_quality[0]:
         return float("nan")
     place = reached[0]
     bought, spent = labels - labels[0], random_labels[-1] - random_labels[0]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vbandits.active.experiment import ActiveExperiment, Problem
 from vbandits.active.runner import known_from_start
-from vbandits.agents.acquisition import Random
+from vbandits.agents.acquisition import Entropy, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
 from vbandits.agents.model import LearnerSpec, Training
 from vbandits.agents.rehearsal import rehearse_learner
@@ -80,6 +80,7 @@ def resolve(
     known = [spec for spec in environments if spec is not None]
     check_labels("problems", known, faults)
     check_labels("learners", learners, faults)
+    _check_pairs(learners, faults)
     problems, notes = _try(known, learners, faults)
     if faults or file is None:
         raise Refused(faults)
@@ -145,6 +146,17 @@ def _learners(entry: Any, index: int, settings: Settings, faults: list[str]) -> 
                 yield replace(made, label=f"{made.method} {acquired}", acquisition=acquisition, acquired=acquired)
 
 
+def _check_pairs(learners: list[LearnerSpec], faults: list[str]) -> None:
+    """Appends a fault for each method that has an acquisition of one name twice, under other labels."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for spec in learners:
+        pairs.setdefault((spec.method, spec.acquired), []).append(spec.label)
+    for (method, acquired), labels in pairs.items():
+        if len(set(labels)) > 1:
+            faults.append(f"learners: expected every acquisition of the method {method!r} under a name of its own, got "
+                          f"{acquired!r} for {' and '.join(map(repr, labels))}: set `acquired`")  # fmt: skip
+
+
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if common.is_list(value) else [value]
 
@@ -159,13 +171,11 @@ def _acquisition(given: Any, where: str, settings: Settings, faults: list[str]) 
         return None
     content = dict(content)
     label = content.pop("label", None)
-    try:
-        base = find("acquisition", content.pop("kind", ""), ACQUISITIONS)()
-    except ValueError as error:
-        faults.append(f"{where}.acquisition: {error}")
+    if not isinstance(content.get("kind"), str):
+        faults.append(f"{where}.acquisition: expected a kind such as 'bald', got {content.get('kind')!r}")
         return None
     before = len(faults)
-    made = section("acquisition", base, content, settings, where, faults)
+    made = section("acquisition", None, content, settings, where, faults)
     name = given if isinstance(given, str) else label or " ".join(map(str, given.values()))
     return None if len(faults) > before else (str(name), made)
 
@@ -192,6 +202,10 @@ def _method(
         return None
     training, optimizer = parts["training"], parts["optimizer"]
     given = {*preset.get("optimizer", {}), *(parsed.optimizer or {}), *dict(settings.of("optimizer", {"decay_steps"}))}
+    if training.start == "warm" and optimizer.decay_steps:
+        faults.append(f"{where}.optimizer.decay_steps: expected 0 for warm training, which goes on after any number of "
+                      f"steps, got {optimizer.decay_steps}")  # fmt: skip
+        return None
     if training.start == "scratch" and "decay_steps" not in given:
         parts["optimizer"] = replace(optimizer, decay_steps=training.gradient_steps)
     nothing = Random()  # until the caller sets it
@@ -242,6 +256,11 @@ def _problem(spec: EnvironmentSpec, environment: Any) -> Problem:
 def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | None:
     """Returns what keeps a learner from a problem, or None."""
     task, name = (CLASSES if problem.classes else REGRESSION), learner.acquired or type(learner.acquisition).__name__
+    if not hasattr(learner.acquisition, "tasks"):
+        return f"expected the acquisition {name} to have `tasks`, such as frozenset({{'classes'}}), got none"
+    if not problem.classes and isinstance(learner.acquisition, Entropy) and learner.acquisition.batch == "power":
+        return (f"expected scores that are not negative for the batch 'power', got {name}, whose densities can have a "
+                "negative entropy: use 'softmax' or 'softrank'")  # fmt: skip
     if task not in learner.acquisition.tasks:
         able = sorted(known for known, place in ACQUISITIONS.items() if task in find("", known, ACQUISITIONS).tasks)
         wanted = "classes" if task == REGRESSION else "a regression"
@@ -250,6 +269,12 @@ def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | No
         )
     if problem.family == STREAM and not isinstance(learner.acquisition, Scored):
         return f"expected an acquisition that scores each row by itself for a stream, got {name}, which compares rows"
+    if (
+        problem.family == STREAM
+        and problem.budget == problem.rounds
+        and not isinstance(learner.acquisition, PosteriorSampling)
+    ):
+        return "expected a budget of fewer labels than rows, got one that buys them all: set kwargs.budget"
     try:
         rehearse_learner(learner, environment)
     except Exception as error:
