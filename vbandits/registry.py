@@ -182,10 +182,10 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "swag": {"posterior": {"kind": "swag"}, "optimizer": {"learning_rate": 0.3, "decay_steps": 0}},
 }
 """Learners by name, but for their acquisition, as the sections of an experiment file; values are those of
-`experiments/active_tuning.toml`, chosen on problems with classes (of `ensemble` the second best, within noise of 0.3, at which
-members are lost in long trainings); those of `linear` and `neural-linear`, which are for
-regressions, are not tuned. The learning rate falls to zero over the steps of a training from scratch where
-`decay_steps` is not named."""
+`experiments/active_tuning.toml`, chosen on problems with classes (of `ensemble` the second best, within noise of
+0.3, at which members are lost in long trainings); those of `linear` and `neural-linear`, which are for regressions,
+are not tuned. The learning rate falls to zero over the steps of a training from scratch where `decay_steps` is not
+named."""
 
 
 def register_environments() -> None:
