@@ -175,7 +175,7 @@ class Model:
             classes = isinstance(self.task.likelihood, Categorical)
             if classes and not isinstance(found, Classes):
                 raise ValueError(
-                    f"expected {type(self._posterior).__name__}.predict to return vbandits.predictive.Classes for a "
-                    f"problem with classes, got {type(found).__name__}: it cannot learn to classify"
+                    "expected a posterior that can learn classes, whose predict returns vbandits.predictive.Classes, "
+                    f"got {type(self._posterior).__name__}, which is for regressions (it gave {type(found).__name__})"
                 )
             yield found if classes else found.affine(self.scaling.y_shift, self.scaling.y_scale)

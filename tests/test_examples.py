@@ -74,6 +74,12 @@ def test_the_environment_to_copy_passes_every_check(news):
     assert {line.status for line in report.lines} == {"passed"}, str(report)
 
 
+def test_the_pool_to_copy_passes_every_check(news):
+    report = check(importlib.import_module("custom_pool").Patients)
+    assert report.works
+    assert {line.status for line in report.lines} == {"passed"}, str(report)
+
+
 def test_the_environment_to_copy_pays_clicks_at_the_rates_that_it_tells(news):
     environment = news()
     observation, _ = environment.reset(seed=0)

@@ -97,6 +97,10 @@ def run(
         if value is not None:
             document[name] = value
     filters = {"agents": agents, "environments": environments, "methods": methods, "datasets": datasets}
+    if problems is not None and isinstance(document.get("problems"), list):  # what is not asked for is not even opened
+        wanted = {name.strip() for name in problems.split(",")}
+        document["problems"] = [entry for entry in document["problems"] if not isinstance(entry, dict)
+                                or entry.get("label", "") in wanted or "label" not in entry]  # fmt: skip
     for name, chosen in filters.items():
         if chosen is not None:
             document[name] = _chosen(document.get(name, []), chosen)

@@ -228,10 +228,15 @@ def _curve(results: ActiveResults, problem: str, learner: str, line: str, column
 
 
 def _frame(shown: Sequence[Curve], marks: Sequence[float]) -> tuple[float, float, float, float]:
-    """Returns left, right, bottom and top: room for all means and marks, and for bands where they have settled."""
+    """Returns left, right, bottom and top: room for all means and marks, and for bands where they have settled, as far
+    as that does not flatten the means: bands of a few seeds can be wider than anything that was measured."""
     settled = [np.concatenate([c.mean, *(end[len(end) // 20 :] for end in (c.low, c.high))]) for c in shown]
     values = np.concatenate([*settled, np.asarray(marks, float)])
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    means = np.concatenate([*(c.mean for c in shown), np.asarray(marks, float)])
+    least, most = float(np.nanmin(means)), float(np.nanmax(means))
+    room = most - least or abs(most) or 1.0
+    low, high = max(low, least - room), min(high, most + room)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     left, right = min(float(c.steps[0]) for c in shown), max(float(c.steps[-1]) for c in shown)
     return left, right if right > left else left + 1, low - margin, high + margin

@@ -107,13 +107,12 @@ def _environment(
 
 
 def _named(source: Any, kwargs: Mapping[str, Any]) -> str:
-    """Returns a label: the pool's name with what else is given, the id in front where it is not the usual one."""
-    rest = {name: value for name, value in kwargs.items() if name != "pool"}
-    pool = kwargs.get("pool", "")
+    """Returns a label: the pool's name, of a file with its target, the id in front where it is not the usual one."""
+    pool, target = kwargs.get("pool"), kwargs.get("target")
     name = source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
-    parts = [] if source == DEFAULT and pool else [name.removeprefix("vbandits/")]
-    parts += [pool if isinstance(pool, str) else "pool"] if "pool" in kwargs else []
-    return " ".join([*parts, *(f"{name}={value}" for name, value in rest.items())]).strip()
+    parts = [] if source == DEFAULT and pool is not None else [name.removeprefix("vbandits/")]
+    parts += [] if pool is None else [Path(pool).name if isinstance(pool, str) else "pool"]
+    return " ".join([*parts, *([str(target)] if target is not None else [])])
 
 
 def _learners(entry: Any, index: int, settings: Settings, faults: list[str]) -> Iterator[LearnerSpec]:
