@@ -98,7 +98,7 @@ def _spaces(environment: Any) -> str:
     actions, space = environment.action_space, environment.observation_space
     form = Form.from_spaces(space, actions)
     context = space.spaces.get("context") if isinstance(space, Dict) else space
-    parts = [f"{actions.n} actions" + (f", counted from {actions.start}" if actions.start else "")]
+    parts = [f"a bandit with {actions.n} actions" + (f", counted from {actions.start}" if actions.start else "")]
     if context is not None:
         flat = f" (of shape {context.shape}, flattened)" if len(context.shape or ()) != 1 else ""
         parts.append(f"contexts of {_numbers(form.features)}{flat}")
