@@ -13,6 +13,7 @@ from torch import Tensor
 from vbandits.agents.acquisition.base import Rows, View
 from vbandits.agents.memory import NoiseVariance
 from vbandits.agents.model import LIMIT, LearnerSpec, Model
+from vbandits.envs.active.spaces import rows_of
 from vbandits.streams import Stream
 
 
@@ -145,11 +146,7 @@ class Learner:
 
     def _candidates(self, mask: Tensor, count: int) -> Int64[Tensor, "R C"]:
         """Returns the rows that the acquisition looks at, in their order."""
-        free = mask.bool()
-        sizes = free.sum(1)
-        if (sizes != sizes[0]).any():
-            raise ValueError(f"expected as many rows that may be queried in every lane, got {sizes.tolist()}")
-        rows = free.nonzero()[:, 1].view(len(free), -1)
+        rows = rows_of(mask, "rows that may be queried")
         wanted = self.spec.candidates
         if wanted is None or wanted >= rows.shape[1]:
             return rows

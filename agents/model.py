@@ -12,6 +12,7 @@ from torch import Tensor
 from vbandits.agents.acquisition.base import AT_ONCE, Acquisition
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
+from vbandits.networks.images import with_image
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.predictive import Classes
 from vbandits.streams import derived
@@ -88,15 +89,12 @@ class Model:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        outputs, network = classes or 1, spec.network
-        if image is not None and getattr(network, "image", image) is None:
-            network = replace(network, image=image)
-        training = spec.training
+        outputs, training = classes or 1, spec.training
         self.task = Task(
             seeds=seeds,
             features=features,
             outputs=outputs,
-            network=network.build(features, outputs),
+            network=with_image(spec.network, image).build(features, outputs),
             likelihood=Categorical() if classes else Gaussian(),
             schedule=Schedule(every=1, gradient_steps=training.gradient_steps, batch_size=training.batch_size),
             optimizer=spec.optimizer,

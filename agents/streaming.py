@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vbandits.agents.acquisition import PosteriorSampling
-from vbandits.agents.acquisition.base import Rows, Scored
+from vbandits.agents.acquisition.base import Rows, Scored, View
 from vbandits.agents.learner import Inputs, Learner, standardiser
 from vbandits.agents.model import LearnerSpec
+from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import Stream
 
 WINDOW = 100
@@ -85,7 +86,7 @@ class StreamLearner:
         return int(self._probabilities(mean=True).argmax()) if self.terms.predict else SKIP
 
     def know(self, label: float) -> None:
-        """Takes the label of the last row, and trains if it is time to."""
+        """Takes the label of the last row; it is learned from at the next `learn`."""
         row = torch.tensor([[self._seen - 1]], device=self._rows.device)
         self.learner.know(row, torch.tensor([[label]], dtype=torch.float64, device=self._rows.device))
 
@@ -97,7 +98,7 @@ class StreamLearner:
         self.learner.inputs = replace(self._inputs, pool=self._ready[: self._seen], test=self._standard(self._test))
         self.learner.learn()
 
-    def _view(self):
+    def _view(self) -> View:
         here = torch.tensor([[self._seen - 1]], device=self._rows.device)
         return self.learner.view(Rows(self.learner.inputs.pool, here))
 
@@ -121,6 +122,6 @@ class StreamLearner:
     def _probabilities(self, mean: bool) -> Tensor:
         """Returns the probabilities of the row's classes [K], of the mean of many draws or of one."""
         view = self._view()
-        draws = 64 if mean else 1
+        draws = PREDICTIVE_DRAWS if mean else 1
         values = next(view.values(view.draw(draws), view.candidates, draws))  # [1, S, 1, K]
         return values.exp().mean(1)[0, 0]

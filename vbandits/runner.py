@@ -192,14 +192,9 @@ class Recorder:
         y = self._rewards[:, start + rows].cpu().numpy()
         failed = agent.failed.cpu().numpy()[:, None]
         mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
-        climate = (mean[..., None], std)
-        for name, value, fallback in (
-            ("nll", predictive.nll(y), scores.mixture_nll(*climate, y)),
-            ("crps", predictive.crps(y), scores.mixture_crps(*climate, y)),
-            ("pit", predictive.cdf(y), scores.mixture_cdf(*climate, y)),
-            ("mean", predictive.mean(), mean),
-        ):
-            self._scores[name][:, columns] = np.where(failed, fallback, value)
+        instead = scores.of_normal(mean, std, y)
+        for name, value in scores.of_predictive(predictive, y).items():
+            self._scores[name][:, columns] = np.where(failed, instead[name], value)
 
     def frame(self) -> pd.DataFrame:
         """Returns one row per seed and recorded step."""

@@ -6,6 +6,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 POOL, STREAM, BANDIT = "pool", "stream", "bandit"
 PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label", "budget_left"}}
@@ -52,6 +53,28 @@ def stream_spaces(features: int, classes: int, actions: int, budget: int) -> tup
     seen = Dict({"context": Box(-np.inf, np.inf, (features,), np.float32), "label": labels(classes, ()),
                  "budget_left": Box(0, budget, (), np.int64)})  # fmt: skip
     return seen, Discrete(actions)
+
+
+def known_labels(labels: Tensor) -> Tensor:
+    """Returns which labels are known, of any shape."""
+    return ~labels.isnan() if labels.is_floating_point() else labels >= 0
+
+
+def rows_of(mask: Tensor, what: str) -> Tensor:
+    """Returns the rows that a mask [R, N] marks in every lane [R, n], in their order.
+
+    Args:
+        mask: of any type.
+        what: the rows are, for messages.
+
+    Raises:
+        ValueError: if there are more in one lane than in another.
+    """
+    marked = mask.bool()
+    counts = marked.sum(1)
+    if (counts != counts[0]).any():
+        raise ValueError(f"expected as many {what} in every lane, got {counts.tolist()}")
+    return marked.nonzero()[:, 1].view(len(marked), -1)
 
 
 def family(environment: Any) -> str:

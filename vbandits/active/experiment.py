@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from vbandits.agents.model import LearnerSpec
@@ -38,7 +39,11 @@ class Problem:
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
-        found = fingerprint(self.environment)
+        return dict(self._described)
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        found = fingerprint(self.environment)  # opens the environment: once, not for every cell
         shown = {name: value for name, value in found.items() if name not in ("delay", "batch")}
         task = "classes" if self.classes else "regression"
         return {**shown, "task": task, "classes": self.classes, "family": self.family, "rounds": self.rounds,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vbandits.active.results import POOL
 from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Learner
 from vbandits.agents.model import Model
@@ -15,8 +16,6 @@ from vbandits.streams import Stream
 
 REMAINING = 500
 """Most rows of the remaining pool that a learner is judged on, by chance."""
-POOL = "pool_"
-"""Begins the names of what is measured on the remaining pool."""
 LEVEL = 0.9
 """Of the predictive intervals whose coverage is measured."""
 Scores = tuple[dict[str, np.ndarray], np.ndarray]
@@ -94,19 +93,17 @@ def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, lost: 
 def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, lost: np.ndarray) -> Scores:
     """Returns scores [R] of predictions of numbers; a replica that is lost predicts the labels' mean and variance."""
     y = np.broadcast_to(targets, (len(lost), targets.shape[-1])).astype(float)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("mean", "nll", "crps", "pit")}
-    start = 0
+    parts, start = [], 0
     for predictive in blocks:
-        mean = predictive.mean()
-        own = y[:, start : start + mean.shape[1]]
-        start += mean.shape[1]
-        for name, values in (("mean", mean), ("nll", predictive.nll(own)), ("crps", predictive.crps(own)),
-                             ("pit", predictive.cdf(own))):  # fmt: skip
-            parts[name].append(values)
-    found = {name: np.concatenate(values, 1) for name, values in parts.items()}
+        size = predictive.mean().shape[1]
+        parts.append(scores.of_predictive(predictive, y[:, start : start + size]))
+        start += size
+    found = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
     lost = lost | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
-    climate = _climate(model, y)
-    found = {name: np.where(lost[:, None], climate[name], values) for name, values in found.items()}
+    labels = (model.scaling.y_shift, model.scaling.y_scale)
+    mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in labels)
+    instead = scores.of_normal(mean, std, y)
+    found = {name: np.where(lost[:, None], instead[name], values) for name, values in found.items()}
     scored = {
         "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
         "nll": found["nll"].mean(1),
@@ -114,15 +111,6 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, lost: 
         "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
     }
     return scored, lost
-
-
-def _climate(model: Model, y: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns what a normal distribution with the labels' mean and variance predicts of targets [R, N]."""
-    scaling = model.scaling
-    mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in (scaling.y_shift, scaling.y_scale))
-    normal = (mean[..., None], std)
-    return {"mean": mean, "nll": scores.mixture_nll(*normal, y), "crps": scores.mixture_crps(*normal, y),
-            "pit": scores.mixture_cdf(*normal, y)}  # fmt: skip
 
 
 def _array(targets: Tensor | np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from vbandits.active.judging import Judge
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.streaming import StreamLearner
 from vbandits.clock import Clock
-from vbandits.envs.active.spaces import STREAM
+from vbandits.envs.active.spaces import STREAM, known_labels, rows_of
 from vbandits.kinds import Outcome, Progress
 
 PURPOSES = ("training", "querying", "environment", "evaluation")
@@ -41,7 +41,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
         diary = Diary(seeds)
         with clock.of("environment"):
             observation, info = environment.reset(seed=list(seeds))
-        known = known_from_start(observation["labels"])
+        known = rows_of(known_labels(observation["labels"]), "labels from the start")
         learner.know(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
         for step in range(cell.problem.rounds + 1):
@@ -97,8 +97,7 @@ def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Pro
             observation, info = environment.reset(seed=[seed])
         for step in range(1, cell.problem.rounds + 1):
             with clock.of("querying"):
-                may_ask = bool(info["action_mask"][0, environment.query]) and int(observation["budget_left"][0]) > 0
-                left = int(observation["budget_left"][0]) if may_ask else 0
+                left = int(observation["budget_left"][0]) if info["action_mask"][0, environment.query] else 0
                 action = player.decide(observation["context"][0], left)
             with clock.of("environment"):
                 observation, reward, terminated, truncated, info = environment.step(torch.tensor([action]))
@@ -143,16 +142,3 @@ class Diary:
 def _times(rounds: int, evaluations: int) -> set[int]:
     """Returns the rounds after which learners are judged: the start, the end, and evenly between."""
     return set(np.linspace(0, rounds, min(evaluations, rounds) + 1).round().astype(int).tolist())
-
-
-def known_from_start(labels: torch.Tensor) -> torch.Tensor:
-    """Returns the rows whose label is known [R, n], given all labels as they are first observed [R, N].
-
-    Raises:
-        ValueError: if there are more in one lane than in another.
-    """
-    known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
-    counts = known.sum(1)
-    if (counts != counts[0]).any():
-        raise ValueError(f"expected as many labels from the start in every lane, got {counts.tolist()}")
-    return known.nonzero()[:, 1].view(len(known), -1)

@@ -3,6 +3,8 @@
 Shapes: a target is [...]; mixture components stand on a last axis [..., S]. Lower is better throughout.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy import special, stats
 
@@ -38,6 +40,17 @@ def mixture_crps(means: np.ndarray, std: np.ndarray, y: np.ndarray) -> np.ndarra
     for shift in range(1, size):  # each distance once, as A is even in d, and never all of them in memory
         pairs += 2 * mean_absolute(means[..., shift:] - means[..., :-shift], np.sqrt(2) * std).sum(-1)
     return mean_absolute(y[..., None] - means, std).mean(-1) - 0.5 * pairs / size**2
+
+
+def of_predictive(predictive: Any, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the mean of a `types.Predictive` and its scores at targets `y` [R, N], by name, each [R, N]."""
+    return {"mean": predictive.mean(), "nll": predictive.nll(y), "crps": predictive.crps(y), "pit": predictive.cdf(y)}
+
+
+def of_normal(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the same of normal distributions with means and standard deviations [R, N]."""
+    one = (mean[..., None], std)
+    return {"mean": mean, "nll": mixture_nll(*one, y), "crps": mixture_crps(*one, y), "pit": mixture_cdf(*one, y)}
 
 
 def mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:

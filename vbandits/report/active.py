@@ -6,7 +6,7 @@ from vbandits.active.results import ActiveResults
 from vbandits.report import active_figures, active_tables, figures, statistics, wording
 from vbandits.report.active_figures import Lines, Panels
 from vbandits.report.active_tables import Standing
-from vbandits.report.common import Chapter, Report, common_parts
+from vbandits.report.common import Chapter, Report, Section, common_parts
 from vbandits.report.page import Drawing, fill
 from vbandits.report.palette import GRID, INK
 from vbandits.report.tables import Table
@@ -15,16 +15,6 @@ LEARNING, PREDICTIONS = "What labels were worth", "Predictions at the end"
 MAPS = {"accuracy": "Mean accuracy over labels, %, by method and acquisition",
         "rmse": "Mean RMSE over labels, by method and acquisition"}  # fmt: skip
 OVERALL_MAP = "Mean regret over problems, % of learning nothing, by method and acquisition"
-
-
-@dataclass(frozen=True)
-class Section:
-    """One problem: its label, the anchor of its section, its tables by title, and how to read them."""
-
-    label: str
-    anchor: str
-    tables: list[tuple[str, Table]]
-    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class ActiveReport(Report):
     @property
     def chapters(self) -> list[Chapter]:
         """The problems."""
-        return [Chapter(section.label, [], section.tables, section.notes) for section in self.sections]
+        return [section.chapter for section in self.sections]
 
 
 def report(results: ActiveResults) -> ActiveReport:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vbandits.active.results import POOL, SIGN, ActiveResults
 from vbandits.report import statistics
+from vbandits.report.active_tables import PERCENT
 from vbandits.report.canvas import LEFT, Canvas, shorten
 from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Figure, draw, height, label_ends
 from vbandits.report.formats import decimals, number
@@ -20,7 +21,6 @@ WIDTH, HEIGHT = 264.0, 200.0
 ABREAST, FEWEST = 4, 3
 """Most panels in a row, and for how many there is room at least: wider ones would have larger letters."""
 DOTTED = (0.0, (1.0, 2.0))
-PERCENT = ("accuracy", "ece_debiased", "coverage_90")
 SCORE_TEXTS = {"accuracy": ("Accuracy", "%"), "rmse": ("RMSE", ""), "ece_debiased": ("ECE debiased", "%"),
                "coverage_90": ("90% intervals cover", "%"), "reward": ("Reward so far", "")}  # fmt: skip
 WHERE = {"test": " on the test set", "pool": " on the rest of the pool"}

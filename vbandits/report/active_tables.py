@@ -11,7 +11,7 @@ from vbandits.active.results import LEVELS, POOL, SCORES, SIGN, ActiveResults
 from vbandits.report import statistics
 from vbandits.report.formats import decimals, interval, number, percent_decimals
 from vbandits.report.statistics import Interval
-from vbandits.report.tables import Entry, Head, Side, Table, failed, numbers, table
+from vbandits.report.tables import Entry, Head, Side, Table, costs, failed, numbers, table
 
 HEADS = {
     "accuracy": ("Accuracy", "%"),
@@ -196,7 +196,6 @@ def cost(results: ActiveResults) -> pd.DataFrame:
 
 def cost_table(results: ActiveResults) -> Table:
     """Returns seconds and memory by learner, over all problems."""
-    totals = cost(results)
     names = (
         ("training_seconds", "Training", "seconds"),
         ("querying_seconds", "Querying", "seconds"),
@@ -204,12 +203,7 @@ def cost_table(results: ActiveResults) -> Table:
         ("rest_seconds", "Rest", "seconds"),
         ("memory_mb", "Memory", "MB at most"),
     )
-    sides: list[Side] = []
-    for name, text, detail in names:
-        values = totals[name].to_numpy(dtype=float)
-        places = 0 if name == "memory_mb" else min(decimals(values), 2)
-        sides.append((Head(text, detail), _plain(values, places)))
-    return table(results.labels("learner"), sides, what=WHAT)
+    return costs(cost(results), names, WHAT)
 
 
 def _by_seed(results: ActiveResults, problem: str, column: str) -> dict[str, pd.Series]:

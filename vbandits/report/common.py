@@ -37,6 +37,21 @@ class Chapter:
 
 
 @dataclass(frozen=True)
+class Section:
+    """One problem: its label, the anchor of its section, its tables by title, and how to read them."""
+
+    label: str
+    anchor: str
+    tables: list[tuple[str, Table]]
+    notes: list[str]
+
+    @property
+    def chapter(self) -> Chapter:
+        """The same in Markdown."""
+        return Chapter(self.label, [], self.tables, self.notes)
+
+
+@dataclass(frozen=True)
 class Report:
     """What every report says.
 

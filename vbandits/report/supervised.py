@@ -7,26 +7,16 @@ from typing import Any
 import pandas as pd
 
 from vbandits.report import figures, statistics, supervised_figures, wording
-from vbandits.report.common import Chapter, Report, common_parts
+from vbandits.report.common import Chapter, Report, Section, common_parts
 from vbandits.report.formats import decimals, interval, number, percent_decimals
 from vbandits.report.page import Drawing, drawing, fill
 from vbandits.report.palette import GRID, Look, looks
-from vbandits.report.tables import Entry, Head, Side, Table, failed, numbers, table
+from vbandits.report.tables import Entry, Head, Side, Table, costs, failed, numbers, table
 from vbandits.supervised.results import AUROC, CORRUPTED, SupervisedResults, by_seed
 
 HEADS = {"error": ("Error", "%"), "nll": ("NLL", "nats"), "ece": ("ECE", "%"), "brier": ("Brier score", "")}
 PERCENT = ("error", "ece")
 CLEAN_TITLE, CORRUPTED_TITLE = "In distribution", "Under corruption"
-
-
-@dataclass(frozen=True)
-class Section:
-    """One dataset: its label, the anchor of its section, its tables by title, and how to read them."""
-
-    label: str
-    anchor: str
-    tables: list[tuple[str, Table]]
-    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class SupervisedReport(Report):
     @property
     def chapters(self) -> list[Chapter]:
         """The datasets."""
-        return [Chapter(section.label, [], section.tables, section.notes) for section in self.sections]
+        return [section.chapter for section in self.sections]
 
 
 def report(results: SupervisedResults) -> SupervisedReport:
@@ -105,18 +95,12 @@ def _cost(results: SupervisedResults) -> pd.DataFrame:
 
 
 def _cost_table(results: SupervisedResults) -> Table:
-    totals = _cost(results)
     names = (
         ("seconds", "Training", "seconds"),
         ("prediction_seconds", "Prediction", "seconds"),
         ("memory_mb", "Memory", "MB at most"),
     )
-    sides: list[Side] = []
-    for name, text, detail in names:
-        values = totals[name].to_numpy(dtype=float)
-        places = 0 if name == "memory_mb" else min(decimals(values), 2)
-        sides.append((Head(text, detail), [Entry(number(value, places)) for value in values]))
-    return table(results.labels("method"), sides, what="Method")
+    return costs(_cost(results), names, "Method")
 
 
 def render(report: SupervisedReport, results: SupervisedResults) -> str:

@@ -1,5 +1,6 @@
 """The report's tables, as text in rows and columns: the page and the Markdown file show the same ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +160,22 @@ def cost(summary: pd.DataFrame) -> pd.DataFrame:
     totals = by_agent[names].sum(min_count=1)
     per_decision = 1e6 * totals["seconds"] / totals["decisions"]
     return totals.assign(memory_mb=by_agent["memory_mb"].max(), microseconds=per_decision)
+
+
+def costs(totals: pd.DataFrame, names: Sequence[tuple[str, str, str]], what: str) -> Table:
+    """Returns seconds and memory by learner or method, the rows of `totals`.
+
+    Args:
+        totals: a column for each cost.
+        names: column, head and its second line.
+        what: a row is.
+    """
+    sides: list[Side] = []
+    for name, text, detail in names:
+        values = totals[name].to_numpy(dtype=float)
+        places = 0 if name == "memory_mb" else min(decimals(values), 2)
+        sides.append((Head(text, detail), [Entry(number(value, places)) for value in values]))
+    return table([str(label) for label in totals.index], sides, what=what)
 
 
 def table(

@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vbandits.active.experiment import ActiveExperiment, Problem
-from vbandits.active.runner import known_from_start
 from vbandits.agents.acquisition import Entropy, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
 from vbandits.agents.model import LearnerSpec, Training
 from vbandits.agents.rehearsal import rehearse_learner
-from vbandits.envs.active.spaces import POOL, STREAM, expect, family
-from vbandits.envs.spec import EnvironmentSpec, parameters
+from vbandits.envs.active.spaces import STREAM, family, known_labels
+from vbandits.envs.spec import EnvironmentSpec, open_problem, parameters
 from vbandits.networks import MLP
 from vbandits.refused import Refused
 from vbandits.registry import ACQUISITIONS, LEARNERS, find, unknown
@@ -109,8 +108,7 @@ def _environment(
 def _named(source: Any, kwargs: Mapping[str, Any]) -> str:
     """Returns a label: the pool's name, of a file with its target, the id in front where it is not the usual one."""
     pool, target = kwargs.get("pool"), kwargs.get("target")
-    name = source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
-    parts = [] if source == DEFAULT and pool is not None else [name.removeprefix("vbandits/")]
+    parts = [] if source == DEFAULT and pool is not None else [common.short(source)]
     parts += [] if pool is None else [Path(pool).name if isinstance(pool, str) else "pool"]
     return " ".join([*parts, *([str(target)] if target is not None else [])])
 
@@ -221,7 +219,7 @@ def _try(
     problems, notes, told = [], [], set()
     for spec in environments:
         try:
-            environment = spec.open(1)
+            environment = open_problem(spec, 1)
         except Exception as error:
             faults.append(f"problem {spec.label!r}: {words(error)}")
             continue
@@ -242,12 +240,11 @@ def _try(
 
 
 def _problem(spec: EnvironmentSpec, environment: Any) -> Problem:
-    expect(environment, POOL, STREAM)
     kind = family(environment)
     if kind == STREAM:
         return Problem(spec, kind, environment.classes, environment.steps, environment.budget, 0)
     observation, _ = environment.reset(seed=[0])
-    initial = known_from_start(observation["labels"]).shape[1]
+    initial = int(known_labels(observation["labels"]).sum())  # of one lane
     return Problem(spec, kind, environment.classes, environment.budget // environment.batch, environment.budget,
                    initial)  # fmt: skip
 
@@ -262,10 +259,8 @@ def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | No
                 "negative entropy: use 'softmax' or 'softrank'")  # fmt: skip
     if task not in learner.acquisition.tasks:
         able = sorted(known for known, place in ACQUISITIONS.items() if task in find("", known, ACQUISITIONS).tasks)
-        wanted = "classes" if task == REGRESSION else "a regression"
-        return f"expected an acquisition for {'a regression' if task == REGRESSION else 'classes'} (one of " + (
-            f"{', '.join(able)}), got {name}, which is for {wanted}"
-        )
+        asked, other = ("classes", "a regression") if problem.classes else ("a regression", "classes")
+        return f"expected an acquisition for {asked} (one of {', '.join(able)}), got {name}, which is for {other}"
     if problem.family == STREAM and not isinstance(learner.acquisition, Scored):
         return f"expected an acquisition that scores each row by itself for a stream, got {name}, which compares rows"
     if (

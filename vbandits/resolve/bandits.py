@@ -123,11 +123,10 @@ def _environment(
     kwargs = dict(parsed.kwargs)
     for name, value in settings.of("kwargs", {*kwargs, *parameters(parsed.id)}):
         kwargs[name] = value
-    name = parsed.id if isinstance(parsed.id, str) else getattr(parsed.id, "__name__", type(parsed.id).__name__)
     feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
     told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
     shown = " ".join(f"{key}={value}" for key, value in (kwargs | told).items())
-    label = parsed.label or f"{name.removeprefix('vbandits/')} {shown}".strip()
+    label = parsed.label or f"{common.short(parsed.id)} {shown}".strip()
     return EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback})
 
 

@@ -130,6 +130,12 @@ def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple | range)
 
 
+def short(source: Any) -> str:
+    """Returns what an environment is called in a label: its id without ours in front, or the name of its class."""
+    name = source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
+    return name.removeprefix("vbandits/")
+
+
 def folder_of(data_dir: str | Path | None) -> str | None:
     """Returns a data directory as every worker finds it, wherever it stands."""
     return None if data_dir is None else str(Path(data_dir).expanduser().resolve())

@@ -15,6 +15,7 @@ from vbandits.clock import Clock
 from vbandits.kinds import Outcome, Progress
 from vbandits.likelihoods import Categorical
 from vbandits.metrics import classification
+from vbandits.networks.images import with_image
 from vbandits.predictive import Classes
 from vbandits.supervised.dataset import Split
 from vbandits.supervised.experiment import MethodSpec, SupervisedCell
@@ -56,9 +57,7 @@ class Learner:
         self, method: MethodSpec, split: Split, seeds: tuple[int, ...], steps: int, batch_size: int, device: str
     ) -> None:
         features = math.prod(split.shape)
-        network = method.network
-        if getattr(network, "image", split.shape) is None:
-            network = replace(network, image=split.shape)
+        network = with_image(method.network, split.shape)
         chunk = next(size for size in range(min(CHUNK, steps), 0, -1) if steps % size == 0)
         self.task = Task(
             seeds=seeds,
