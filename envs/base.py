@@ -157,8 +157,9 @@ class NativeBandit(Native):
         if self._pool is not None:
             context = self._pool[context].to(torch.float32)
         parts = {"context": context} if self.features else {}
-        parts |= {name: part[:, self._step] for name, part in (("arms", self._arms), ("mask", self._mask))
-                  if part is not None}  # fmt: skip
+        parts |= {
+            name: part[:, self._step] for name, part in (("arms", self._arms), ("mask", self._mask)) if part is not None
+        }
         return parts if self.form.nested else context
 
     def _advance(self) -> None:
@@ -195,12 +196,16 @@ class NativeBandit(Native):
         ):
             if (part is not None) != bool(size):
                 wanted, got = ("with", "none") if size else ("without", "some")
-                raise ValueError(f"{type(self).__name__}.blocks: expected blocks {wanted} {name}, as super().__init__ "
-                                 f"was given {told}, got {got}: change the one or the other")  # fmt: skip
+                raise ValueError(
+                    f"{type(self).__name__}.blocks: expected blocks {wanted} {name}, as super().__init__ "
+                    f"was given {told}, got {got}: change the one or the other"
+                )
         if block.mask is not None and not np.any(block.mask, 1).all():
             step = int(np.argmin(np.any(block.mask, 1)))
-            raise ValueError(f"{type(self).__name__}.blocks: expected a mask with at least one available arm in each "
-                             f"step, got none in step {step} of a block")  # fmt: skip
+            raise ValueError(
+                f"{type(self).__name__}.blocks: expected a mask with at least one available arm in each "
+                f"step, got none in step {step} of a block"
+            )
         return block
 
     def _stacked(self, parts: Sequence[Any], kind: Any) -> Tensor:

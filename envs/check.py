@@ -129,16 +129,25 @@ def _can_be_repeated(spec: EnvironmentSpec, first: Play, report: CheckReport) ->
     """Compares runs that should be equal: a second one, one of a lane alone; and two seeds, which should not be."""
     again, alone = _play(spec, SEEDS), _play(spec, SEEDS[:1])
     if not _same(_lane(first, 0), _lane(again, 0)):
-        report.add("advice", "repeatable: the same seed and actions gave other contexts or rewards the second time, so "
-                             "results cannot be reproduced: draw all random numbers from self.np_random, after "
-                             "super().reset(seed=seed)")  # fmt: skip
+        report.add(
+            "advice",
+            "repeatable: the same seed and actions gave other contexts or rewards the second time, so "
+            "results cannot be reproduced: draw all random numbers from self.np_random, after "
+            "super().reset(seed=seed)",
+        )
     elif not (_same(_lane(first, 1), _lane(again, 1)) and _same(_lane(first, 0), _lane(alone, 0))):
-        report.add("advice", "repeatable: a seed gave other contexts or rewards beside another lane than alone, so "
-                             "results depend on which seeds run together: keep state and random numbers in the "
-                             "environment, not in its class or module")  # fmt: skip
+        report.add(
+            "advice",
+            "repeatable: a seed gave other contexts or rewards beside another lane than alone, so "
+            "results depend on which seeds run together: keep state and random numbers in the "
+            "environment, not in its class or module",
+        )
     elif _same(_lane(first, 0), _lane(first, 1)):
-        report.add("advice", f"repeatable: seeds {SEEDS[0]} and {SEEDS[1]} gave the same contexts and rewards, so more "
-                             "seeds tell no more than one: let reset(seed=...) decide the problem")  # fmt: skip
+        report.add(
+            "advice",
+            f"repeatable: seeds {SEEDS[0]} and {SEEDS[1]} gave the same contexts and rewards, so more "
+            "seeds tell no more than one: let reset(seed=...) decide the problem",
+        )
     else:
         report.add("passed", "repeatable: the same seed and actions give the same contexts and rewards")
 
@@ -158,8 +167,11 @@ def _has_regret(play: Play, report: CheckReport) -> None:
         text = f"the environment offers {other} but no {absent[0]}: it will be reported by reward alone"
     else:
         text = "what the environment offers is never known at the same step: it will be reported by reward alone"
-    report.add("missing", f"regret: {text}. Where they are known, return the expected rewards of the action taken and "
-                          "of the best one in the info of every step, or info['regret'], their difference")  # fmt: skip
+    report.add(
+        "missing",
+        f"regret: {text}. Where they are known, return the expected rewards of the action taken and "
+        "of the best one in the info of every step, or info['regret'], their difference",
+    )
 
 
 def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:

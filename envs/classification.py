@@ -36,8 +36,9 @@ class Classification(NativeBandit):
         self.dataset = load(dataset, data_dir, target, drop)
         self.notes = self.dataset.notes
         if self.dataset.labels is None:
-            raise ValueError(f"dataset: expected classes, which {dataset} has not: it is for vbandits/"
-                             f"{dataset.capitalize()}-v0")  # fmt: skip
+            raise ValueError(
+                f"dataset: expected classes, which {dataset} has not: it is for vbandits/{dataset.capitalize()}-v0"
+            )
         self._labels, classes = self.dataset.labels, len(self.dataset.class_names)
         features = self.dataset.features
         super().__init__(num_envs, device, features=features.shape[1], arms=classes, pool=features)

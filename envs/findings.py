@@ -71,8 +71,11 @@ def passes_gymnasium(make: Callable[[], Any], report: CheckReport) -> None:
     for text in advice:
         report.add("advice", f"gymnasium's own checker warns: {text}")
     if failure is not None:
-        report.add("advice", f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
-                             "here need is checked below)")  # fmt: skip
+        report.add(
+            "advice",
+            f"gymnasium's own checker: {failure} (other libraries may need this mended; what runs "
+            "here need is checked below)",
+        )
     elif not advice:
         report.add("passed", "gymnasium's own checker has nothing to say")
 

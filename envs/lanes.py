@@ -174,8 +174,10 @@ class Lane(gymnasium.Env):
                 f"in {call}: expected an observation with the keys {', '.join(self._shapes)}, as the observation space "
                 f"says, got {got or shown(observation)}"
             )
-        parts = {name: finite(observation[name], shape, f"an observation's {name}", f"the {name}", call)
-                 for name, shape in self._shapes.items()}  # fmt: skip
+        parts = {
+            name: finite(observation[name], shape, f"an observation's {name}", f"the {name}", call)
+            for name, shape in self._shapes.items()
+        }
         if "mask" in parts:
             parts["mask"] = _mask(parts["mask"], call)
         if self.form.features:

@@ -42,8 +42,9 @@ class Mushroom(NativeBandit):
         assert self.dataset.labels is not None
         self._poisonous = self.dataset.labels == 1
         features = self.dataset.features
-        super().__init__(num_envs, device, features=features.shape[1], arms=2, pool=features,
-                         noisy_optimum=noisy_optimum)  # fmt: skip
+        super().__init__(
+            num_envs, device, features=features.shape[1], arms=2, pool=features, noisy_optimum=noisy_optimum
+        )
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""
@@ -117,8 +118,9 @@ class Financial(NativeBandit):
         self.notes = self.dataset.notes
         self._noise = noise * np.arange(1, ARMS + 1)
         features = self.dataset.features
-        super().__init__(num_envs, device, features=features.shape[1], arms=ARMS, pool=features,
-                         noisy_optimum=noisy_optimum)  # fmt: skip
+        super().__init__(
+            num_envs, device, features=features.shape[1], arms=ARMS, pool=features, noisy_optimum=noisy_optimum
+        )
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""

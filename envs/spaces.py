@@ -108,8 +108,10 @@ def faults(space: Any, arms: int | None) -> list[str]:
     unknown = set(parts) - set(KEYS)
     if "action_mask" in unknown and "mask" not in parts:
         unknown.remove("action_mask")
-        found.append("expected the mask of available actions to be called mask, got action_mask: rename it, in the "
-                     "observation space and in what reset and step return")  # fmt: skip
+        found.append(
+            "expected the mask of available actions to be called mask, got action_mask: rename it, in the "
+            "observation space and in what reset and step return"
+        )
     if unknown:
         found.append(
             f"expected a Dict observation space with the keys {', '.join(KEYS)} alone, got "

@@ -18,16 +18,28 @@ METHODS = {"ibvi": 0.95, "ensemble": 0.94, "dropout": 0.92, "laplace": 0.91, "de
 
 def learners(methods, pursuits):
     return [
-        {"label": f"{method} {pursuit}", "method": method, "acquisition_label": pursuit,
-         "acquisition": {"kind": "random" if pursuit == "random" else pursuit, "draws": 64},
-         "posterior": {"kind": method}}
-        for method in methods for pursuit in pursuits
-    ]  # fmt: skip
+        {
+            "label": f"{method} {pursuit}",
+            "method": method,
+            "acquisition_label": pursuit,
+            "acquisition": {"kind": "random" if pursuit == "random" else pursuit, "draws": 64},
+            "posterior": {"kind": method},
+        }
+        for method in methods
+        for pursuit in pursuits
+    ]
 
 
 def problem(label, task="classes", family="pool", budget=200):
-    return {"label": label, "source": label, "kwargs": {}, "task": task, "family": family, "budget": budget,
-            "initial": INITIAL}  # fmt: skip
+    return {
+        "label": label,
+        "source": label,
+        "kwargs": {},
+        "task": task,
+        "family": family,
+        "budget": budget,
+        "initial": INITIAL,
+    }
 
 
 DIGITS = (problem("digits"),)
@@ -45,8 +57,13 @@ def played(given, learner, full, pursuit, seeds, noise, rng) -> pd.DataFrame:
     spare = np.where(bought >= given.get("pool", np.inf), NAN, 0.0)  # no pool is left to be judged on
     if given["task"] == "classes":
         accuracy = np.clip(full - (full - 0.3) * left + 0.02 * off, 0, 1)
-        values = {"accuracy": accuracy, "nll": 2 * (1 - accuracy), "brier": 1.5 * (1 - accuracy),
-                  "ece": 0.05 + 0.1 * left, "ece_debiased": 0.1 * left - 0.01 * np.abs(off)}  # fmt: skip
+        values = {
+            "accuracy": accuracy,
+            "nll": 2 * (1 - accuracy),
+            "brier": 1.5 * (1 - accuracy),
+            "ece": 0.05 + 0.1 * left,
+            "ece_debiased": 0.1 * left - 0.01 * np.abs(off),
+        }
         scale = {"accuracy": -0.05, "nll": 0.3, "brier": 0.1, "ece": 0.05, "ece_debiased": 0.03}
         values |= {"full_accuracy": np.full(shape, full)}
     else:
@@ -58,8 +75,12 @@ def played(given, learner, full, pursuit, seeds, noise, rng) -> pd.DataFrame:
     if given["family"] == "stream":
         seen = np.broadcast_to(3 * BATCH * np.arange(rounds), shape).astype(float)
         values |= {"seen": seen, "reward": seen * 0.8 - bought * 0.5 + off}
-    index = {"problem": given["label"], "learner": learner, "seed": np.repeat(seeds, rounds),
-             "round": np.tile(np.arange(rounds), len(seeds))}  # fmt: skip
+    index = {
+        "problem": given["label"],
+        "learner": learner,
+        "seed": np.repeat(seeds, rounds),
+        "round": np.tile(np.arange(rounds), len(seeds)),
+    }
     values = {"labels": INITIAL + bought, "bought": bought, "cost": 2.0 * bought} | values
     return pd.DataFrame(index | {name: value.ravel() for name, value in values.items()})
 
@@ -89,6 +110,14 @@ def results(
             full = METHODS[entry["method"]] - 0.02 * number
             frames.append(played(given, label, full, entry["acquisition_label"], seeds, noise, rng))
     records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    document = {"kind": "active", "name": "labels", "seeds": seeds, "problems": list(problems), "learners": entries,
-                "block": 32, "device": "cpu", "evaluations": 100} | more  # fmt: skip
+    document = {
+        "kind": "active",
+        "name": "labels",
+        "seeds": seeds,
+        "problems": list(problems),
+        "learners": entries,
+        "block": 32,
+        "device": "cpu",
+        "evaluations": 100,
+    } | more
     return ActiveResults(document, cells, records)

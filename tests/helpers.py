@@ -18,12 +18,28 @@ def preset(name: str, **sections) -> AgentSpec:
     return resolve(document).agents[0]
 
 
-def task(seeds=(0, 1), features=3, outputs=2, hidden=(8,), dtype=torch.float64, bias=True, schedule=None,
-         optimizer=None, parametrization="mup") -> Task:  # fmt: skip
+def task(
+    seeds=(0, 1),
+    features=3,
+    outputs=2,
+    hidden=(8,),
+    dtype=torch.float64,
+    bias=True,
+    schedule=None,
+    optimizer=None,
+    parametrization="mup",
+) -> Task:
     """Returns a small task in float64."""
     network = MLP(hidden=tuple(hidden), bias=bias, parametrization=parametrization).build(features, outputs)
-    return Task(tuple(seeds), features, outputs, network, schedule=schedule or Schedule(),
-                optimizer=optimizer or Optimizer(), dtype=dtype)  # fmt: skip
+    return Task(
+        tuple(seeds),
+        features,
+        outputs,
+        network,
+        schedule=schedule or Schedule(),
+        optimizer=optimizer or Optimizer(),
+        dtype=dtype,
+    )
 
 
 def rows(replicas=2, count=20, features=3, outputs=2, dtype=torch.float64, seed=0) -> Data:

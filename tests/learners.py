@@ -30,15 +30,17 @@ def arrays(classes=3, rows=40, features=4, seed=0):
 def spec(acquisition=None, posterior=None, **options) -> LearnerSpec:
     """Returns a learner with a small network that trains little."""
     options = {"network": MLP((8,)), "training": SMALL, "optimizer": Optimizer(learning_rate=0.1)} | options
-    return LearnerSpec("test", posterior or IBVI(rank=2), acquisition or Random(), method="test", acquired="test",
-                       **options)  # fmt: skip
+    return LearnerSpec(
+        "test", posterior or IBVI(rank=2), acquisition or Random(), method="test", acquired="test", **options
+    )
 
 
 def begun(learner: LearnerSpec, seeds=(0, 1), classes=3, initial=None, **kwargs):
     """Returns an environment, a learner of its initial labels that has trained once, and the mask."""
     initial = initial or (1 if classes else 4)
-    environment = PoolActiveLearning(len(seeds), pool=arrays(classes), budget=kwargs.pop("budget", 6), initial=initial,
-                                     **kwargs)  # fmt: skip
+    environment = PoolActiveLearning(
+        len(seeds), pool=arrays(classes), budget=kwargs.pop("budget", 6), initial=initial, **kwargs
+    )
     player = Learner(learner, tuple(seeds), Inputs.of(environment))
     observation, info = environment.reset(seed=list(seeds))
     labels = observation["labels"]

@@ -45,8 +45,10 @@ def digits(rows: int, columns: int, seed: int = 0) -> np.ndarray:
 
 def mushroom(place: Path) -> dict:
     labels = classes(2, start=1)
-    letters = [["xyz?"[(row * (column + 1) + column) % (4 if column == 10 else 3)] for column in range(22)]
-               for row in range(ROWS)]  # fmt: skip
+    letters = [
+        ["xyz?"[(row * (column + 1) + column) % (4 if column == 10 else 3)] for column in range(22)]
+        for row in range(ROWS)
+    ]
     lines(place / "agaricus-lepiota.data", [["ep"[label], *row] for label, row in zip(labels, letters, strict=True)])
     features = sum(len({row[column] for row in letters}) for column in range(22))
     return {"counts": (counted(labels, 2),), "features": features}
@@ -71,8 +73,23 @@ def adult_row(row: int, dot: str = "") -> list[str]:
     """Returns a row; every tenth has no occupation."""
     occupation = "?" if row % 10 == 9 else uci.OCCUPATIONS[row % 14]
     income = ("<=50K", ">50K")[row % 3 // 2] + dot
-    return [str(20 + row % 50), WORK[row % 2], str(1000 + row), SCHOOL[row % 3], "9", "Divorced", occupation, "Husband",
-            "White", ("Male", "Female")[row % 2], "0", str(row), "40", COUNTRIES[row % 2], income]  # fmt: skip
+    return [
+        str(20 + row % 50),
+        WORK[row % 2],
+        str(1000 + row),
+        SCHOOL[row % 3],
+        "9",
+        "Divorced",
+        occupation,
+        "Husband",
+        "White",
+        ("Male", "Female")[row % 2],
+        "0",
+        str(row),
+        "40",
+        COUNTRIES[row % 2],
+        income,
+    ]
 
 
 def adult(place: Path, dots: bool = True) -> dict:
@@ -127,8 +144,10 @@ def picture_counts() -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def letter(place: Path) -> dict:
     labels = classes(26)
-    lines(place / "letter-recognition.data", [[chr(65 + label), *row] for label, row in
-                                              zip(labels, digits(ROWS, 16), strict=True)])  # fmt: skip
+    lines(
+        place / "letter-recognition.data",
+        [[chr(65 + label), *row] for label, row in zip(labels, digits(ROWS, 16), strict=True)],
+    )
     return {"counts": (counted(labels, 26),)}
 
 
@@ -150,8 +169,9 @@ def satimage(place: Path) -> dict:
 
 def magic(place: Path) -> dict:
     labels = classes(2)
-    lines(place / "magic04.data", [[*(row / 8), "gh"[label]] for row, label in
-                                   zip(digits(ROWS, 10), labels, strict=True)])  # fmt: skip
+    lines(
+        place / "magic04.data", [[*(row / 8), "gh"[label]] for row, label in zip(digits(ROWS, 10), labels, strict=True)]
+    )
     return {"counts": (counted(labels, 2),)}
 
 

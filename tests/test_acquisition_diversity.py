@@ -107,8 +107,13 @@ def test_typi_clust_takes_the_most_typical_row_of_clusters_without_labels_the_la
         small, large, middle = (typicality(h[lane, a:b], 20) for a, b in ((0, 10), (10, 50), (50, 75)))
         large[5] = 0  # is labelled
         second = middle.topk(2).indices[1]
-        assert taken.tolist() == [50 + middle.argmax(), small.argmax(), 10 + large.argmax(), 50 + second,
-                                  small.topk(2).indices[1]]  # fmt: skip
+        assert taken.tolist() == [
+            50 + middle.argmax(),
+            small.argmax(),
+            10 + large.argmax(),
+            50 + second,
+            small.topk(2).indices[1],
+        ]
 
 
 def test_typi_clust_makes_as_many_clusters_as_there_will_be_labels():

@@ -29,8 +29,10 @@ every_kind = pytest.mark.parametrize(("name", "kwargs"), VARIANTS)
 def choose(environment, info, randoms):
     """Returns actions that the masks allow, each lane's by its own chance."""
     batch = getattr(environment, "batch", 1)
-    chosen = [random.choice(np.flatnonzero(mask), batch, replace=False)
-              for random, mask in zip(randoms, info["action_mask"].numpy(), strict=True)]  # fmt: skip
+    chosen = [
+        random.choice(np.flatnonzero(mask), batch, replace=False)
+        for random, mask in zip(randoms, info["action_mask"].numpy(), strict=True)
+    ]
     actions = torch.from_numpy(np.stack(chosen))
     return actions[:, 0] if batch == 1 else actions
 
@@ -66,8 +68,11 @@ def test_gymnasiums_checker_accepts_a_single_lane(name, kwargs):
     check_env(Comparable(environment), skip_render_check=True, skip_close_check=True)
     observation, info = environment.reset(seed=0)
     assert observation in environment.observation_space
-    observation, reward, terminated, _, info = environment.step(Comparable(environment)._possible(
-        np.flatnonzero(info["action_mask"])[: getattr(environment, "batch", 1)].squeeze()))  # fmt: skip
+    observation, reward, terminated, _, info = environment.step(
+        Comparable(environment)._possible(
+            np.flatnonzero(info["action_mask"])[: getattr(environment, "batch", 1)].squeeze()
+        )
+    )
     assert observation in environment.observation_space
     assert type(reward) is float
     assert type(terminated) is bool
@@ -241,8 +246,14 @@ def test_a_row_twice_and_steps_outside_an_episode_are_refused():
         environment.step(torch.tensor([free, free]))
 
 
-TINY = Pool("tiny", np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 2]), np.eye(6, dtype=np.float32),
-            np.array([0, 0, 0, 1, 1, 2]), 3)  # fmt: skip
+TINY = Pool(
+    "tiny",
+    np.eye(6, dtype=np.float32),
+    np.array([0, 0, 0, 1, 1, 2]),
+    np.eye(6, dtype=np.float32),
+    np.array([0, 0, 0, 1, 1, 2]),
+    3,
+)
 
 
 @pytest.mark.parametrize(
@@ -277,8 +288,9 @@ def test_parameters_are_held_to_their_types_and_names():
 
 
 def test_a_fingerprint_holds_the_pools_rows():
-    one, other = (fingerprint(EnvironmentSpec("it", NAME, {"pool": "wine", "budget": 9, "pool_seed": seed}))
-                  for seed in (0, 1))  # fmt: skip
+    one, other = (
+        fingerprint(EnvironmentSpec("it", NAME, {"pool": "wine", "budget": 9, "pool_seed": seed})) for seed in (0, 1)
+    )
     assert one["data"] != other["data"]
     assert one["data"] == PoolActiveLearning(pool="wine", budget=9).pool.digest()[:16]
     arrays = fingerprint(EnvironmentSpec("it", NAME, {"pool": (np.eye(40), np.arange(40) % 2), "budget": 3}))
@@ -288,7 +300,10 @@ def test_a_fingerprint_holds_the_pools_rows():
 
 def test_families_are_told_apart_and_the_wrong_one_is_refused():
     assert [family(EnvironmentSpec("it", name).open(1)) for name in (NAME, STREAM, next(iter(BANDITS)))] == [
-        "pool", "stream", "bandit"]  # fmt: skip
+        "pool",
+        "stream",
+        "bandit",
+    ]
     with pytest.raises(ValueError, match=r"expected active learning on a pool.*, or active .*, got a bandit"):
         open_problem(EnvironmentSpec("it", "vbandits/Wheel-v0"), 2)
     with pytest.raises(ValueError, match=r"expected active learning on a stream.*, got active learning on a pool"):

@@ -52,8 +52,16 @@ def test_every_method_meets_every_acquisition():
 
 
 def test_fields_are_set_one_by_one_and_from_the_command_line():
-    learners = [{"id": "ibvi", "label": "mine", "acquisition": [{"kind": "bald", "batch": "power", "label": "power"}],
-                 "posterior": {"rank": 3}, "training": SHORT | {"start": "warm"}, "candidates": 20}]  # fmt: skip
+    learners = [
+        {
+            "id": "ibvi",
+            "label": "mine",
+            "acquisition": [{"kind": "bald", "batch": "power", "label": "power"}],
+            "posterior": {"rank": 3},
+            "training": SHORT | {"start": "warm"},
+            "candidates": 20,
+        }
+    ]
     settings = ["acquisition.draws=7", "kwargs.budget=2", "training.every=2"]
     found = resolve(document(learners=learners), settings)
     (learner,) = found.learners
@@ -68,16 +76,20 @@ def test_fields_are_set_one_by_one_and_from_the_command_line():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"kwargs": {"pool": "two_moons", "rows": 20, "batch": 30, "budget": 30}},
-         "batch: expected at most the 18 labels that can be bought, got 30"),
-        ({"kwargs": {"pool": "two_moons", "rows": 20, "budget": 100}},
-         "budget: expected at most the 18 labels that can be bought, got 100"),
+        (
+            {"kwargs": {"pool": "two_moons", "rows": 20, "batch": 30, "budget": 30}},
+            "batch: expected at most the 18 labels that can be bought, got 30",
+        ),
+        (
+            {"kwargs": {"pool": "two_moons", "rows": 20, "budget": 100}},
+            "budget: expected at most the 18 labels that can be bought, got 100",
+        ),
         ({"kwargs": {"pool": "two_moons", "initial": [0]}}, "initial: expected a row of every class, got none of"),
         ({"kwargs": {"pool": "two_moons", "initial": [3, 3]}}, "every row once, got more of 3"),
         ({"kwargs": {"pool": "two_moon"}}, "did you mean 'two_moons'"),
         ({"id": "vbandits/Wheel-v0"}, "expected active learning on a pool"),
     ],
-)  # fmt: skip
+)
 def test_a_problem_that_cannot_be_played_is_refused(content, message):
     assert message in faults(problems=[content])
 
@@ -123,8 +135,14 @@ def test_all_faults_are_told_at_once():
 
 
 def test_results_have_a_row_per_seed_and_evaluation_and_a_report(tmp_path):
-    results = vbandits.run(problems=document()["problems"], learners=document()["learners"], seeds=3, evaluations=2,
-                           out=tmp_path / "out", workers=1)  # fmt: skip
+    results = vbandits.run(
+        problems=document()["problems"],
+        learners=document()["learners"],
+        seeds=3,
+        evaluations=2,
+        out=tmp_path / "out",
+        workers=1,
+    )
     assert results.axes == ("problem", "learner")
     assert len(results.records) == 4 * 3 * 3
     assert sorted(results.records["labels"].unique()) == [2, 4, 6]
@@ -152,21 +170,27 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
     again = execute(experiment, Store(tmp_path / "part"), command="", workers=1)
     assert (tmp_path / "part" / "cells" / f"{cells[1]}.parquet").stat().st_mtime_ns == before
     columns = ["problem", "learner", "seed", "round"]
-    pd.testing.assert_frame_equal(again.records.sort_values(columns).reset_index(drop=True),
-                                  whole.records.sort_values(columns).reset_index(drop=True))  # fmt: skip
+    pd.testing.assert_frame_equal(
+        again.records.sort_values(columns).reset_index(drop=True),
+        whole.records.sort_values(columns).reset_index(drop=True),
+    )
 
 
 def test_blocks_change_nothing(tmp_path):
     experiments = [resolve(document(learners=FEW, block=block, seeds=3)) for block in (1, 3)]
-    one, other = (execute(experiment, Store(tmp_path / str(experiment.block)), command="", workers=1)
-                  for experiment in experiments)  # fmt: skip
+    one, other = (
+        execute(experiment, Store(tmp_path / str(experiment.block)), command="", workers=1)
+        for experiment in experiments
+    )
     for (_, learner), part in one.parts.items():
         assert same(part, other.parts["small", learner])
 
 
 def test_another_pool_is_another_experiment():
-    first, second = (next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": (x, y), "budget": 3}}])).cells())
-                     for x, y in (arrays(), arrays(seed=1)))  # fmt: skip
+    first, second = (
+        next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": (x, y), "budget": 3}}])).cells())
+        for x, y in (arrays(), arrays(seed=1))
+    )
     assert key(first) != key(second)
 
 
@@ -232,8 +256,10 @@ class Counting:
 def test_what_an_acquisition_remembers_is_of_its_own_replicas(tmp_path):
     mine = Counting()
     learners = [{"id": "ibvi", "acquisition": mine, "training": SHORT}]
-    one, other = (execute(resolve(document(learners=learners, block=block)), Store(tmp_path / str(block)), command="",
-                          workers=1) for block in (1, 2))  # fmt: skip
+    one, other = (
+        execute(resolve(document(learners=learners, block=block)), Store(tmp_path / str(block)), command="", workers=1)
+        for block in (1, 2)
+    )
     assert same(one.records, other.records)
     assert mine.calls == 0
 
@@ -246,8 +272,10 @@ def test_a_method_has_an_acquisition_of_one_name_once():
 def test_images_and_rows_of_the_same_numbers_are_other_pools():
     x, y = arrays()
     pools = [(x, y), (x.reshape(-1, 2, 2), y), (x.astype(np.float64), y)]
-    first, image, double = (next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": pool, "budget": 3}}]))
-                                 .cells()).content()[0] for pool in pools)  # fmt: skip
+    first, image, double = (
+        next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": pool, "budget": 3}}])).cells()).content()[0]
+        for pool in pools
+    )
     assert first != image
     assert first == double  # they are float32 in the pool
 
@@ -284,8 +312,16 @@ def test_a_stream_may_end_early_and_its_mask_is_heeded():
 
 
 def test_labels_that_came_last_are_learned_from_in_a_stream():
-    one, other = (play(spec(Random(), training=Training(every=every, gradient_steps=5, first=14)), (0,), steps=16,
-                       budget=14, evaluations=1) for every in (1, 100))  # fmt: skip
+    one, other = (
+        play(
+            spec(Random(), training=Training(every=every, gradient_steps=5, first=14)),
+            (0,),
+            steps=16,
+            budget=14,
+            evaluations=1,
+        )
+        for every in (1, 100)
+    )
     assert one["bought"].max() == other["bought"].max() == 14
     last = other[other["round"] == 16]
     start = other[other["round"] == 0]

@@ -72,9 +72,14 @@ def test_the_best_of_a_regression_are_the_lowest(given):
     assert {name for name, entry in rmse.items() if entry.strong} == {"ibvi epig"}
     scores = found(given, active.PREDICTIONS, 1)
     assert [(head.text, head.detail) for head in scores.heads] == [
-        ("NLL", "test"), ("NLL", "pool"), ("CRPS", "test"), ("CRPS", "pool"), ("90% covers", "% test"),
-        ("90% covers", "% pool"), ("RMSE", "pool"),
-    ]  # fmt: skip
+        ("NLL", "test"),
+        ("NLL", "pool"),
+        ("CRPS", "test"),
+        ("CRPS", "pool"),
+        ("90% covers", "% test"),
+        ("90% covers", "% pool"),
+        ("RMSE", "pool"),
+    ]
     row = given.summary().query("problem == 'boston' and learner == 'ibvi bald'").iloc[0]
     assert column(scores, "90% covers", "% pool")["ibvi bald"].text == f"{100 * row.pool_coverage_90:.1f}"
     assert not any(entry.strong for entry in column(scores, "90% covers", "% test").values())
@@ -292,9 +297,12 @@ def test_an_empty_pool_has_no_figure_of_its_own_and_a_part_of_one_ends_early():
 def test_cost_is_over_all_problems(given):
     made = active.report(given).cost
     assert [(head.text, head.detail) for head in made.heads] == [
-        ("Training", "seconds"), ("Querying", "seconds"), ("Querying", "ms per label"), ("Rest", "seconds"),
+        ("Training", "seconds"),
+        ("Querying", "seconds"),
+        ("Querying", "ms per label"),
+        ("Rest", "seconds"),
         ("Memory", "MB at most"),
-    ]  # fmt: skip
+    ]
     # two problems: 4 s of training, 0.5 s of querying, 1.25 s of the rest on each; 5 seeds bought 200 labels on each
     assert [entry.text for entry in made.rows[0].entries] == ["8.00", "1.00", "0.50", "2.50", "300"]
 

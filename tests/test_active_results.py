@@ -130,8 +130,14 @@ def test_seeds_of_a_stream_buy_at_their_own_pace():
 
 
 def test_a_seed_with_fewer_evaluations_keeps_its_last():
-    frame = pd.DataFrame({"seed": [4, 2, 2, 4, 2], "round": [1, 0, 2, 0, 1], "labels": [8, 5, 20, 5, 10],
-                          "accuracy": [0.8, 0.1, 0.3, 0.5, 0.2]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "seed": [4, 2, 2, 4, 2],
+            "round": [1, 0, 2, 0, 1],
+            "labels": [8, 5, 20, 5, 10],
+            "accuracy": [0.8, 0.1, 0.3, 0.5, 0.2],
+        }
+    )
     trace = Trace(frame)
     np.testing.assert_array_equal(trace.labels, [[5, 10, 20], [5, 8, 8]])
     np.testing.assert_array_equal(trace["accuracy"], [[0.1, 0.2, 0.3], [0.5, 0.8, 0.8]])

@@ -121,11 +121,14 @@ def test_a_users_posterior_can_be_a_kind():
 
 def test_any_module_can_be_the_network():
     def convolution(features, outputs):
-        return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(),
-                             nn.Linear(144, outputs))  # fmt: skip
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, outputs)
+        )
 
-    agents = [vbandits.AgentSpec(name, posterior, rule, network=Module(convolution))
-              for name, posterior, rule in (("cnn ibvi", IBVI(), Thompson()),)]  # fmt: skip
+    agents = [
+        vbandits.AgentSpec(name, posterior, rule, network=Module(convolution))
+        for name, posterior, rule in (("cnn ibvi", IBVI(), Thompson()),)
+    ]
     digits = {"id": "vbandits/Classification-v0", "kwargs": {"dataset": "digits"}}
     results = run(agents, [digits], steps=200, seeds=2)
     regret = results.summary().set_index("agent")["cumulative_regret"]

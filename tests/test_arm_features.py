@@ -24,8 +24,11 @@ SQUARES = {
 def stacked(environment, seeds, blocks=1):
     """Returns the blocks of all seeds, joined over time; parts that are not there are left out."""
     found = [block for seed in seeds for block in itertools.islice(environment.blocks(seed), blocks)]
-    return {name: np.concatenate([getattr(block, name) for block in found])
-            for name in found[0]._fields if getattr(found[0], name) is not None}  # fmt: skip
+    return {
+        name: np.concatenate([getattr(block, name) for block in found])
+        for name in found[0]._fields
+        if getattr(found[0], name) is not None
+    }
 
 
 def quadratic_form(x, values):

@@ -192,16 +192,19 @@ def test_a_diverged_replica_is_nan_and_leaves_the_others_alone():
     np.testing.assert_allclose(classification.out_of_distribution_auroc(broken, P[:, :, :50]), expected)
 
 
-@pytest.mark.parametrize(("p", "y", "message"), [
-    (P, Y[..., :5], r"expected shape \(2, 3, 200\) or \(200,\)"),
-    (P, Y + 1, r"whole numbers in 0..3, got int64 in 1..4"),
-    (P, Y - 1, r"got int64 in -1..2"),
-    (P, Y.astype(float), "got float64"),
-    (np.log(P), Y, "expected numbers in"),
-    (P / 2, Y, "sum to 1 .* sums 0.5..0.5"),
-    (P[0, 0, 0], Y[0, 0, :1], r"\[..., N, K\]"),
-    (P[:, :, :0], Y[:, :, :0], "not empty"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("p", "y", "message"),
+    [
+        (P, Y[..., :5], r"expected shape \(2, 3, 200\) or \(200,\)"),
+        (P, Y + 1, r"whole numbers in 0..3, got int64 in 1..4"),
+        (P, Y - 1, r"got int64 in -1..2"),
+        (P, Y.astype(float), "got float64"),
+        (np.log(P), Y, "expected numbers in"),
+        (P / 2, Y, "sum to 1 .* sums 0.5..0.5"),
+        (P[0, 0, 0], Y[0, 0, :1], r"\[..., N, K\]"),
+        (P[:, :, :0], Y[:, :, :0], "not empty"),
+    ],
+)
 @pytest.mark.parametrize("metric", WITH_LABELS)
 def test_what_are_no_probabilities_or_labels_is_refused(metric, p, y, message):
     with pytest.raises(ValueError, match=message):

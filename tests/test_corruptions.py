@@ -177,15 +177,18 @@ def test_no_rows_are_no_trouble():
     assert corrupt(np.empty((0, 1440), np.float32), SHAPE, "shift", 1).shape == (0, 1440)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"kind": "nose"}, "did you mean 'noise'"),
-    ({"severity": 0}, "severity: expected a whole number from 1 to 5, got 0"),
-    ({"severity": 6}, "got 6"),
-    ({"shape": (1, 20, 24)}, r"expected an array \[N, 480\].* got \(2, 1440\)"),
-    ({"images": np.zeros((2, 3, 20, 24))}, r"got \(2, 3, 20, 24\)"),
-    ({"images": np.full((2, 1440), 255.0)}, r"pixels in \[0, 1\].*255"),
-    ({"images": np.full((2, 1440), np.nan)}, r"pixels in \[0, 1\].*nan"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "nose"}, "did you mean 'noise'"),
+        ({"severity": 0}, "severity: expected a whole number from 1 to 5, got 0"),
+        ({"severity": 6}, "got 6"),
+        ({"shape": (1, 20, 24)}, r"expected an array \[N, 480\].* got \(2, 1440\)"),
+        ({"images": np.zeros((2, 3, 20, 24))}, r"got \(2, 3, 20, 24\)"),
+        ({"images": np.full((2, 1440), 255.0)}, r"pixels in \[0, 1\].*255"),
+        ({"images": np.full((2, 1440), np.nan)}, r"pixels in \[0, 1\].*nan"),
+    ],
+)
 def test_what_makes_no_sense_is_refused(change, message):
     arguments = {"images": scenes(2), "shape": SHAPE, "kind": "noise", "severity": 1}
     with pytest.raises(ValueError, match=message):

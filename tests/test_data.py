@@ -72,8 +72,10 @@ def test_the_files_of_mnist_are_not_taken_for_those_of_clothes(standins, tmp_pat
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "cache"))
     assert load("mnist", tmp_path).name == "mnist"
-    nowhere = rf"expected train-images-idx3-ubyte\[.gz\].* in the folder fashion_mnist of the data directory, " \
-              rf"got nothing of it in {tmp_path}; and OpenML's 'Fashion-MNIST', version 1 cannot be had"  # fmt: skip
+    nowhere = (
+        rf"expected train-images-idx3-ubyte\[.gz\].* in the folder fashion_mnist of the data directory, "
+        rf"got nothing of it in {tmp_path}; and OpenML's 'Fashion-MNIST', version 1 cannot be had"
+    )
     with pytest.raises(ValueError, match=nowhere):
         load("fashion_mnist", tmp_path)
     with pytest.raises(ValueError, match=nowhere.replace(", version 1", "")):
@@ -176,29 +178,52 @@ def damaged(change):
     return lambda path: path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
 
 
-@pytest.mark.parametrize(("name", "damage", "message"), [
-    ("mushroom", damaged(lambda rows: rows[:-1]), r"expected 60 rows of \d+ features, got 59.*another dataset, or dam"),
-    ("mushroom", damaged(lambda rows: [*rows[:-1], rows[-1][:10]]), r"23 values.*Expected 23 columns, got \d: .*again"),
-    ("mushroom", damaged(lambda rows: ["x" + row[1:] for row in rows]), r"expected the classes e, p, got 'x'"),
-    ("mushroom", damaged(lambda rows: []), r"expected lines of 23 values between commas, got: Empty CSV"),
-    ("statlog", damaged(lambda rows: [*rows[:-1], rows[-1][:10]]), r"expected 10 numbers in every line, got: .*row"),
-    ("statlog", damaged(lambda rows: [row[3:] for row in rows]), r"expected 10 numbers in every line, got"),
-    ("statlog", damaged(lambda rows: []), r"expected lines of 10 numbers, got none"),
-    ("statlog", damaged(lambda rows: ["<html>\n"]), r"expected 10 numbers in every line, got: could not convert"),
-    ("statlog", damaged(lambda rows: [rows[0][:-2] + "2\n", *rows[1:]]), r"the classes 9, 9.*got 8, 10, 9, 9"),
-    ("statlog", damaged(lambda rows: [rows[0][:-2] + "8\n", *rows[1:]]), r"the classes 1, 2, .*7, got '8'"),
-    ("covertype", damaged(lambda rows: ["7.5x" + rows[0][2:], *rows[1:]]), r"between commas.*invalid value '7.5x"),
-    ("magic", damaged(lambda rows: ["nan," + rows[0].partition(",")[2], *rows[1:]]), r"finite numbers, got 1 that"),
-    ("financial", damaged(lambda rows: rows[1:]), r"expected 60 rows of 21 features, got 59"),
-    ("census", damaged(lambda rows: [rows[0].replace("dOccup", "dJob"), *rows[1:]]), r"expected a column dOccup, got"),
-    ("census", damaged(lambda rows: [rows[0].replace(",dOccup", ""), *rows[1:]]), r"header of 68 names"),
-    ("letter", damaged(lambda rows: ["a" + rows[0][1:], *rows[1:]]), r"expected the classes A, B.*got 'a'"),
-    ("pendigits", damaged(lambda rows: rows[1:] + rows[:1]), None),
-    ("pendigits", damaged(lambda rows: rows[1:]), r"expected 93 rows of 16 features, got 92"),
-    ("jester", lambda path: path.write_bytes(path.read_bytes()[:-9]), r"expected an array that NumPy saved"),
-    ("jester", lambda path: np.save(path, np.zeros((60, 39))), r"expected numbers of shape \(users, 40\), got float64"),
-    ("jester", lambda path: np.save(path, np.full((60, 40), 11.0)), r"expected ratings from -10 to 10"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        (
+            "mushroom",
+            damaged(lambda rows: rows[:-1]),
+            r"expected 60 rows of \d+ features, got 59.*another dataset, or dam",
+        ),
+        (
+            "mushroom",
+            damaged(lambda rows: [*rows[:-1], rows[-1][:10]]),
+            r"23 values.*Expected 23 columns, got \d: .*again",
+        ),
+        ("mushroom", damaged(lambda rows: ["x" + row[1:] for row in rows]), r"expected the classes e, p, got 'x'"),
+        ("mushroom", damaged(lambda rows: []), r"expected lines of 23 values between commas, got: Empty CSV"),
+        (
+            "statlog",
+            damaged(lambda rows: [*rows[:-1], rows[-1][:10]]),
+            r"expected 10 numbers in every line, got: .*row",
+        ),
+        ("statlog", damaged(lambda rows: [row[3:] for row in rows]), r"expected 10 numbers in every line, got"),
+        ("statlog", damaged(lambda rows: []), r"expected lines of 10 numbers, got none"),
+        ("statlog", damaged(lambda rows: ["<html>\n"]), r"expected 10 numbers in every line, got: could not convert"),
+        ("statlog", damaged(lambda rows: [rows[0][:-2] + "2\n", *rows[1:]]), r"the classes 9, 9.*got 8, 10, 9, 9"),
+        ("statlog", damaged(lambda rows: [rows[0][:-2] + "8\n", *rows[1:]]), r"the classes 1, 2, .*7, got '8'"),
+        ("covertype", damaged(lambda rows: ["7.5x" + rows[0][2:], *rows[1:]]), r"between commas.*invalid value '7.5x"),
+        ("magic", damaged(lambda rows: ["nan," + rows[0].partition(",")[2], *rows[1:]]), r"finite numbers, got 1 that"),
+        ("financial", damaged(lambda rows: rows[1:]), r"expected 60 rows of 21 features, got 59"),
+        (
+            "census",
+            damaged(lambda rows: [rows[0].replace("dOccup", "dJob"), *rows[1:]]),
+            r"expected a column dOccup, got",
+        ),
+        ("census", damaged(lambda rows: [rows[0].replace(",dOccup", ""), *rows[1:]]), r"header of 68 names"),
+        ("letter", damaged(lambda rows: ["a" + rows[0][1:], *rows[1:]]), r"expected the classes A, B.*got 'a'"),
+        ("pendigits", damaged(lambda rows: rows[1:] + rows[:1]), None),
+        ("pendigits", damaged(lambda rows: rows[1:]), r"expected 93 rows of 16 features, got 92"),
+        ("jester", lambda path: path.write_bytes(path.read_bytes()[:-9]), r"expected an array that NumPy saved"),
+        (
+            "jester",
+            lambda path: np.save(path, np.zeros((60, 39))),
+            r"expected numbers of shape \(users, 40\), got float64",
+        ),
+        ("jester", lambda path: np.save(path, np.full((60, 40), 11.0)), r"expected ratings from -10 to 10"),
+    ],
+)
 def test_files_of_anything_else_are_refused(tmp_path, name, damage, message):
     published = one(name, tmp_path)
     damage(tmp_path / published.layouts[0].files[0])
@@ -278,9 +303,10 @@ def test_a_named_dataset_that_is_used_no_more_leaves_memory():
     assert first() is None
 
 
-@pytest.mark.parametrize(("name", "rows", "features", "classes"), [
-    ("digits", 1797, 64, 10), ("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rows", "features", "classes"),
+    [("digits", 1797, 64, 10), ("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3)],
+)
 def test_bundled_datasets(name, rows, features, classes):
     found = load(name)
     assert (found.features.shape, len(found.class_names)) == ((rows, features), classes)
@@ -315,8 +341,15 @@ def test_openml_gives_what_the_original_files_give(monkeypatch, standins, tmp_pa
 
 
 def test_copies_may_hold_the_rows_in_another_order(monkeypatch, standins, tmp_path):
-    parts = [pd.read_csv(standins / "pendigits" / f"pendigits.{ending}", header=None, skipinitialspace=True,
-                         names=[*uci.PEN, "class"]) for ending in ("tes", "tra")]  # fmt: skip
+    parts = [
+        pd.read_csv(
+            standins / "pendigits" / f"pendigits.{ending}",
+            header=None,
+            skipinitialspace=True,
+            names=[*uci.PEN, "class"],
+        )
+        for ending in ("tes", "tra")
+    ]
     openml(monkeypatch, pd.concat(parts, ignore_index=True), "class")
     found, reference = load("pendigits", tmp_path), load("pendigits")
     np.testing.assert_array_equal(found.features, np.roll(reference.features, 33, 0))
@@ -340,8 +373,9 @@ def test_openmls_adult_has_the_test_rows_first_and_is_checked_for_it(monkeypatch
 
 def test_covertype_comes_from_scikit_learn(monkeypatch, standins, tmp_path):
     table = np.loadtxt(standins / "covertype" / "covtype.data", delimiter=",")
-    monkeypatch.setattr("sklearn.datasets.fetch_covtype",
-                        lambda **_: Bunch(data=table[:, :-1], target=table[:, -1].astype(np.int32)))  # fmt: skip
+    monkeypatch.setattr(
+        "sklearn.datasets.fetch_covtype", lambda **_: Bunch(data=table[:, :-1], target=table[:, -1].astype(np.int32))
+    )
     assert load("covertype", tmp_path).digest() == load("covertype").digest()
     monkeypatch.setattr("sklearn.datasets.fetch_covtype", lambda **_: Bunch(data=table[:9, :-1], target=table[:9, -1]))
     (tmp_path / "again").mkdir()
@@ -349,12 +383,15 @@ def test_covertype_comes_from_scikit_learn(monkeypatch, standins, tmp_path):
         load("covertype", tmp_path / "again")
 
 
-@pytest.mark.parametrize(("name", "folder", "shape", "counts", "sums"), [
-    ("mushroom", "mushroom", (8124, 117), [4208, 3916], 22 * 8124),
-    ("statlog", "shuttle", (43500, 9), [34108, 37, 132, 6748, 2458, 6, 11], None),
-    ("adult", "adult", (45222, 94), None, None),
-    ("mnist", "mnist", (60000, 784), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "folder", "shape", "counts", "sums"),
+    [
+        ("mushroom", "mushroom", (8124, 117), [4208, 3916], 22 * 8124),
+        ("statlog", "shuttle", (43500, 9), [34108, 37, 132, 6748, 2458, 6, 11], None),
+        ("adult", "adult", (45222, 94), None, None),
+        ("mnist", "mnist", (60000, 784), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], None),
+    ],
+)
 def test_the_real_files_are_as_published(name, folder, shape, counts, sums):
     if not (DATA / folder).is_dir():
         pytest.skip(f"needs the files of {name} in {DATA}/{folder}")
@@ -368,10 +405,22 @@ def test_the_real_files_are_as_published(name, folder, shape, counts, sums):
 def test_published_sizes_add_up():
     sizes = {name: (record.size, record.features, record.classes) for name, record in PUBLISHED.items()}
     assert sizes == {
-        "mushroom": (8124, 117, 2), "statlog": (43_500, 9, 7), "covertype": (581_012, 54, 7), "adult": (45_222, 94, 14),
-        "census": (2_458_285, 389, 9), "jester": (19_181, 40, 0), "financial": (3713, 21, 0),
-        "mnist": (60_000, 784, 10), "fashion_mnist": (60_000, 784, 10), "cifar10": (50_000, 3072, 10),
-        "letter": (20_000, 16, 26), "pendigits": (10_992, 16, 10), "satimage": (6435, 36, 6), "magic": (19_020, 10, 2),
-        "digits": (1797, 64, 10), "breast_cancer": (569, 30, 2), "wine": (178, 13, 3),
-    }  # fmt: skip
+        "mushroom": (8124, 117, 2),
+        "statlog": (43_500, 9, 7),
+        "covertype": (581_012, 54, 7),
+        "adult": (45_222, 94, 14),
+        "census": (2_458_285, 389, 9),
+        "jester": (19_181, 40, 0),
+        "financial": (3713, 21, 0),
+        "mnist": (60_000, 784, 10),
+        "fashion_mnist": (60_000, 784, 10),
+        "cifar10": (50_000, 3072, 10),
+        "letter": (20_000, 16, 26),
+        "pendigits": (10_992, 16, 10),
+        "satimage": (6435, 36, 6),
+        "magic": (19_020, 10, 2),
+        "digits": (1797, 64, 10),
+        "breast_cancer": (569, 30, 2),
+        "wine": (178, 13, 3),
+    }
     assert sum(other.USERS) == 73_421

@@ -117,8 +117,13 @@ def test_layers_are_chosen_by_place_or_by_name():
 
 def one_step(method, given):
     optimizer = Optimizer(learning_rate=0.1, momentum=0.0, clip=1e9)
-    single = task(outputs=3, hidden=(), optimizer=optimizer, parametrization="sp",
-                  schedule=Schedule(gradient_steps=1, batch_size=30))  # fmt: skip
+    single = task(
+        outputs=3,
+        hidden=(),
+        optimizer=optimizer,
+        parametrization="sp",
+        schedule=Schedule(gradient_steps=1, batch_size=30),
+    )
     state = method.init(single)
     before = state.parameters.values.clone()
     method.update(state, given)
@@ -165,8 +170,7 @@ def test_a_seed_is_the_same_alone_and_in_a_block(categorical):
     block = trained(method, given, categorical=categorical)
     alone = trained(method, own, categorical=categorical, seeds=(1,))
     assert torch.equal(method.draw(block, 3)(given.x)[1:], method.draw(alone, 3)(own.x))
-    first, second = (method.predict(state, of.x, of.output, of.noise)
-                     for state, of in ((block, given), (alone, own)))  # fmt: skip
+    first, second = (method.predict(state, of.x, of.output, of.noise) for state, of in ((block, given), (alone, own)))
     name = "logits" if categorical else "values"
     assert torch.equal(getattr(first, name)[1:], getattr(second, name))
 

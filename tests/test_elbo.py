@@ -52,9 +52,15 @@ def test_on_a_linear_network_the_bound_is_tight():
     x = torch.randn(1, 30, 3, generator=random, dtype=torch.float64)
     y = x[0] @ torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64) + torch.randn(30, generator=random).double() * 0.5
     data = Data.of(x, torch.zeros(1, 30, dtype=torch.long), y[None], noise=0.25)
-    linear = task(seeds=(0,), outputs=1, hidden=(), bias=False, parametrization="sp",
-                  schedule=Schedule(gradient_steps=4000, batch_size=2000),
-                  optimizer=Optimizer(learning_rate=0.05, momentum=0.9))  # fmt: skip
+    linear = task(
+        seeds=(0,),
+        outputs=1,
+        hidden=(),
+        bias=False,
+        parametrization="sp",
+        schedule=Schedule(gradient_steps=4000, batch_size=2000),
+        optimizer=Optimizer(learning_rate=0.05, momentum=0.9),
+    )
     method = ELBO(family="low_rank_plus_diagonal", rank=3)
     state = method.init(linear)
     method.update(state, data)
@@ -71,8 +77,13 @@ def test_without_the_divergence_nothing_holds_the_variance():
     data = rows(count=4)
     variances = []
     for weight in (0.0, 1.0):
-        narrow = task(hidden=(), bias=False, parametrization="sp", schedule=Schedule(gradient_steps=2000),
-                      optimizer=Optimizer(0.05))  # fmt: skip
+        narrow = task(
+            hidden=(),
+            bias=False,
+            parametrization="sp",
+            schedule=Schedule(gradient_steps=2000),
+            optimizer=Optimizer(0.05),
+        )
         method = ELBO(kl_weight=weight, initial_spread=1.0)
         state = method.init(narrow)
         method.update(state, data)

@@ -269,8 +269,12 @@ def test_the_wheel_pays_by_region():
     assert np.hypot(x[:, 0], x[:, 1]).max() <= 1
     deviation = np.sqrt(0.36 * 0.64 / len(x))
     assert (~beyond).mean() == pytest.approx(0.36, abs=4 * deviation), "contexts are uniform in the disc"
-    regions = {1: (x[:, 0] > 0) & (x[:, 1] > 0), 2: (x[:, 0] > 0) & (x[:, 1] < 0),
-               3: (x[:, 0] < 0) & (x[:, 1] > 0), 4: (x[:, 0] < 0) & (x[:, 1] < 0)}  # fmt: skip
+    regions = {
+        1: (x[:, 0] > 0) & (x[:, 1] > 0),
+        2: (x[:, 0] > 0) & (x[:, 1] < 0),
+        3: (x[:, 0] < 0) & (x[:, 1] > 0),
+        4: (x[:, 0] < 0) & (x[:, 1] < 0),
+    }
     for arm in range(5):
         special = beyond & regions[arm] if arm else np.zeros(len(x), bool)
         for rows, mean, std in ((special, 50.0, 0.01), (~special, 1.0 if arm else 1.2, 0.05)):

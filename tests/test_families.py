@@ -248,8 +248,9 @@ def test_a_full_covariance_is_for_small_layers():
 def test_a_lane_of_a_convolutional_network_is_that_network(network):
     make, features = SHIPPED[network]
     network = make()
-    family = GaussianFamily.over(Task((0, 1), features, 2, network, dtype=torch.float64), "first_last",
-                                 covariance("low_rank", 2))  # fmt: skip
+    family = GaussianFamily.over(
+        Task((0, 1), features, 2, network, dtype=torch.float64), "first_last", covariance("low_rank", 2)
+    )
     leaves = family.initial(1.0)[0]
     noise = torch.randn(2, 3, family.noise_size, generator=torch.Generator().manual_seed(0)).double()
     weights = family.sample(leaves, noise)
@@ -283,8 +284,15 @@ def test_noise_that_is_learned_is_the_mean_squared_error():
     x = torch.randn(2, 400, 3, generator=random).double()
     y = x[:, :, 0] + 0.5 * torch.randn(2, 400, generator=random).double()
     data = Data.of(x, torch.zeros(2, 400, dtype=torch.long), y)
-    linear = Task((0, 1), 3, 1, MLP(hidden=()).build(3, 1), likelihood=Gaussian(learned_noise=True),
-                  schedule=Schedule(gradient_steps=3000, batch_size=400), dtype=torch.float64)  # fmt: skip
+    linear = Task(
+        (0, 1),
+        3,
+        1,
+        MLP(hidden=()).build(3, 1),
+        likelihood=Gaussian(learned_noise=True),
+        schedule=Schedule(gradient_steps=3000, batch_size=400),
+        dtype=torch.float64,
+    )
     for method in (Deterministic(), IBVI()):
         state = method.init(linear)
         method.update(state, data)
@@ -297,8 +305,14 @@ def test_classes_are_learned_and_tempered_as_a_whole():
     x = torch.randn(2, 300, 3, generator=random)
     labels = (x[:, :, 0] > 0).long() + (x[:, :, 1] > 0).long()
     data = Data.of(x, labels, torch.zeros(2, 300))
-    classes = Task((0, 1), 3, 3, MLP(hidden=(30,)).build(3, 3), likelihood=Categorical(),
-                   schedule=Schedule(gradient_steps=800, batch_size=64))  # fmt: skip
+    classes = Task(
+        (0, 1),
+        3,
+        3,
+        MLP(hidden=(30,)).build(3, 3),
+        likelihood=Categorical(),
+        schedule=Schedule(gradient_steps=800, batch_size=64),
+    )
     method = IBVI()
     state = method.init(classes)
     method.update(state, data)
@@ -329,11 +343,23 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("network", CLASSIFIERS)
 @pytest.mark.parametrize(
     "method",
-    [IBVI(), IBVI(layers="all"), IBVI(family="mean_field"), IBVI(family="low_rank_plus_diagonal"),
-     IBVI(family="kronecker"), ELBO(), ELBO(family="kronecker", layers="first_last"),
-     ELBO(family="low_rank_plus_diagonal", rank=17, layers="first_last"), WassersteinVI(),
-     WassersteinVI(family="kronecker"), Laplace(), Dropout(), SWAG(every=1), Ensemble(members=2)],
-)  # fmt: skip
+    [
+        IBVI(),
+        IBVI(layers="all"),
+        IBVI(family="mean_field"),
+        IBVI(family="low_rank_plus_diagonal"),
+        IBVI(family="kronecker"),
+        ELBO(),
+        ELBO(family="kronecker", layers="first_last"),
+        ELBO(family="low_rank_plus_diagonal", rank=17, layers="first_last"),
+        WassersteinVI(),
+        WassersteinVI(family="kronecker"),
+        Laplace(),
+        Dropout(),
+        SWAG(every=1),
+        Ensemble(members=2),
+    ],
+)
 def test_a_seed_is_the_same_alone_and_in_a_block_for_every_network_and_posterior(method, network):
     make, features = CLASSIFIERS[network]
     random = torch.Generator().manual_seed(0)
@@ -341,8 +367,14 @@ def test_a_seed_is_the_same_alone_and_in_a_block_for_every_network_and_posterior
     found = []
     for seeds in ((7,), (3, 1, 7)):
         shared = x.expand(len(seeds), -1, -1)
-        classes = Task(seeds, features, 4, make().build(features, 4), likelihood=Categorical(),
-                       schedule=Schedule(gradient_steps=4, batch_size=16))  # fmt: skip
+        classes = Task(
+            seeds,
+            features,
+            4,
+            make().build(features, 4),
+            likelihood=Categorical(),
+            schedule=Schedule(gradient_steps=4, batch_size=16),
+        )
         state = method.init(classes)
         labelled = labels.expand(len(seeds), -1)
         method.update(state, Data.of(shared, labelled, torch.zeros(1).expand(len(seeds), 40)))

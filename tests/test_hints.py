@@ -37,32 +37,38 @@ def hinted(
     """Has a parameter of every sort."""
 
 
-@pytest.mark.parametrize("given", [
-    {"size": 3, "noise": 2, "shape": [3, 4], "place": "a/b", "choice": "y", "flag": False},
-    {"size": np.int64(3), "noise": np.float32(0.5), "shape": (3, 4), "place": Path("a/b")},
-    {"noise": [1, 0.5]},
-    {"noise": np.ones(3)},
-    {"noise": float("inf")},
-    {"odd": 3, "array": "abc", "bare": Odd(), "function": len, "name": Path("a")},
-    {"size": Odd()},
-    {"unknown": 3},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": 3, "noise": 2, "shape": [3, 4], "place": "a/b", "choice": "y", "flag": False},
+        {"size": np.int64(3), "noise": np.float32(0.5), "shape": (3, 4), "place": Path("a/b")},
+        {"noise": [1, 0.5]},
+        {"noise": np.ones(3)},
+        {"noise": float("inf")},
+        {"odd": 3, "array": "abc", "bare": Odd(), "function": len, "name": Path("a")},
+        {"size": Odd()},
+        {"unknown": 3},
+    ],
+)
 def test_what_fits_and_what_cannot_be_told_pass(given):
     assert misfits(hinted, given) == []
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    ({"size": 2.5}, "size: expected a whole number, got 2.5"),
-    ({"size": 2.0}, "size: expected a whole number, got 2.0"),
-    ({"size": "2"}, "size: expected a whole number, got '2'"),
-    ({"size": True}, "size: expected a whole number, got True"),
-    ({"noise": "abc"}, "noise: expected a number or a list, got 'abc'"),
-    ({"noise": None}, "noise: expected a number or a list, got None"),
-    ({"noise": [0.1, "x"]}, "noise[1]: expected a number, got 'x'"),
-    ({"name": 2}, "name: expected a text, got 2"),
-    ({"choice": "z"}, "choice: expected 'x' or 'y', got 'z'"),
-    ({"flag": "maybe"}, "flag: expected true or false, got 'maybe'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"size": 2.5}, "size: expected a whole number, got 2.5"),
+        ({"size": 2.0}, "size: expected a whole number, got 2.0"),
+        ({"size": "2"}, "size: expected a whole number, got '2'"),
+        ({"size": True}, "size: expected a whole number, got True"),
+        ({"noise": "abc"}, "noise: expected a number or a list, got 'abc'"),
+        ({"noise": None}, "noise: expected a number or a list, got None"),
+        ({"noise": [0.1, "x"]}, "noise[1]: expected a number, got 'x'"),
+        ({"name": 2}, "name: expected a text, got 2"),
+        ({"choice": "z"}, "choice: expected 'x' or 'y', got 'z'"),
+        ({"flag": "maybe"}, "flag: expected true or false, got 'maybe'"),
+    ],
+)
 def test_what_does_not_fit_is_told_in_words(given, told):
     assert misfits(hinted, given) == [told]
 

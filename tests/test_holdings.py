@@ -52,10 +52,13 @@ def test_the_list_says_where_each_is(standins, no_cache, tmp_path, monkeypatch, 
     assert list(rows) == list(PUBLISHED)
     found = {name: rows[name]["found"] for name in ("adult", "letter", "covertype", "wine", "census", "mushroom")}
     assert found == {
-        "adult": f"not all of it in {tmp_path / 'half'}", "letter": "scikit-learn's cache",
+        "adult": f"not all of it in {tmp_path / 'half'}",
+        "letter": "scikit-learn's cache",
         "covertype": "scikit-learn's cache",
-        "wine": "comes with scikit-learn", "census": "not here", "mushroom": "not here",
-    }  # fmt: skip
+        "wine": "comes with scikit-learn",
+        "census": "not here",
+        "mushroom": "not here",
+    }
     assert rows["wine"]["rows"] == "178"
     assert rows["jester"]["classes"] == "-"
     monkeypatch.setenv(VARIABLE, str(standins))
@@ -116,14 +119,17 @@ def test_what_is_not_here_is_not_verified(capsys):
     assert "failed: mushroom: not here: `vbandits data fetch mushroom`, or download agaricus" in shown
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("verify", "magik"), "unknown dataset 'magik'; did you mean 'magic'"),
-    (("verify", "--data-dir", "nowhere"), "data_dir: expected a folder that exists, got 'nowhere'"),
-    (("list", "--data-dir", "nowhere"), "data_dir: expected a folder that exists"),
-    (("fetch",), "expected the names of datasets, got none: see `vbandits data list`"),
-    (("fetch", "magik"), "did you mean 'magic'"),
-    (("fetch", "wine", "census"), "census: expected a dataset that can be fetched, got none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "magik"), "unknown dataset 'magik'; did you mean 'magic'"),
+        (("verify", "--data-dir", "nowhere"), "data_dir: expected a folder that exists, got 'nowhere'"),
+        (("list", "--data-dir", "nowhere"), "data_dir: expected a folder that exists"),
+        (("fetch",), "expected the names of datasets, got none: see `vbandits data list`"),
+        (("fetch", "magik"), "did you mean 'magic'"),
+        (("fetch", "wine", "census"), "census: expected a dataset that can be fetched, got none"),
+    ],
+)
 def test_bad_requests_are_refused(arguments, message, capsys):
     assert vbandits("data", *arguments) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")

@@ -42,13 +42,16 @@ def test_what_the_data_do_not_span_never_moves():
     linear = task(features=12, outputs=1, hidden=(), bias=False, schedule=Schedule(gradient_steps=1, batch_size=2))
     method = IBVI(rank=4)
     state = method.init(linear)
-    start = {name: null @ block if block.dim() == 3 else (null @ block.unsqueeze(2)).squeeze(2)
-             for name, block in state.parameters.detached.items()}  # fmt: skip
+    start = {
+        name: null @ block if block.dim() == 3 else (null @ block.unsqueeze(2)).squeeze(2)
+        for name, block in state.parameters.detached.items()
+    }
     before = state.parameters.values.clone()
     for _ in range(50):
         method.update(state, data)
-    torch.testing.assert_close((null @ state.parameters.detached["mean/0"].unsqueeze(2)).squeeze(2), start["mean/0"],
-                               rtol=0, atol=1e-12)  # fmt: skip
+    torch.testing.assert_close(
+        (null @ state.parameters.detached["mean/0"].unsqueeze(2)).squeeze(2), start["mean/0"], rtol=0, atol=1e-12
+    )
     torch.testing.assert_close(null @ state.parameters.detached["factor/0"], start["factor/0"], rtol=0, atol=1e-12)
     assert (state.parameters.values - before).abs().max() > 1e-3
 
@@ -81,8 +84,10 @@ def test_a_factor_of_zero_in_the_last_layer_stays_zero_and_leaves_the_mean_deter
 
 
 def test_without_a_factor_its_agent_acts_as_the_deterministic_agent():
-    runs = [play(preset(name, optimizer={"learning_rate": 0.02}, **more), range(3), 80)
-            for name, more in (("deterministic", {}), ("ibvi", {"posterior": {"prior_scale": 0}}))]  # fmt: skip
+    runs = [
+        play(preset(name, optimizer={"learning_rate": 0.02}, **more), range(3), 80)
+        for name, more in (("deterministic", {}), ("ibvi", {"posterior": {"prior_scale": 0}}))
+    ]
     assert runs[0]["action"].tolist() == runs[1]["action"].tolist()
     assert runs[0]["action"].nunique() > 1
 
@@ -114,8 +119,13 @@ def test_the_closed_form_of_the_last_layer_is_the_mean_of_samples():
 
 def test_a_factors_rate_is_divided_by_its_rank_only_where_its_gradient_is_sampled():
     state = IBVI(rank=5).init(task())
-    blocks = dict(zip(state.parameters.leaves, state.parameters.rates.split(
-        [leaf[0].numel() for leaf in state.parameters.leaves.values()]), strict=True))  # fmt: skip
+    blocks = dict(
+        zip(
+            state.parameters.leaves,
+            state.parameters.rates.split([leaf[0].numel() for leaf in state.parameters.leaves.values()]),
+            strict=True,
+        )
+    )
     assert torch.equal(blocks["factor/0"].view(-1, 5)[:, 0] * 5, blocks["mean/0"])
     assert torch.equal(blocks["factor/1"].view(-1, 5)[:, 0], blocks["mean/1"])
 

@@ -100,19 +100,26 @@ def test_the_folder_of_the_dataset_comes_before_what_lies_flat(tmp_path):
     np.testing.assert_array_equal(read(TINY, tmp_path).train_y, [0, 1, 0])
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    (TRAIN_IMAGES, idx(TRAIN_X)[:-1], r"expected 34 bytes, as it announces 3 x 2 x 3, got 33: it is damaged"),
-    (TRAIN_IMAGES, idx(TRAIN_X) + b"!", r"expected 34 bytes.*got 35"),
-    (TRAIN_IMAGES, idx(TRAIN_X)[:10], r"got 10: it is damaged"),
-    (TRAIN_IMAGES, b"", r"got no bytes"),
-    (TRAIN_IMAGES, idx(TRAIN_Y), r"magic number 00000803, got 00000801"),
-    (TEST_LABELS, idx(TEST_X), r"magic number 00000801, got 00000803"),
-    (TRAIN_IMAGES, idx(TRAIN_X[:2]), r"training set: expected 3 images of 6 pixels, got \(2, 6\)"),
-    (TEST_IMAGES, idx(TEST_X[:, :, :2]), r"test set: expected 2 images of 6 pixels, got \(2, 4\)"),
-    (TEST_LABELS, idx(TEST_Y[:1]), r"test set: expected 2 labels, got \(1,\)"),
-    (TEST_LABELS, idx(TEST_Y * 2), r"test set: expected labels in 0..1, got '0..2'"),
-    (TRAIN_LABELS, idx(1 - TRAIN_Y), r"expected \(2, 1\) images of the classes \(is it another dataset.*got \(1, 2\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (TRAIN_IMAGES, idx(TRAIN_X)[:-1], r"expected 34 bytes, as it announces 3 x 2 x 3, got 33: it is damaged"),
+        (TRAIN_IMAGES, idx(TRAIN_X) + b"!", r"expected 34 bytes.*got 35"),
+        (TRAIN_IMAGES, idx(TRAIN_X)[:10], r"got 10: it is damaged"),
+        (TRAIN_IMAGES, b"", r"got no bytes"),
+        (TRAIN_IMAGES, idx(TRAIN_Y), r"magic number 00000803, got 00000801"),
+        (TEST_LABELS, idx(TEST_X), r"magic number 00000801, got 00000803"),
+        (TRAIN_IMAGES, idx(TRAIN_X[:2]), r"training set: expected 3 images of 6 pixels, got \(2, 6\)"),
+        (TEST_IMAGES, idx(TEST_X[:, :, :2]), r"test set: expected 2 images of 6 pixels, got \(2, 4\)"),
+        (TEST_LABELS, idx(TEST_Y[:1]), r"test set: expected 2 labels, got \(1,\)"),
+        (TEST_LABELS, idx(TEST_Y * 2), r"test set: expected labels in 0..1, got '0..2'"),
+        (
+            TRAIN_LABELS,
+            idx(1 - TRAIN_Y),
+            r"expected \(2, 1\) images of the classes \(is it another dataset.*got \(1, 2\)",
+        ),
+    ],
+)
 @pytest.mark.parametrize("gzipped", [False, True])
 def test_idx_files_of_anything_else_are_refused(tmp_path, name, content, message, gzipped):
     with pytest.raises(ValueError, match=message):
@@ -197,16 +204,19 @@ def test_a_pickle_cannot_run_code(tmp_path):
     assert trace.exists()  # it would have, otherwise
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (batch(*BATCHES["test_batch"])[:-30], "expected a batch of CIFAR-10, a Python pickle, got"),
-    (b"<html>", "expected a batch of CIFAR-10"),
-    (pickle.dumps({b"data": 1}, protocol=2), "expected a batch of CIFAR-10"),
-    (batch(BATCHES["test_batch"][0], [0, 1]), r"expected 1 labels, got \(2,\)"),
-    (batch(BATCHES["test_batch"][0][0], [0]), r"expected data of unsigned bytes"),
-    (batch(BATCHES["test_batch"][0][:, :3], [0]), r"expected 1 images of 6 pixels, got \(1, 3\)"),
-    (batch(BATCHES["test_batch"][0], [7]), r"expected labels in 0..1, got '7..7'"),
-    (batch(BATCHES["test_batch"][0], [1]), r"expected \(1, 0\) images of the classes.*got \(0, 1\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (batch(*BATCHES["test_batch"])[:-30], "expected a batch of CIFAR-10, a Python pickle, got"),
+        (b"<html>", "expected a batch of CIFAR-10"),
+        (pickle.dumps({b"data": 1}, protocol=2), "expected a batch of CIFAR-10"),
+        (batch(BATCHES["test_batch"][0], [0, 1]), r"expected 1 labels, got \(2,\)"),
+        (batch(BATCHES["test_batch"][0][0], [0]), r"expected data of unsigned bytes"),
+        (batch(BATCHES["test_batch"][0][:, :3], [0]), r"expected 1 images of 6 pixels, got \(1, 3\)"),
+        (batch(BATCHES["test_batch"][0], [7]), r"expected labels in 0..1, got '7..7'"),
+        (batch(BATCHES["test_batch"][0], [1]), r"expected \(1, 0\) images of the classes.*got \(0, 1\)"),
+    ],
+)
 def test_batches_of_anything_else_are_refused(tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
         images.from_folder(COLOUR, write_colour(tmp_path, test_batch=content))
@@ -286,8 +296,10 @@ def test_what_is_nowhere_is_refused_with_all_that_can_be_done(tmp_path, monkeypa
 
 def test_published_rows():
     assert {name: (sum(p.train), sum(p.test), len(p.train)) for name, p in PUBLISHED.items()} == {
-        "mnist": (60_000, 10_000, 10), "fashion_mnist": (60_000, 10_000, 10), "cifar10": (50_000, 10_000, 10)
-    }  # fmt: skip
+        "mnist": (60_000, 10_000, 10),
+        "fashion_mnist": (60_000, 10_000, 10),
+        "cifar10": (50_000, 10_000, 10),
+    }
 
 
 @pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason=f"needs MNIST's files in {DATA}/mnist")
@@ -351,8 +363,16 @@ def test_fewer_images_out_of_distribution_are_the_first_of_more(tmp_path, name):
     test_x = np.random.default_rng(0).integers(256, size=(40, 8, 8)).astype(np.uint8)
     pair = replace(TINY, name="other", shape=(1, 8, 8), train=(2, 1), test=(20, 20))
     PUBLISHED["other"] = pair
-    write_tiny(tmp_path / "other", **dict(zip(IDX, map(idx, (
-        np.zeros((3, 8, 8), np.uint8), TRAIN_Y, test_x, np.arange(40, dtype=np.uint8) % 2)), strict=True)))  # fmt: skip
+    write_tiny(
+        tmp_path / "other",
+        **dict(
+            zip(
+                IDX,
+                map(idx, (np.zeros((3, 8, 8), np.uint8), TRAIN_Y, test_x, np.arange(40, dtype=np.uint8) % 2)),
+                strict=True,
+            )
+        ),
+    )
     dataset = blank((1, 8, 8), test_x.reshape(40, 64).astype(np.float32) / 255)
 
     def some(rows, seed=0):
@@ -366,16 +386,19 @@ def test_fewer_images_out_of_distribution_are_the_first_of_more(tmp_path, name):
         np.testing.assert_array_equal(np.unique(found, axis=0), np.unique(dataset.test_x, axis=0))
 
 
-@pytest.mark.parametrize(("name", "dataset", "rows", "message"), [
-    ("tile", blank((1, 8, 8)), 1, "did you mean 'tiles'"),
-    ("tiles", blank((1, 8, 8)), 0, "rows: expected at least 1, got 0"),
-    ("tiles", blank((1, 8, 8)), 2, "at most the 1 of the test set, got 2"),
-    ("tiles", blank((1, 8, 10)), 1, r"divisible by 4, got \(8, 10\)"),
-    ("photos", blank((2, 8, 8)), 1, "1 channel .* got 2"),
-    ("photos", blank((1, 200, 8)), 1, r"a size of at most \(106, 160\), got \(200, 8\)"),
-    ("mnist", blank((1, 28, 28), name="mnist"), 1, "a dataset other than 'mnist' itself"),
-    ("mnist", blank((3, 32, 32)), 1, r"images of shape \(3, 32, 32\), as in 'blank', got \(1, 28, 28\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "dataset", "rows", "message"),
+    [
+        ("tile", blank((1, 8, 8)), 1, "did you mean 'tiles'"),
+        ("tiles", blank((1, 8, 8)), 0, "rows: expected at least 1, got 0"),
+        ("tiles", blank((1, 8, 8)), 2, "at most the 1 of the test set, got 2"),
+        ("tiles", blank((1, 8, 10)), 1, r"divisible by 4, got \(8, 10\)"),
+        ("photos", blank((2, 8, 8)), 1, "1 channel .* got 2"),
+        ("photos", blank((1, 200, 8)), 1, r"a size of at most \(106, 160\), got \(200, 8\)"),
+        ("mnist", blank((1, 28, 28), name="mnist"), 1, "a dataset other than 'mnist' itself"),
+        ("mnist", blank((3, 32, 32)), 1, r"images of shape \(3, 32, 32\), as in 'blank', got \(1, 28, 28\)"),
+    ],
+)
 def test_what_is_not_out_of_distribution_is_refused(name, dataset, rows, message):
     with pytest.raises(ValueError, match=message):
         images.out_of_distribution(name, dataset, rows)

@@ -54,8 +54,9 @@ def head_inputs(state, given):
     for layer in network.layers:
         sizes = [torch.Size(shape).numel() for shape in layer.shapes.values()]
         parts = flat[layer.name].split(sizes, 2)
-        weights |= {name: part.unflatten(2, shape)
-                    for (name, shape), part in zip(layer.shapes.items(), parts, strict=True)}  # fmt: skip
+        weights |= {
+            name: part.unflatten(2, shape) for (name, shape), part in zip(layer.shapes.items(), parts, strict=True)
+        }
     features = network.features(weights, given.x.unsqueeze(1)).squeeze(1)
     return torch.cat([features, torch.ones_like(features[:, :, :1])], 2)
 
@@ -144,10 +145,14 @@ def test_the_prior_precision_maximises_the_marginal_likelihood(likelihood):
     norm = state.parameters.detached["1"].square().sum(1)
     size = hessian.shape[1]
     grid = torch.logspace(-3, 4, 1401, dtype=torch.float64)
-    evidence = torch.stack([
-        size / 2 * alpha.log() - alpha * norm / 2
-        - torch.linalg.slogdet(hessian + alpha * torch.eye(size, dtype=torch.float64)).logabsdet / 2
-        for alpha in grid])  # fmt: skip
+    evidence = torch.stack(
+        [
+            size / 2 * alpha.log()
+            - alpha * norm / 2
+            - torch.linalg.slogdet(hessian + alpha * torch.eye(size, dtype=torch.float64)).logabsdet / 2
+            for alpha in grid
+        ]
+    )
     best = evidence.argmax(0)
     assert ((best > 0) & (best < 1400)).all()
     chosen = method.covariance(state)[1]

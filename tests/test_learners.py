@@ -22,8 +22,13 @@ from vbandits.types import Optimizer
 EXACT = ("linear", "neural_linear", "ibvi_closed_form")
 """Posteriors of a regression alone."""
 TASKS = {3: "classes", 0: "regression"}
-PAIRS = [(kind, name, classes) for kind in POSTERIORS for name, place in ACQUISITIONS.items() for classes in TASKS
-         if TASKS[classes] in load(place).tasks and not (classes and kind in EXACT)]  # fmt: skip
+PAIRS = [
+    (kind, name, classes)
+    for kind in POSTERIORS
+    for name, place in ACQUISITIONS.items()
+    for classes in TASKS
+    if TASKS[classes] in load(place).tasks and not (classes and kind in EXACT)
+]
 
 
 @pytest.mark.parametrize(("kind", "name", "classes"), PAIRS)
@@ -100,8 +105,10 @@ def test_training_from_scratch_forgets_and_warm_training_goes_on():
         fresh.learn()
         warm.learn()
     x = fresh.inputs.pool[fresh.known]
-    losses = [float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player._labels.long().unsqueeze(2)).mean())
-              for player in (fresh, warm)]  # fmt: skip
+    losses = [
+        float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player._labels.long().unsqueeze(2)).mean())
+        for player in (fresh, warm)
+    ]
     assert losses[1] < 0.5 * losses[0]
 
 

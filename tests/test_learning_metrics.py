@@ -88,11 +88,14 @@ def test_a_diverged_seed_is_nan_and_leaves_the_others_alone():
         np.testing.assert_array_equal(np.isnan(metric(LABELS, quality)), [False, True])
 
 
-@pytest.mark.parametrize(("labels", "quality", "message"), [
-    (LABELS[:3], LINE[None], r"got \(3,\) and \(1, 4\)"),
-    (LABELS[::-1], LINE[None], "never decrease"),
-    (LABELS[:0], LINE[None, :0], r"got \(0,\) and \(1, 0\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "quality", "message"),
+    [
+        (LABELS[:3], LINE[None], r"got \(3,\) and \(1, 4\)"),
+        (LABELS[::-1], LINE[None], "never decrease"),
+        (LABELS[:0], LINE[None, :0], r"got \(0,\) and \(1, 0\)"),
+    ],
+)
 def test_what_is_no_curve_is_refused(labels, quality, message):
     with pytest.raises(ValueError, match=message):
         learning.area_under_curve(labels, quality)

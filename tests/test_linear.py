@@ -55,8 +55,9 @@ def test_rows_learned_one_by_one_are_rows_learned_at_once():
 
 def test_a_new_scaling_is_as_if_the_rows_had_been_standardised_before():
     raw = rows()
-    scaling = Scaling(raw.x.mean(1, keepdim=True), raw.x.std(1, keepdim=True), raw.y.mean(1, keepdim=True),
-                      raw.y.std(1, keepdim=True))  # fmt: skip
+    scaling = Scaling(
+        raw.x.mean(1, keepdim=True), raw.x.std(1, keepdim=True), raw.y.mean(1, keepdim=True), raw.y.std(1, keepdim=True)
+    )
     _, through = posterior(Data(raw.x, raw.output, raw.y, scaling, raw.noise))
     _, before = posterior(Data.of(scaling.x(raw.x), raw.output, scaling.y(raw.y)))
     torch.testing.assert_close(through.location, before.location, rtol=1e-9, atol=1e-12)

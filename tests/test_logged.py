@@ -30,8 +30,9 @@ def test_mushrooms_pay_as_published():
     environment = Mushroom()
     labels = environment.dataset.labels
     assert labels is not None
-    rows, expected, rewards = (np.concatenate(part) for part in
-                               zip(*(steps(environment, seed) for seed in range(20)), strict=True))  # fmt: skip
+    rows, expected, rewards = (
+        np.concatenate(part) for part in zip(*(steps(environment, seed) for seed in range(20)), strict=True)
+    )
     poisonous = labels[rows] == 1
     assert (expected[:, 0] == 0).all()
     assert (rewards[:, 0] == 0).all()

@@ -26,13 +26,16 @@ class Own(NativeBandit):
         return repeat(Block(np.ones((4, 1)), expected, expected, *self.parts))
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"arm_features": 2}, "expected blocks with arms, as super().__init__ was given arm_features=2, got none"),
-    ({"arms": ARMS}, "expected blocks without arms, as super().__init__ was given arm_features=0, got some"),
-    ({"masked": True}, "expected blocks with mask, as super().__init__ was given masked=True, got none"),
-    ({"mask": MASK}, "expected blocks without mask, as super().__init__ was given masked=False, got some"),
-    ({"masked": True, "mask": CLOSED}, "at least one available arm in each step, got none in step 2 of a block"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"arm_features": 2}, "expected blocks with arms, as super().__init__ was given arm_features=2, got none"),
+        ({"arms": ARMS}, "expected blocks without arms, as super().__init__ was given arm_features=0, got some"),
+        ({"masked": True}, "expected blocks with mask, as super().__init__ was given masked=True, got none"),
+        ({"mask": MASK}, "expected blocks without mask, as super().__init__ was given masked=False, got some"),
+        ({"masked": True, "mask": CLOSED}, "at least one available arm in each step, got none in step 2 of a block"),
+    ],
+)
 def test_blocks_hold_what_was_announced_or_are_refused(given, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         Own(2, **given).reset(seed=[0, 1])

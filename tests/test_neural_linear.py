@@ -167,8 +167,9 @@ def test_predictions_are_students_t_by_hand():
 @pytest.mark.parametrize("bias", [True, False])
 def test_where_the_contexts_are_the_features_it_is_linear(bias):
     raw = rows(count=30)
-    scaling = Scaling(raw.x.mean(1, keepdim=True), raw.x.std(1, keepdim=True), raw.y.mean(1, keepdim=True),
-                      raw.y.std(1, keepdim=True))  # fmt: skip
+    scaling = Scaling(
+        raw.x.mean(1, keepdim=True), raw.x.std(1, keepdim=True), raw.y.mean(1, keepdim=True), raw.y.std(1, keepdim=True)
+    )
     data = Data(raw.x, raw.output, raw.y, scaling, raw.noise)
     given = task(hidden=(), bias=bias, schedule=TRAINED)
     deep, plain = NeuralLinear(**PRIOR), Linear(**PRIOR, intercept=bias)

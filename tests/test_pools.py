@@ -281,7 +281,7 @@ WINE = load_pool("wine")
             r"features: expected float32 or uint8 \[N, D\], .*test_targets: expected classes in 0..2.*as many",
         ),
     ],
-)  # fmt: skip
+)
 def test_faults_are_told(pool, options, message):
     with pytest.raises(ValueError, match=message):
         load_pool(pool, **options)

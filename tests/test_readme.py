@@ -37,8 +37,12 @@ def test_its_supervised_experiment_is_one():
 
 def test_its_active_learning_is_an_experiment():
     experiment = resolve(tomllib.loads(blocks("toml")[2]))
-    assert [spec.label for spec in experiment.learners][:4] == ["ibvi random", "ibvi bald", "ibvi epig-test",
-                                                                "ibvi posterior_sampling"]  # fmt: skip
+    assert [spec.label for spec in experiment.learners][:4] == [
+        "ibvi random",
+        "ibvi bald",
+        "ibvi epig-test",
+        "ibvi posterior_sampling",
+    ]
     assert experiment.problems[0].rounds == 10
 
 

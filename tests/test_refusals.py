@@ -66,10 +66,14 @@ def test_a_fault_says_what_was_expected_and_what_came(name):
 
 
 def test_all_faults_are_told_at_once():
-    found = faults({
-        "sedes": 3, "seeds": -1, "agents": ["ibiv", {"id": "ibvi", "posterior": {"rnk": 3}}],
-        "environments": [{"id": "vbandits/Wheel-v0", "kwargs": {"delta": 1.7}}, "vbandits/Weel-v0"],
-    })  # fmt: skip
+    found = faults(
+        {
+            "sedes": 3,
+            "seeds": -1,
+            "agents": ["ibiv", {"id": "ibvi", "posterior": {"rnk": 3}}],
+            "environments": [{"id": "vbandits/Wheel-v0", "kwargs": {"delta": 1.7}}, "vbandits/Weel-v0"],
+        }
+    )
     for part in ("sedes", "got -1", "ibiv", "rnk", "1.7", "Weel"):
         assert sum(part in fault for fault in found) == 1
     assert len(found) == 6

@@ -21,8 +21,14 @@ NAN = float("nan")
 
 def cell(environment, agent, seeds, status="done", reason=None, failures=0):
     done = {"seconds": {"agent": 1.5, "environment": 0.25, "scoring": 0.5}, "memory_mb": 300.0}
-    return {"environment": environment, "agent": agent, "seeds": list(seeds), "status": status, "reason": reason,
-            "failures": failures} | (done if status == "done" else {})  # fmt: skip
+    return {
+        "environment": environment,
+        "agent": agent,
+        "seeds": list(seeds),
+        "status": status,
+        "reason": reason,
+        "failures": failures,
+    } | (done if status == "done" else {})
 
 
 def played(environment, agent, slope, seeds, kind="plain"):
@@ -47,8 +53,12 @@ def played(environment, agent, slope, seeds, kind="plain"):
         "pit": rng.uniform(size=shape) if predicts and kind != "binary" else empty,
         "brier": brier,
     }
-    index = {"environment": environment, "agent": agent, "seed": np.repeat(seeds, STEPS),
-             "step": np.tile(steps, len(seeds))}  # fmt: skip
+    index = {
+        "environment": environment,
+        "agent": agent,
+        "seed": np.repeat(seeds, STEPS),
+        "step": np.tile(steps, len(seeds)),
+    }
     return pd.DataFrame(index | {name: value.ravel() for name, value in values.items()})
 
 
@@ -335,8 +345,13 @@ def test_spread_keeps_order_distance_and_frame():
 
 def test_curves_are_thinned_to_the_ends():
     steps = np.arange(1000)
-    records = pd.DataFrame({"seed": np.repeat([4, 2], 1000), "step": np.tile(steps, 2),
-                            "cumulative_regret": np.concatenate([steps * 4.0, steps * 2.0])})  # fmt: skip
+    records = pd.DataFrame(
+        {
+            "seed": np.repeat([4, 2], 1000),
+            "step": np.tile(steps, 2),
+            "cumulative_regret": np.concatenate([steps * 4.0, steps * 2.0]),
+        }
+    )
     shown, values = statistics.curves(records, "cumulative_regret")
     assert len(shown) == statistics.POINTS
     assert (shown[0], shown[-1]) == (0, 999)

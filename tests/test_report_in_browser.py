@@ -44,15 +44,30 @@ def test_page_fits_the_screen(tmp_path, kind, width):
     path.write_text(path.read_text(encoding="utf-8") + PROBE, encoding="utf-8")
     # Some versions of Chromium have no window below 500: in a frame of the wanted width the page is as on a phone.
     frame = tmp_path / "frame.html"
-    frame.write_text(f'<iframe src="{path.name}" style="width:{width}px;height:900px;border:0"></iframe>'
-                     '<script>addEventListener("load",()=>{document.title=document.querySelector("iframe")'
-                     '.contentDocument.getElementById("probe").textContent})</script>')  # fmt: skip
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-               "--disable-background-networking", "--disable-component-update", "--disable-sync",
-               "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-               "--hide-scrollbars",
-               "--virtual-time-budget=3000", f"--window-size={width + 100},1000", "--dump-dom",
-               frame.as_uri()]  # fmt: skip
+    frame.write_text(
+        f'<iframe src="{path.name}" style="width:{width}px;height:900px;border:0"></iframe>'
+        '<script>addEventListener("load",()=>{document.title=document.querySelector("iframe")'
+        '.contentDocument.getElementById("probe").textContent})</script>'
+    )
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--allow-file-access-from-files",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--enable-logging=stderr",
+        "--hide-scrollbars",
+        "--virtual-time-budget=3000",
+        f"--window-size={width + 100},1000",
+        "--dump-dom",
+        frame.as_uri(),
+    ]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in shown.stderr
     found = re.search(r"<title>\[(\d+),(\d+),\[(.*?)\],(\d+)\]</title>", shown.stdout)

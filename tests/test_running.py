@@ -85,13 +85,16 @@ def test_a_run_leaves_its_cells_its_experiment_and_its_report(file):
     assert experiment["versions"]["pyarrow"]
     assert experiment["device"] == "cpu"
     summary = pd.read_csv(out / "report" / "summary.csv")
-    fixed = ("environment, agent, seeds, failures, steps, cumulative_regret, cumulative_regret_low, "
-             "cumulative_regret_high, relative_regret, relative_regret_low, relative_regret_high, simple_regret, "
-             "reward, nll, crps, coverage_90, seconds")  # fmt: skip
+    fixed = (
+        "environment, agent, seeds, failures, steps, cumulative_regret, cumulative_regret_low, "
+        "cumulative_regret_high, relative_regret, relative_regret_low, relative_regret_high, simple_regret, "
+        "reward, nll, crps, coverage_90, seconds"
+    )
     assert set(fixed.split(", ")) <= set(summary.columns)
     assert len(summary) == 6
-    assert summary["coverage_90"].isna().tolist() == [row.agent == "uniform" or row.environment == "wine"
-                                                      for row in summary.itertuples()]  # fmt: skip
+    assert summary["coverage_90"].isna().tolist() == [
+        row.agent == "uniform" or row.environment == "wine" for row in summary.itertuples()
+    ]
     assert (out / "report" / "index.html").stat().st_size > 10_000
     assert (out / "report" / "report.md").stat().st_size > 500
     frame = pd.read_parquet(next((out / "cells").glob("wheel--ibvi*.parquet")))
@@ -164,8 +167,21 @@ def test_no_file_is_needed(file):
 
 def test_a_cell_that_fails_is_reported_and_the_others_finish(file, capsys):
     Path("broken_envs.py").write_text(BROKEN)
-    code = vbandits("run", "--environments", "broken_envs:Breaks,vbandits/Wheel-v0", "--agents", "linear-ts", "--seeds",
-                    2, "--steps", 80, "--workers", 2, "--out", "out")  # fmt: skip
+    code = vbandits(
+        "run",
+        "--environments",
+        "broken_envs:Breaks,vbandits/Wheel-v0",
+        "--agents",
+        "linear-ts",
+        "--seeds",
+        2,
+        "--steps",
+        80,
+        "--workers",
+        2,
+        "--out",
+        "out",
+    )
     assert code == 1
     assert "the feed went away" in capsys.readouterr().err
     summary = table("out").set_index(["environment", "agent"])
@@ -269,8 +285,21 @@ def test_workers_do_not_outlive_a_run_that_was_killed(file):
 def test_a_worker_that_dies_takes_only_its_cell_along(file, death):
     module = f"deadly_envs_{len(death)}"
     Path(f"{module}.py").write_text(BROKEN.replace('raise RuntimeError("the feed went away")', death))
-    code = vbandits("run", "--environments", f"{module}:Breaks,vbandits/Wheel-v0", "--agents", "linear-ts", "--seeds",
-                    2, "--steps", 80, "--workers", 2, "--out", "out")  # fmt: skip
+    code = vbandits(
+        "run",
+        "--environments",
+        f"{module}:Breaks,vbandits/Wheel-v0",
+        "--agents",
+        "linear-ts",
+        "--seeds",
+        2,
+        "--steps",
+        80,
+        "--workers",
+        2,
+        "--out",
+        "out",
+    )
     assert code == 1
     summary = table("out").set_index(["environment", "agent"])
     assert summary.failures[f"{module}:Breaks"].tolist() == [2, 2]

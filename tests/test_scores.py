@@ -58,10 +58,13 @@ def test_bernoulli_scores():
     np.testing.assert_allclose(scores.brier(probability, y), [0.01, 0.81, 0.04])
 
 
-@pytest.mark.parametrize("make", [
-    lambda: Mixture(torch.tensor(MEANS).movedim(-1, 1), torch.tensor(STD) ** 2),
-    lambda: StudentT(torch.full((3, 4), 3.0), torch.tensor(Y) * 0, torch.tensor(STD)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Mixture(torch.tensor(MEANS).movedim(-1, 1), torch.tensor(STD) ** 2),
+        lambda: StudentT(torch.full((3, 4), 3.0), torch.tensor(Y) * 0, torch.tensor(STD)),
+    ],
+)
 def test_a_change_of_units_shifts_the_density_by_its_jacobian(make):
     shift, scale = torch.tensor([[1.0], [2.0], [-3.0]]), torch.tensor([[2.0], [0.5], [10.0]])
     changed = make().affine(shift, scale)

@@ -175,8 +175,14 @@ def test_a_registered_environment_travels_to_a_process_that_has_not_registered_i
 def test_an_edited_environment_has_another_fingerprint(users_module):
     spec = EnvironmentSpec("mine", "my_own_envs:Mine", {"a": 1})
     first = fingerprint(spec)
-    assert first == {"label": "mine", "source": "my_own_envs:Mine", "kwargs": {"a": 1},
-                     "delay": 0, "batch": 1, "code": {"my_own_envs": first["code"]["my_own_envs"]}}  # fmt: skip
+    assert first == {
+        "label": "mine",
+        "source": "my_own_envs:Mine",
+        "kwargs": {"a": 1},
+        "delay": 0,
+        "batch": 1,
+        "code": {"my_own_envs": first["code"]["my_own_envs"]},
+    }
     assert fingerprint(spec) == first
     users_module.write_text(users_module.read_text() + "# a different reward\n")
     assert fingerprint(spec)["code"] != first["code"]

@@ -192,8 +192,9 @@ def test_fitted_temperature_is_the_one_that_labels_were_drawn_with():
 
 def test_training_rows_are_shared_and_held_out_rows_are_others():
     kwargs = ({"rows": rows, "validation_rows": 400} for rows in (1000, 500))
-    split, shorter = (resolve(DOCUMENT | {"datasets": [{"id": "digits", "kwargs": given}]}).datasets[0].load()
-                      for given in kwargs)  # fmt: skip
+    split, shorter = (
+        resolve(DOCUMENT | {"datasets": [{"id": "digits", "kwargs": given}]}).datasets[0].load() for given in kwargs
+    )
     rows = {row.tobytes() for row in split.train[0]}
     assert not rows & {row.tobytes() for row in split.validation[0]}
     assert not rows & {row.tobytes() for row in split.test[0]}
@@ -308,8 +309,27 @@ def test_data_that_are_not_there_are_refused_before_any_work(tmp_path, monkeypat
 
 def test_methods_and_datasets_can_be_chosen(folder, tmp_path):
     file, out = folder.parent / "small.toml", tmp_path / "out"
-    assert command("run", file, "--methods", "deterministic", "--datasets", "digits", "--seeds", 2, "--steps", 20,
-                   "--set", "kwargs.corrupted_rows=0", "--set", "temperature=2.0", "--out", out) == 0  # fmt: skip
+    assert (
+        command(
+            "run",
+            file,
+            "--methods",
+            "deterministic",
+            "--datasets",
+            "digits",
+            "--seeds",
+            2,
+            "--steps",
+            20,
+            "--set",
+            "kwargs.corrupted_rows=0",
+            "--set",
+            "temperature=2.0",
+            "--out",
+            out,
+        )
+        == 0
+    )
     results = vbandits.load(out)
     assert set(results.records["corruption"]) == {"none"}
     assert set(results.records["temperature"]) == {2.0}

@@ -7,8 +7,10 @@ from vbandits.supervised.dataset import DatasetSpec, Options, load
 
 
 def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():
-    split, tuning = (DatasetSpec("d", "digits", Options(rows=300, validation_rows=200, tuning=chosen)).load()
-                     for chosen in (False, True))  # fmt: skip
+    split, tuning = (
+        DatasetSpec("d", "digits", Options(rows=300, validation_rows=200, tuning=chosen)).load()
+        for chosen in (False, True)
+    )
     assert np.array_equal(split.train[0], tuning.train[0])
     assert len(tuning.test[0]) == len(load("digits").train_x) - 500
     seen = {row.tobytes() for part in (split.test, split.train, split.validation) for row in part[0]}

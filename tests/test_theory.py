@@ -77,8 +77,13 @@ def without_divergence(patch):
 
 def with_variance_times(patch, likelihood, factor):
     loss = likelihood.loss
-    patch.setattr(likelihood, "loss", lambda self, values, variance, *rest: loss(
-        self, values, None if variance is None else factor * variance, *rest))  # fmt: skip
+    patch.setattr(
+        likelihood,
+        "loss",
+        lambda self, values, variance, *rest: loss(
+            self, values, None if variance is None else factor * variance, *rest
+        ),
+    )
 
 
 def without_bias(patch):
@@ -125,17 +130,25 @@ BUGS = {
     ("closed-form", "no variance"): lambda patch: with_variance_times(patch, Gaussian, 0),
     ("cross-entropy", "no variance"): lambda patch: with_variance_times(patch, Categorical, 0),
     ("ranks", "not divided"): lambda patch: (
-        without_division_by_rank(patch), patch.setattr(sampling, "RANKS", (1, 2, 4, 8, 16))),
+        without_division_by_rank(patch),
+        patch.setattr(sampling, "RANKS", (1, 2, 4, 8, 16)),
+    ),
     ("ntp", "rates of SP"): lambda patch: with_rates_of(patch, "sp"),
     ("prior-width", "output of SP"): lambda patch: (
-        with_wide_output(patch), patch.setattr(widths, "WIDTHS", (64, 128))),
+        with_wide_output(patch),
+        patch.setattr(widths, "WIDTHS", (64, 128)),
+    ),
     ("learning-rates", "rates of SP"): lambda patch: (
-        with_rates_of(patch, "sp"), patch.setattr(widths, "WIDTHS", (64, 128, 256))),
-}  # fmt: skip
+        with_rates_of(patch, "sp"),
+        patch.setattr(widths, "WIDTHS", (64, 128, 256)),
+    ),
+}
 
 
-@pytest.mark.parametrize(("name", "bug"), [
-    pytest.param(name, bug, marks=pytest.mark.slow if CHECKS[name].slow else ()) for name, bug in BUGS])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "bug"),
+    [pytest.param(name, bug, marks=pytest.mark.slow if CHECKS[name].slow else ()) for name, bug in BUGS],
+)
 def test_the_claim_fails_if_what_it_rests_on_is_broken(name, bug, monkeypatch):
     BUGS[name, bug](monkeypatch)
     found = CHECKS[name].run()

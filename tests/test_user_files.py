@@ -35,15 +35,28 @@ def write(tmp_path, text, name="visits.csv"):
 
 def test_columns_become_what_is_said(tmp_path):
     found = load(write(tmp_path, VISITS), target="bought")
-    assert found.feature_names == ("age", "age missing", "town=(missing)", "town=Bath", "town=York", "member=False",
-                                   "member=True", "spent", "spent missing")  # fmt: skip
+    assert found.feature_names == (
+        "age",
+        "age missing",
+        "town=(missing)",
+        "town=Bath",
+        "town=York",
+        "member=False",
+        "member=True",
+        "spent",
+        "spent missing",
+    )
     mean, spent = (30 + 50 + 20) / 3, (1.5 + 2.5 + 3.5) / 3
-    np.testing.assert_allclose(found.features, [
-        [30, 0, 0, 0, 1, 0, 1, 1.5, 0],
-        [mean, 1, 0, 1, 0, 1, 0, 2.5, 0],
-        [50, 0, 1, 0, 0, 0, 1, spent, 1],
-        [20, 0, 0, 1, 0, 0, 1, 3.5, 0],
-    ], rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        found.features,
+        [
+            [30, 0, 0, 0, 1, 0, 1, 1.5, 0],
+            [mean, 1, 0, 1, 0, 1, 0, 2.5, 0],
+            [50, 0, 1, 0, 0, 0, 1, spent, 1],
+            [20, 0, 0, 1, 0, 0, 1, 3.5, 0],
+        ],
+        rtol=1e-6,
+    )
     assert found.features.dtype == np.float32
     assert (found.labels.tolist(), found.class_names) == ([1, 0, 0, 1], ("no", "yes"))
     assert found.notes == (
@@ -70,13 +83,15 @@ def test_parquet_and_gzip_give_the_same(tmp_path):
     path = write(tmp_path, VISITS)
     packed = tmp_path / "visits.csv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    table = pa.table({
-        "age": pa.array([30, None, 50, 40, 20], pa.int8()),
-        "town": pa.array(["York", "Bath", None, "York", "Bath"]).dictionary_encode(),
-        "member": [True, False, True, False, True],
-        "spent": pa.array([Decimal("1.5"), Decimal("2.5"), None, Decimal("0.5"), Decimal("3.5")]),
-        "bought": ["yes", "no", "no", None, "yes"],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "age": pa.array([30, None, 50, 40, 20], pa.int8()),
+            "town": pa.array(["York", "Bath", None, "York", "Bath"]).dictionary_encode(),
+            "member": [True, False, True, False, True],
+            "spent": pa.array([Decimal("1.5"), Decimal("2.5"), None, Decimal("0.5"), Decimal("3.5")]),
+            "bought": ["yes", "no", "no", None, "yes"],
+        }
+    )
     pa.parquet.write_table(table, tmp_path / "visits.parquet")
     reference = load(path, target="bought")
     for other in (packed, tmp_path / "visits.parquet"):
@@ -93,13 +108,16 @@ def test_indicators_alone_are_bytes_and_columns_are_dropped(tmp_path):
     assert found.notes[0] == "left out as asked: age, spent"
 
 
-@pytest.mark.parametrize(("column", "classes", "labels"), [
-    (["3", "1", "3"], ("1", "3"), [1, 0, 1]),
-    (["10", "9", "9"], ("9", "10"), [1, 0, 0]),
-    (["1.0", "2.0", "1.0"], ("1", "2"), [0, 1, 0]),
-    (["true", "false", "true"], ("False", "True"), [1, 0, 1]),
-    (["b", "10", "b"], ("10", "b"), [1, 0, 1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "classes", "labels"),
+    [
+        (["3", "1", "3"], ("1", "3"), [1, 0, 1]),
+        (["10", "9", "9"], ("9", "10"), [1, 0, 0]),
+        (["1.0", "2.0", "1.0"], ("1", "2"), [0, 1, 0]),
+        (["true", "false", "true"], ("False", "True"), [1, 0, 1]),
+        (["b", "10", "b"], ("10", "b"), [1, 0, 1]),
+    ],
+)
 def test_classes_are_sorted_levels(tmp_path, column, classes, labels):
     found = load(write(tmp_path, "x,y\n" + "".join(f"{i},{y}\n" for i, y in enumerate(column))), target="y")
     assert (found.class_names, found.labels.tolist()) == (classes, labels)
@@ -113,40 +131,56 @@ MANY = range(120)
 PARITY = [number % 2 for number in MANY]
 
 
-@pytest.mark.parametrize(("text", "target", "drop", "message"), [
-    ("", "y", None, r"expected a header and rows, got an empty file"),
-    ("x,y\n", "y", None, r"expected rows, got none below the header"),
-    ("x,y\n1,a\n2\n", "y", None, r"as many columns, got: .*Expected 2 columns, got 1: 2; it is damaged"),
-    ("x,y\n1,a\n2,b,c\n", "y", None, r"Expected 2 columns, got 3"),
-    ("x,x,y\n1,2,a\n2,2,b\n", "y", None, r"expected each column once, got more of x"),
-    (VISITS, None, None, r"expected a target.* got none: target=... is one of age, town, member, spent, bought"),
-    (VISITS, "bougth", None, r"unknown target 'bougth'; did you mean 'bought'"),
-    (VISITS, "bought", ["aeg"], r"unknown column to drop 'aeg'; did you mean 'age'"),
-    (VISITS, "bought", ["bought"], r"columns to drop other than the target"),
-    (VISITS, "bought", "age", r"drop: expected a list of columns, got 'age': write \['age'\]"),
-    (VISITS, "bought", ["age", "town", "member", "spent"], r"columns beside the target 'bought', got none"),
-    (VISITS, "spent", None, r"'spent': expected classes, got numbers that look continuous, such as 1.5"),
-    ("x,y\n" + rows(PARITY, MANY), "y", None, r"expected at most 100 classes, got 120: it looks continuous"),
-    ("x,y\n1,a\n2,a\n", "y", None, r"expected at least two classes, got a"),
-    ("x,y\n1,\n2,\n", "y", None, r"expected at least two classes, got none|expected text or whole numbers, got null"),
-    ("x,y\n" + rows([f"id{n % 110}" for n in MANY], PARITY), "y", None, r"got 110 in 120: leave it out, drop=\['x'\]"),
-    ("x,y\n" + rows(["a", "b", "c"], [0, 1, 1]), "y", None, r"'x': expected at most 100 levels.*got 3 in 3"),
-    ("x,y\n,a\n,b\n", "y", None, r"column 'x': expected numbers or text, got nothing at all: leave it out"),
-    ("x,y\n2020-01-01,a\n2020-01-02,b\n", "y", None, r"column 'x': expected numbers or text, got date32"),
-    ("x,y\n1e39,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got 1e\+39"),
-    ("x,y\ninf,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got inf"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "target", "drop", "message"),
+    [
+        ("", "y", None, r"expected a header and rows, got an empty file"),
+        ("x,y\n", "y", None, r"expected rows, got none below the header"),
+        ("x,y\n1,a\n2\n", "y", None, r"as many columns, got: .*Expected 2 columns, got 1: 2; it is damaged"),
+        ("x,y\n1,a\n2,b,c\n", "y", None, r"Expected 2 columns, got 3"),
+        ("x,x,y\n1,2,a\n2,2,b\n", "y", None, r"expected each column once, got more of x"),
+        (VISITS, None, None, r"expected a target.* got none: target=... is one of age, town, member, spent, bought"),
+        (VISITS, "bougth", None, r"unknown target 'bougth'; did you mean 'bought'"),
+        (VISITS, "bought", ["aeg"], r"unknown column to drop 'aeg'; did you mean 'age'"),
+        (VISITS, "bought", ["bought"], r"columns to drop other than the target"),
+        (VISITS, "bought", "age", r"drop: expected a list of columns, got 'age': write \['age'\]"),
+        (VISITS, "bought", ["age", "town", "member", "spent"], r"columns beside the target 'bought', got none"),
+        (VISITS, "spent", None, r"'spent': expected classes, got numbers that look continuous, such as 1.5"),
+        ("x,y\n" + rows(PARITY, MANY), "y", None, r"expected at most 100 classes, got 120: it looks continuous"),
+        ("x,y\n1,a\n2,a\n", "y", None, r"expected at least two classes, got a"),
+        (
+            "x,y\n1,\n2,\n",
+            "y",
+            None,
+            r"expected at least two classes, got none|expected text or whole numbers, got null",
+        ),
+        (
+            "x,y\n" + rows([f"id{n % 110}" for n in MANY], PARITY),
+            "y",
+            None,
+            r"got 110 in 120: leave it out, drop=\['x'\]",
+        ),
+        ("x,y\n" + rows(["a", "b", "c"], [0, 1, 1]), "y", None, r"'x': expected at most 100 levels.*got 3 in 3"),
+        ("x,y\n,a\n,b\n", "y", None, r"column 'x': expected numbers or text, got nothing at all: leave it out"),
+        ("x,y\n2020-01-01,a\n2020-01-02,b\n", "y", None, r"column 'x': expected numbers or text, got date32"),
+        ("x,y\n1e39,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got 1e\+39"),
+        ("x,y\ninf,a\n1,b\n", "y", None, r"column 'x': expected finite numbers below 3e38, got inf"),
+    ],
+)
 def test_what_cannot_be_used_is_refused(tmp_path, text, target, drop, message):
     with pytest.raises(ValueError, match=message):
         load(write(tmp_path, text), target=target, drop=drop)
 
 
-@pytest.mark.parametrize(("text", "encoding"), [
-    ("town,y\nMünchen,1\nKöln,0\nKöln,1\n", "latin-1"),
-    ("größe,y\n1,1\n2,0\n", "latin-1"),
-    ("x,y\n1,ja\n2,schön\n", "cp1252"),
-    ("x,y\n1,ja\n2,nein\n", "utf-16"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("town,y\nMünchen,1\nKöln,0\nKöln,1\n", "latin-1"),
+        ("größe,y\n1,1\n2,0\n", "latin-1"),
+        ("x,y\n1,ja\n2,schön\n", "cp1252"),
+        ("x,y\n1,ja\n2,nein\n", "utf-16"),
+    ],
+)
 def test_other_encodings_are_told_to_be_saved_as_utf8(tmp_path, text, encoding):
     path = tmp_path / "visits.csv"
     path.write_bytes(text.encode(encoding))
@@ -163,10 +197,13 @@ def test_a_column_in_another_encoding_may_be_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["x;town;y\n1,5;York;1\n2,5;Bath;0\n", "x;y\n1;1\n2;0\n"])
-@pytest.mark.parametrize(("separator", "told"), [
-    (";", r'commas between values, got semicolons: save it with commas, .*sep=";"'),
-    ("\t", r'commas between values, got tabs: save it with commas, .*sep="\\t"'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("separator", "told"),
+    [
+        (";", r'commas between values, got semicolons: save it with commas, .*sep=";"'),
+        ("\t", r'commas between values, got tabs: save it with commas, .*sep="\\t"'),
+    ],
+)
 @pytest.mark.parametrize("gzipped", [False, True])
 def test_other_separators_are_named(tmp_path, text, separator, told, gzipped):
     raw = text.replace(";", separator).encode()
@@ -258,9 +295,11 @@ def test_only_what_has_a_dataset_has_data_in_its_fingerprint():
 
 def test_where_files_lie_is_no_part_of_a_fingerprint(tmp_path):
     name = "vbandits/Classification-v0"
-    specs = [EnvironmentSpec("it", name, {"dataset": "wine", "data_dir": str(tmp_path)}),
-             EnvironmentSpec("it", name, {"dataset": "wine"}, data_dir=str(tmp_path)),
-             EnvironmentSpec("it", name, {"dataset": "wine"})]  # fmt: skip
+    specs = [
+        EnvironmentSpec("it", name, {"dataset": "wine", "data_dir": str(tmp_path)}),
+        EnvironmentSpec("it", name, {"dataset": "wine"}, data_dir=str(tmp_path)),
+        EnvironmentSpec("it", name, {"dataset": "wine"}),
+    ]
     assert fingerprint(specs[0]) == fingerprint(specs[1]) == fingerprint(specs[2])
 
 

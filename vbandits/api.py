@@ -66,8 +66,14 @@ def run(
     Raises:
         vbandits.resolve.Refused: for bad input, with all its faults.
     """
-    sections = {"environments": environments, "agents": agents, "datasets": datasets, "methods": methods,
-                "problems": problems, "learners": learners}  # fmt: skip
+    sections = {
+        "environments": environments,
+        "agents": agents,
+        "datasets": datasets,
+        "methods": methods,
+        "problems": problems,
+        "learners": learners,
+    }
     given = {section: _listed(entries) for section, entries in sections.items() if entries is not None}
     length = {"steps": steps} if problems is None else {}
     document = {"name": name, **given, **length, "seeds": seeds, "device": device, **options}
@@ -134,6 +140,10 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused([f"{folder}: expected a folder that no other run writes to, got one in use: wait for that "
-                           "run, or give another --out"]) from None  # fmt: skip
+            raise Refused(
+                [
+                    f"{folder}: expected a folder that no other run writes to, got one in use: wait for that "
+                    "run, or give another --out"
+                ]
+            ) from None
         yield

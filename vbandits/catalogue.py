@@ -15,8 +15,14 @@ def agents() -> list[dict[str, str]]:
         about = (
             _summary(load(POSTERIORS[posterior["kind"]])) if posterior else "Plays any arm; the yardstick of regret."
         )
-        rows.append({"agent": name, "posterior": posterior["kind"] if posterior else "none",
-                     "rule": preset["rule"]["kind"], "about": about})  # fmt: skip
+        rows.append(
+            {
+                "agent": name,
+                "posterior": posterior["kind"] if posterior else "none",
+                "rule": preset["rule"]["kind"],
+                "about": about,
+            }
+        )
     return rows
 
 
@@ -25,8 +31,11 @@ def environments() -> list[dict[str, str]]:
     rows = []
     for name, (vector, _) in ENVIRONMENTS.items():
         cls = load(vector)
-        parameters = [f"{p.name}={p.default!r}" for p in inspect.signature(cls).parameters.values()
-                      if p.name not in ("num_envs", "device")]  # fmt: skip
+        parameters = [
+            f"{p.name}={p.default!r}"
+            for p in inspect.signature(cls).parameters.values()
+            if p.name not in ("num_envs", "device")
+        ]
         rows.append({"environment": name, "kwargs": ", ".join(parameters), "about": _summary(cls)})
     return rows
 
@@ -35,18 +44,29 @@ def methods() -> list[dict[str, str]]:
     """Returns the presets of supervised methods: name, posterior, and what the posterior is."""
     from vbandits.registry import METHODS, POSTERIORS
 
-    return [{"method": name, "posterior": preset["posterior"]["kind"],
-             "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]]))}
-            for name, preset in METHODS.items() if preset["posterior"]["kind"] in POSTERIORS]  # fmt: skip
+    return [
+        {
+            "method": name,
+            "posterior": preset["posterior"]["kind"],
+            "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]])),
+        }
+        for name, preset in METHODS.items()
+        if preset["posterior"]["kind"] in POSTERIORS
+    ]
 
 
 def learners() -> list[dict[str, str]]:
     """Returns the presets of learners, but for their acquisition: name, posterior, and what the posterior is."""
     from vbandits.registry import LEARNERS, POSTERIORS
 
-    return [{"learner": name, "posterior": preset["posterior"]["kind"],
-             "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]]))}
-            for name, preset in LEARNERS.items()]  # fmt: skip
+    return [
+        {
+            "learner": name,
+            "posterior": preset["posterior"]["kind"],
+            "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]])),
+        }
+        for name, preset in LEARNERS.items()
+    ]
 
 
 def acquisitions() -> list[dict[str, str]]:
@@ -59,8 +79,9 @@ def acquisitions() -> list[dict[str, str]]:
     for name, place in ACQUISITIONS.items():
         cls = load(place)
         shown = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls))
-        rows.append({"acquisition": name, "fields": shown, "for": " and ".join(sorted(cls.tasks)),
-                     "about": _summary(cls)})  # fmt: skip
+        rows.append(
+            {"acquisition": name, "fields": shown, "for": " and ".join(sorted(cls.tasks)), "about": _summary(cls)}
+        )
     return rows
 
 

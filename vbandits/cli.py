@@ -99,14 +99,21 @@ def run(
     filters = {"agents": agents, "environments": environments, "methods": methods, "datasets": datasets}
     if problems is not None and isinstance(document.get("problems"), list):  # what is not asked for is not even opened
         wanted = {name.strip() for name in problems.split(",")}
-        document["problems"] = [entry for entry in document["problems"] if not isinstance(entry, dict)
-                                or entry.get("label", "") in wanted or "label" not in entry]  # fmt: skip
+        document["problems"] = [
+            entry
+            for entry in document["problems"]
+            if not isinstance(entry, dict) or entry.get("label", "") in wanted or "label" not in entry
+        ]
     for name, chosen in filters.items():
         if chosen is not None:
             document[name] = _chosen(document.get(name, []), chosen)
     if not file and not (document.get("environments") or document.get("datasets")):
-        raise Refused(["expected an experiment file, or --environments (and --agents), or --datasets (and --methods), "
-                       "got none of them"])  # fmt: skip
+        raise Refused(
+            [
+                "expected an experiment file, or --environments (and --agents), or --datasets (and --methods), "
+                "got none of them"
+            ]
+        )
     if not file:
         contenders, presets = ("agents", PRESETS) if document.get("environments") else ("methods", METHODS)
         document.setdefault(contenders, [{"id": name} for name in presets])
@@ -118,8 +125,16 @@ def run(
     store = Store(out or Path("results") / experiment.name)
     command = shlex.join(["vbandits", *sys.argv[1:]])
     try:
-        results = execute(experiment, store, command=command, workers=workers, backend=engine, overwrite=overwrite,
-                          paths=paths, console=console)  # fmt: skip
+        results = execute(
+            experiment,
+            store,
+            command=command,
+            workers=workers,
+            backend=engine,
+            overwrite=overwrite,
+            paths=paths,
+            console=console,
+        )
     except KeyboardInterrupt:
         say(console, f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}")
         return INTERRUPTED
@@ -321,8 +336,10 @@ def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
             continue
         if not hasattr(experiment, axis):
             raise Refused([f"--{axis}: expected an experiment of active learning, with [[{axis}]], got another kind"])
-        known = [(spec, {spec.label, getattr(spec, "method", ""), getattr(spec, "acquired", "")} - {""})
-                 for spec in getattr(experiment, axis)]  # fmt: skip
+        known = [
+            (spec, {spec.label, getattr(spec, "method", ""), getattr(spec, "acquired", "")} - {""})
+            for spec in getattr(experiment, axis)
+        ]
         wanted = {name.strip() for name in names.split(",") if name.strip()}
         if missing := sorted(wanted - set().union(*(called for _, called in known))):
             every = [name for _, called in known for name in called]
@@ -357,8 +374,11 @@ def _say_all(outcomes: Iterable[Any]) -> int:
     good = True
     for outcome in outcomes:
         good = good and outcome.good
-        say(Console(), f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}",
-            "" if outcome.good else "red")  # fmt: skip
+        say(
+            Console(),
+            f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}",
+            "" if outcome.good else "red",
+        )
     return 0 if good else FAILED
 
 

@@ -26,8 +26,11 @@ def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     described: dict[str, Any] = {"kind": registered or place}
     described |= {name: plain(entry) for name, entry in content.items()}
     # the user's own files that it comes from, so that edited code is not taken for the code that ran
-    named = [load(entry) if isinstance(entry, str) else entry for entry in content.values()
-             if callable(entry) or (isinstance(entry, str) and ":" in entry)]  # fmt: skip
+    named = [
+        load(entry) if isinstance(entry, str) else entry
+        for entry in content.values()
+        if callable(entry) or (isinstance(entry, str) and ":" in entry)
+    ]
     code = {reference(origin): found for origin in [cls, *named] if (found := source_hash(origin)) is not None}
     return described | ({"code": code} if code else {})
 

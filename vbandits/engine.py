@@ -121,8 +121,10 @@ def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: 
 def _place(error: BaseException) -> str:
     """Returns where in a user's own code an error comes from, or nothing."""
     root = error.__cause__ or error
-    frames = [(sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
-              for frame, line in traceback.walk_tb(root.__traceback__)]  # fmt: skip
+    frames = [
+        (sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
+        for frame, line in traceback.walk_tb(root.__traceback__)
+    ]
     for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
         if module is not None and source_hash(module) is not None:
             return f" ({Path(module.__file__ or '').name}:{line}, in {name})"

@@ -55,8 +55,10 @@ def fetch(names: Sequence[str]) -> Iterator[Outcome]:
         if published is None:
             faults.append(unknown("dataset", name, PUBLISHED))
         elif published.fetch is None:
-            faults.append(f"{name}: expected a dataset that can be fetched, got none that is known to be faithful: "
-                          + _put(published))  # fmt: skip
+            faults.append(
+                f"{name}: expected a dataset that can be fetched, got none that is known to be faithful: "
+                + _put(published)
+            )
     if faults:
         raise Refused(faults)
     return (_outcome(PUBLISHED[name], None) for name in dict.fromkeys(names))

@@ -113,8 +113,10 @@ class StoredResults:
             }
             | {name: self.experiment[name] for name in ("steps",) if name in self.experiment}
         )
-        cost = {column: sum(cell["seconds"][purpose] for cell in done) if done else np.nan
-                for column, purpose in seconds.items()}  # fmt: skip
+        cost = {
+            column: sum(cell["seconds"][purpose] for cell in done) if done else np.nan
+            for column, purpose in seconds.items()
+        }
         return begin, cost | {"memory_mb": max((cell["memory_mb"] for cell in done), default=np.nan)}
 
 
@@ -163,9 +165,20 @@ def mean_reward(records: pd.DataFrame) -> pd.Series:
 
 def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
     nan = float("nan")
-    names = ("cumulative_regret", "cumulative_regret_low", "cumulative_regret_high", "relative_regret",
-             "relative_regret_low", "relative_regret_high", "simple_regret", "reward", "nll", "crps", "brier",
-             *(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS))  # fmt: skip
+    names = (
+        "cumulative_regret",
+        "cumulative_regret_low",
+        "cumulative_regret_high",
+        "relative_regret",
+        "relative_regret_low",
+        "relative_regret_high",
+        "simple_regret",
+        "reward",
+        "nll",
+        "crps",
+        "brier",
+        *(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS),
+    )
     row = dict.fromkeys(names, nan)
     if records is None:
         return row

@@ -170,8 +170,9 @@ class Recorder:
         self._actions = torch.zeros(shape, dtype=torch.long, device=device)
         self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
         self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
-        self._scores = {name: np.full((len(cell.seeds), len(self.steps)), np.nan)
-                        for name in ("nll", "crps", "pit", "mean")}  # fmt: skip
+        self._scores = {
+            name: np.full((len(cell.seeds), len(self.steps)), np.nan) for name in ("nll", "crps", "pit", "mean")
+        }
         self._scored = 0
 
     def add(self, step: int, actions: torch.Tensor, rewards: torch.Tensor, info: dict[str, Any]) -> None:

@@ -76,14 +76,22 @@ class Store:
         """Writes a finished cell under its key and returns its marker."""
         with atomic(self.cells / f"{name}.parquet") as path:
             outcome.records.to_parquet(path, index=False)
-        return self._mark(cell, name, status="done", reason=None, failures=outcome.failures, seconds=outcome.seconds,
-                          memory_mb=memory_mb)  # fmt: skip
+        return self._mark(
+            cell,
+            name,
+            status="done",
+            reason=None,
+            failures=outcome.failures,
+            seconds=outcome.seconds,
+            memory_mb=memory_mb,
+        )
 
     def fail(self, name: str, cell: Cell, reason: str, details: str) -> dict[str, Any]:
         """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
         finished = self.finished(name)
-        return finished or self._mark(cell, name, status="failed", reason=reason, failures=len(cell.seeds),
-                                      details=details)  # fmt: skip
+        return finished or self._mark(
+            cell, name, status="failed", reason=reason, failures=len(cell.seeds), details=details
+        )
 
     def load(self) -> StoredResults:
         """Reads back what there is.
@@ -103,8 +111,12 @@ class Store:
     def _experiment(self) -> dict[str, Any]:
         experiment = _read(self._described)
         if "fingerprint" not in experiment:
-            raise Refused([f"{self._described}: expected the experiment of a vbandits run, got something else: give "
-                           "another folder"])  # fmt: skip
+            raise Refused(
+                [
+                    f"{self._described}: expected the experiment of a vbandits run, got something else: give "
+                    "another folder"
+                ]
+            )
         return experiment
 
     def _records(self, cell: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
@@ -179,8 +191,11 @@ def _processor() -> str:
 
 def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
     old, new = (_leaves({name: document.get(name) for name in now}) for document in (before, now))
-    changed = [f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
-               for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]  # fmt: skip
+    changed = [
+        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
     shown = "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
     return (
         f"{folder}: expected the experiment that was begun in this folder, got another (changed: {shown}): give a new "

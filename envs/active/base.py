@@ -33,9 +33,19 @@ class ActiveLearning(Native):
     """
 
     shown: ClassVar[tuple[str, ...]] = (
-        "pool", "features", "targets", "test_features", "test_targets", "classes", "image", "num_rows", "budget",
-        "cost", "label_noise", "notes",
-    )  # fmt: skip
+        "pool",
+        "features",
+        "targets",
+        "test_features",
+        "test_targets",
+        "classes",
+        "image",
+        "num_rows",
+        "budget",
+        "cost",
+        "label_noise",
+        "notes",
+    )
     purpose: ClassVar[str]
     """Of the random numbers that decide an episode, beside those of its label noise."""
 
@@ -103,8 +113,9 @@ class ActiveLearning(Native):
 
     def _require_running(self) -> None:
         if self._over:
-            raise ValueError("expected an episode that is running, got a step before reset() or after the end: call "
-                             "reset()")  # fmt: skip
+            raise ValueError(
+                "expected an episode that is running, got a step before reset() or after the end: call reset()"
+            )
 
     def _whole(self, actions: Any, shape: tuple[int, ...]) -> Tensor:
         """Returns actions as int64 of a shape.
@@ -114,6 +125,7 @@ class ActiveLearning(Native):
         """
         chosen = torch.as_tensor(actions, device=self.device)
         if chosen.shape != shape or chosen.is_floating_point():
-            raise ValueError(f"expected whole numbers of shape {shape} as actions, got {chosen.dtype} of shape "
-                             f"{tuple(chosen.shape)}")  # fmt: skip
+            raise ValueError(
+                f"expected whole numbers of shape {shape} as actions, got {chosen.dtype} of shape {tuple(chosen.shape)}"
+            )
         return chosen.long()

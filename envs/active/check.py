@@ -50,8 +50,11 @@ class Comparable(gymnasium.Wrapper):
         self._mask = None if mask is None else np.array(mask)
         if not isinstance(observation, dict):
             return observation
-        labels = {name: np.array(np.nan_to_num(part)) for name, part in observation.items()
-                  if name in ("labels", "label") and isinstance(part, np.ndarray)}  # fmt: skip
+        labels = {
+            name: np.array(np.nan_to_num(part))
+            for name, part in observation.items()
+            if name in ("labels", "label") and isinstance(part, np.ndarray)
+        }
         return observation | labels
 
 
@@ -90,8 +93,11 @@ def examine(spec: EnvironmentSpec, report: CheckReport) -> bool:
         report.add("failed", f"a play of at most {STEPS} actions in {len(SEEDS)} lanes: {words(error)}")
         return False
     ends = "the episode ends" if play.ended else "the episode goes on"
-    report.add("passed", f"{len(play.rewards)} actions in {len(SEEDS)} lanes: observations, masks and rewards are as "
-                         f"they should be; then {ends}")  # fmt: skip
+    report.add(
+        "passed",
+        f"{len(play.rewards)} actions in {len(SEEDS)} lanes: observations, masks and rewards are as "
+        f"they should be; then {ends}",
+    )
     _has_rows(spec, report)
     _can_be_repeated(spec, play, report)
     if play.pool:
@@ -107,8 +113,10 @@ def _play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
         observation, info = environment.reset(seed=list(seeds))
         seen, contexts, rewards, ended = [_flat(observation, info)], [_inputs(observation)], [], False
         while len(rewards) < STEPS and not ended:
-            chosen = [random.choice(np.flatnonzero(mask), getattr(environment, "batch", 1), replace=False)
-                      for random, mask in zip(randoms, info[MASK].cpu().numpy(), strict=True)]  # fmt: skip
+            chosen = [
+                random.choice(np.flatnonzero(mask), getattr(environment, "batch", 1), replace=False)
+                for random, mask in zip(randoms, info[MASK].cpu().numpy(), strict=True)
+            ]
             actions = torch.from_numpy(np.stack(chosen))
             single = getattr(environment, "batch", 1) == 1
             observation, reward, terminated, truncated, info = environment.step(actions[:, 0] if single else actions)
@@ -139,8 +147,11 @@ def _has_rows(spec: EnvironmentSpec, report: CheckReport) -> None:
     size = environment.features.shape[1]
     report.add("passed", f"rows: {rows:,} to ask about and {test:,} to be judged on, of {size} numbers; {kind}")
     if environment.targets is None:
-        report.add("missing", "targets: the environment does not offer the true labels of its rows, without which "
-                              "learners are judged on the test set alone")  # fmt: skip
+        report.add(
+            "missing",
+            "targets: the environment does not offer the true labels of its rows, without which "
+            "learners are judged on the test set alone",
+        )
     environment.close()
 
 
@@ -149,25 +160,36 @@ def _can_be_repeated(spec: EnvironmentSpec, first: Play, report: CheckReport) ->
     again, alone = _play(spec, SEEDS), _play(spec, SEEDS[:1])
     told = first.contexts[:1] if first.pool else first.contexts
     if not _same(first, again, 0):
-        report.add("advice", "repeatable: the same seed and actions gave other labels or rewards the second time, so "
-                             "results cannot be reproduced: draw all random numbers from self.np_random, after "
-                             "super().reset(seed=seed)")  # fmt: skip
+        report.add(
+            "advice",
+            "repeatable: the same seed and actions gave other labels or rewards the second time, so "
+            "results cannot be reproduced: draw all random numbers from self.np_random, after "
+            "super().reset(seed=seed)",
+        )
     elif not (_same(first, again, 1) and _same(first, alone, 0)):
-        report.add("advice", "repeatable: a seed gave other labels or rewards beside another lane than alone, so "
-                             "results depend on which seeds run together: keep state and random numbers in the "
-                             "environment, not in its class or module")  # fmt: skip
+        report.add(
+            "advice",
+            "repeatable: a seed gave other labels or rewards beside another lane than alone, so "
+            "results depend on which seeds run together: keep state and random numbers in the "
+            "environment, not in its class or module",
+        )
     elif all(np.array_equal(step[0], step[1], equal_nan=True) for step in told):
-        report.add("advice", f"repeatable: seeds {SEEDS[0]} and {SEEDS[1]} start from the same labels or rows, so "
-                             "seeds differ in their learners alone: let reset(seed=...) decide")  # fmt: skip
+        report.add(
+            "advice",
+            f"repeatable: seeds {SEEDS[0]} and {SEEDS[1]} start from the same labels or rows, so "
+            "seeds differ in their learners alone: let reset(seed=...) decide",
+        )
     else:
         report.add("passed", "repeatable: the same seed and actions give the same labels and rewards")
 
 
 def _same(one: Play, other: Play, lane: int) -> bool:
     steps = zip(one.seen, other.seen, strict=False)
-    return len(one.seen) == len(other.seen) and np.array_equal(one.rewards[:, lane], other.rewards[:, lane]) and all(
-        np.array_equal(a[lane], b[lane], equal_nan=True) for a, b in steps
-    )  # fmt: skip
+    return (
+        len(one.seen) == len(other.seen)
+        and np.array_equal(one.rewards[:, lane], other.rewards[:, lane])
+        and all(np.array_equal(a[lane], b[lane], equal_nan=True) for a, b in steps)
+    )
 
 
 def _refuses(spec: EnvironmentSpec, report: CheckReport) -> None:
@@ -189,7 +211,10 @@ def _refuses(spec: EnvironmentSpec, report: CheckReport) -> None:
         accepted.append(what)
     environment.close()
     if accepted:
-        report.add("advice", f"refusals: {' and '.join(accepted)} can be bought, so a faulty learner would go "
-                             "unnoticed: raise a ValueError")  # fmt: skip
+        report.add(
+            "advice",
+            f"refusals: {' and '.join(accepted)} can be bought, so a faulty learner would go "
+            "unnoticed: raise a ValueError",
+        )
     else:
         report.add("passed", f"refusals: {' and '.join(tries)} cannot be bought")

@@ -74,8 +74,19 @@ class PoolActiveLearning(ActiveLearning):
             ValueError: for what `load_pool` refuses; numbers out of range; a budget that the pool has not, or that is
                 no multiple of `batch`; initial labels that a class has not, or that leave one out.
         """
-        found = load_pool(pool, rows=rows, test_rows=test_rows, test_part=test_part, pool_seed=pool_seed, task=task,
-                          target=target, drop=drop, copies=copies, noise=noise, data_dir=data_dir)  # fmt: skip
+        found = load_pool(
+            pool,
+            rows=rows,
+            test_rows=test_rows,
+            test_part=test_part,
+            pool_seed=pool_seed,
+            task=task,
+            target=target,
+            drop=drop,
+            copies=copies,
+            noise=noise,
+            data_dir=data_dir,
+        )
         self._initial = initial if isinstance(initial, int) else self._chosen(initial, found)
         known = self._known(found)
         _require_budget(budget, batch, len(found.features) - known)
@@ -150,8 +161,12 @@ class PoolActiveLearning(ActiveLearning):
     def _chosen(self, initial: Sequence[int], pool: Pool) -> np.ndarray:
         """Returns the rows [n] whose labels are known from the start, where they were named."""
         rows, size = np.array(initial), len(pool.features)
-        require(rows.ndim == 1 and rows.size > 0 and rows.dtype.kind in "iu", "initial", "a number or a list of rows",
-                initial)  # fmt: skip
+        require(
+            rows.ndim == 1 and rows.size > 0 and rows.dtype.kind in "iu",
+            "initial",
+            "a number or a list of rows",
+            initial,
+        )
         found = []
         if outside := [int(row) for row in rows if not 0 <= row < size]:
             found.append(f"rows in 0..{size - 1}, got {', '.join(map(str, outside[:MESSAGES]))}")
@@ -171,14 +186,20 @@ class PoolActiveLearning(ActiveLearning):
             return len(self._initial)
         require(self._initial >= 1, "initial", "at least 1", self._initial)
         if not pool.classes:
-            require(self._initial <= len(pool.features), "initial", f"at most all {len(pool.features):,} rows",
-                    self._initial)  # fmt: skip
+            require(
+                self._initial <= len(pool.features),
+                "initial",
+                f"at most all {len(pool.features):,} rows",
+                self._initial,
+            )
             return self._initial
         counts = np.bincount(pool.targets, minlength=pool.classes)
         if (few := np.flatnonzero(counts < self._initial)).size:
-            raise ValueError(f"initial: expected at most as many rows as every class has in the pool, got "
-                             f"{self._initial}, but there are {_listed(counts[few])} of class {_listed(few)}: ask for "
-                             "fewer, name the rows, or take more of the pool")  # fmt: skip
+            raise ValueError(
+                f"initial: expected at most as many rows as every class has in the pool, got "
+                f"{self._initial}, but there are {_listed(counts[few])} of class {_listed(few)}: ask for "
+                "fewer, name the rows, or take more of the pool"
+            )
         return self._initial * pool.classes
 
     def _drawn(self, random: np.random.Generator) -> np.ndarray:

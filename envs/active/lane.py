@@ -31,8 +31,10 @@ def problems(environment: Any) -> list[str]:
         found.append(f"expected budget_left to be one whole number, got {seen['budget_left']}")
     absent = [name for name in ROWS if not hasattr(environment.unwrapped, name)]
     if absent:
-        found.append(f"expected the attributes {', '.join(ROWS)} on the environment, got no {', '.join(absent)}: "
-                     "learners look at the one, and are judged on the others")  # fmt: skip
+        found.append(
+            f"expected the attributes {', '.join(ROWS)} on the environment, got no {', '.join(absent)}: "
+            "learners look at the one, and are judged on the others"
+        )
     if not found:
         found = _pool_problems(environment) if kind == POOL else _stream_problems(environment)
     return found
@@ -135,8 +137,7 @@ class Lane:
         with blamed(call):
             result = self.environment.step(np.int64(action) if np.ndim(action) == 0 else action.copy())
         if not (isinstance(result, tuple) and len(result) == 5):
-            raise _wrong(call, f"an observation, a reward, terminated, truncated and an info dict, got "
-                             f"{shown(result)}")  # fmt: skip
+            raise _wrong(call, f"an observation, a reward, terminated, truncated and an info dict, got {shown(result)}")
         paid = number(result[1], "reward", call)
         if not math.isfinite(paid):
             raise _wrong(call, f"a finite reward, got {paid}: mend the environment's reward")
@@ -144,13 +145,15 @@ class Lane:
         self._left, ended = int(seen["budget_left"]), bool(result[2] or result[3])
         bought = self._batch if self.kind == POOL else int(action == self._choices - 1)
         if self._left != left - bought:
-            raise _wrong(call, f"a budget_left of {left - bought}, {bought} less than before, got "
-                             f"{self._left}")  # fmt: skip
+            raise _wrong(call, f"a budget_left of {left - bought}, {bought} less than before, got {self._left}")
         if self.kind == POOL:
             self._require_answered(seen, before, np.atleast_1d(action), call)
             if self._left < self._batch and not ended:
-                raise _wrong(call, f"the episode to end, as {self._left} labels are left to be bought "
-                                 f"and an action buys {self._batch}, got terminated=False")  # fmt: skip
+                raise _wrong(
+                    call,
+                    f"the episode to end, as {self._left} labels are left to be bought "
+                    f"and an action buys {self._batch}, got terminated=False",
+                )
         elif bool(bought) != bool(self.known(seen["label"])):
             wanted = "the label of the row that was queried" if bought else "no label, as no row was queried"
             raise _wrong(call, f"{wanted}, got {seen['label']}")
@@ -185,21 +188,18 @@ class Lane:
             labels = self._whole(given, name, shape, call)
             if ((labels < -1) | (labels >= self.classes)).any():
                 wrong = labels[(labels < -1) | (labels >= self.classes)][0]
-                raise _wrong(call, f"{name} in 0..{self.classes - 1}, or -1 where they are not known, "
-                                 f"got {wrong}")  # fmt: skip
+                raise _wrong(call, f"{name} in 0..{self.classes - 1}, or -1 where they are not known, got {wrong}")
             return labels
         labels = np.array(given)
         if labels.shape != shape or labels.dtype.kind not in "fiu" or np.isinf(labels).any():
             got = f"{labels.dtype} {labels.shape}" if labels.shape != shape or labels.dtype.kind not in "fiu" else "inf"
-            raise _wrong(call, f"{name} of shape {shape}, finite, or NaN where they are not known, got "
-                             f"{got}")  # fmt: skip
+            raise _wrong(call, f"{name} of shape {shape}, finite, or NaN where they are not known, got {got}")
         return labels.astype(np.float64)
 
     def _whole(self, given: Any, name: str, shape: tuple[int, ...], call: str) -> np.ndarray:
         values = np.array(given)
         if values.shape != shape or values.dtype.kind not in "iu":
-            raise _wrong(call, f"{name} to be integers of shape {shape}, got {values.dtype} of shape "
-                             f"{values.shape}")  # fmt: skip
+            raise _wrong(call, f"{name} to be integers of shape {shape}, got {values.dtype} of shape {values.shape}")
         return values.astype(np.int64)
 
     def _mask(self, info: Any, seen: dict[str, np.ndarray], call: str, *, ended: bool = False) -> np.ndarray:
@@ -208,26 +208,24 @@ class Lane:
             raise _wrong(call, f"info[{MASK!r}], 1 for every action that may be taken, got none")
         mask = np.array(info[MASK])
         if mask.shape != (self._choices,) or not np.isin(mask, (0, 1)).all():
-            raise _wrong(call, f"info[{MASK!r}] of 0 and 1 of shape ({self._choices},), got "
-                             f"{shown(mask)}")  # fmt: skip
+            raise _wrong(call, f"info[{MASK!r}] of 0 and 1 of shape ({self._choices},), got {shown(mask)}")
         mask = mask.astype(np.int8)
         if self.kind == POOL and (again := np.flatnonzero(mask & self.known(seen["labels"]))).size:
             raise ValueError(
                 f"in {call}: expected info[{MASK!r}] of 0 where the label is known, got 1 for row {again[0]}"
             )
         if not ended and mask.sum() < self._batch:
-            raise _wrong(call, f"at least {self._batch} actions that may be taken, got {mask.sum()} in "
-                             f"info[{MASK!r}]")  # fmt: skip
+            raise _wrong(call, f"at least {self._batch} actions that may be taken, got {mask.sum()} in info[{MASK!r}]")
         return mask
 
     def _require_answered(self, seen: dict[str, np.ndarray], before: np.ndarray, rows: np.ndarray, call: str) -> None:
         """Raises a ValueError unless the labels of the rows that were bought, and no others, have become known."""
         if sorted(seen["queried"].tolist()) != sorted(rows.tolist()):
-            raise _wrong(call, f"queried to be the rows of the action, {rows.tolist()}, got "
-                             f"{seen['queried'].tolist()}")  # fmt: skip
+            raise _wrong(call, f"queried to be the rows of the action, {rows.tolist()}, got {seen['queried'].tolist()}")
         if not self.known(seen["labels"])[rows].all():
-            raise _wrong(call, f"the labels of the rows that were queried, {rows.tolist()}, got "
-                             f"{seen['labels'][rows].tolist()}")  # fmt: skip
+            raise _wrong(
+                call, f"the labels of the rows that were queried, {rows.tolist()}, got {seen['labels'][rows].tolist()}"
+            )
         others = np.ones(len(before), bool)
         others[rows] = False
         if not np.array_equal(seen["labels"][others], before[others], equal_nan=not self.classes):

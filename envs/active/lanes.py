@@ -34,8 +34,10 @@ class ActiveLanes(VectorEnv):
         if found:
             raise ValueError("; ".join(found))
         if len({id(environment.unwrapped) for environment in environments}) < len(environments):
-            raise ValueError("expected a new environment for each lane, got the same object twice: create it inside "
-                             "the function that makes it")  # fmt: skip
+            raise ValueError(
+                "expected a new environment for each lane, got the same object twice: create it inside "
+                "the function that makes it"
+            )
         self.metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": []}
         self.device, self.num_envs = torch.device(device), len(environments)
         self.lanes = [Lane(environment) for environment in environments]
@@ -51,12 +53,16 @@ class ActiveLanes(VectorEnv):
             for lane, other in enumerate(owners[1:], 1):
                 one, two = (getattr(owner, name, None) for owner in (first, other))
                 if one is not two and not np.array_equal(np.asarray(one), np.asarray(two)):
-                    raise ValueError(f"expected the same {name} in all lanes, got others in lane {lane}: make them "
-                                     "without random numbers of an episode, so that seeds share a pool")  # fmt: skip
+                    raise ValueError(
+                        f"expected the same {name} in all lanes, got others in lane {lane}: make them "
+                        "without random numbers of an episode, so that seeds share a pool"
+                    )
         self.features, self.test_features = (self._inputs(first, name) for name in ("features", "test_features"))
         if self.features.shape[1] != self.test_features.shape[1]:
-            raise ValueError(f"expected test_features of {self.features.shape[1]} columns, as features have, got "
-                             f"{self.test_features.shape[1]}")  # fmt: skip
+            raise ValueError(
+                f"expected test_features of {self.features.shape[1]} columns, as features have, got "
+                f"{self.test_features.shape[1]}"
+            )
         self.test_targets = self._targets(first, "test_targets", len(self.test_features))
         known = getattr(first, "targets", None) is not None
         self.targets = self._targets(first, "targets", len(self.features)) if known else None
@@ -68,8 +74,9 @@ class ActiveLanes(VectorEnv):
         left = seen["budget_left"]
         most = left.n - 1 if hasattr(left, "n") else np.max(left.high)
         if not np.isfinite(most):
-            raise ValueError(f"expected a space of budget_left that ends at the budget, such as Discrete(budget + 1), "
-                             f"got {left}")  # fmt: skip
+            raise ValueError(
+                f"expected a space of budget_left that ends at the budget, such as Discrete(budget + 1), got {left}"
+            )
         self.budget = int(most)
         if self.family == POOL:
             self.batch = int(seen["queried"].shape[0])
@@ -79,8 +86,9 @@ class ActiveLanes(VectorEnv):
             self.predict = actions.n > 2
             spaces = stream_spaces(self.features.shape[1], self.classes, int(actions.n), self.budget)
         self.single_observation_space, self.single_action_space = spaces
-        self.observation_space, self.action_space = (gymnasium.vector.utils.batch_space(space, self.num_envs)
-                                                     for space in spaces)  # fmt: skip
+        self.observation_space, self.action_space = (
+            gymnasium.vector.utils.batch_space(space, self.num_envs) for space in spaces
+        )
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -92,20 +100,25 @@ class ActiveLanes(VectorEnv):
             raise ValueError(f"expected one seed for each of {self.num_envs} lanes, got {len(seeds)}")
         columns = [lane.reset(lane_seed) for lane, lane_seed in zip(self.lanes, seeds, strict=True)]
         for name in ("labels", "budget_left") if self.family == POOL else ("budget_left",):
-            counts = [int(lane.known(seen[name]).sum()) if name == "labels" else int(seen[name])
-                      for lane, (seen, _) in zip(self.lanes, columns, strict=True)]  # fmt: skip
+            counts = [
+                int(lane.known(seen[name]).sum()) if name == "labels" else int(seen[name])
+                for lane, (seen, _) in zip(self.lanes, columns, strict=True)
+            ]
             if len(set(counts)) > 1:
                 what = "labels that are known from the start" if name == "labels" else "labels to be bought"
-                raise ValueError(f"expected as many {what} in all lanes, got {', '.join(map(str, counts))}: all seeds "
-                                 "are played as one batch")  # fmt: skip
+                raise ValueError(
+                    f"expected as many {what} in all lanes, got {', '.join(map(str, counts))}: all seeds "
+                    "are played as one batch"
+                )
         self.budget, self._over = int(columns[0][0]["budget_left"]), False
         return self._stacked(columns)
 
     def step(self, actions: Any) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor, dict[str, Tensor]]:
         """Plays `actions` [R], or [R, b] where more than one label is bought at a time."""
         if self._over:
-            raise ValueError("expected an episode that is running, got a step before reset() or after the end: call "
-                             "reset()")  # fmt: skip
+            raise ValueError(
+                "expected an episode that is running, got a step before reset() or after the end: call reset()"
+            )
         chosen = torch.as_tensor(actions).cpu().numpy()
         played = [lane.step(np.asarray(action)) for lane, action in zip(self.lanes, chosen, strict=True)]
         seen, info = self._stacked([(observation, mask) for observation, mask, *_ in played])
@@ -114,8 +127,10 @@ class ActiveLanes(VectorEnv):
         over = terminated | truncated
         if over.any() and not over.all():
             one, other = int(over.int().argmax()), int(over.int().argmin())
-            raise ValueError(f"expected all lanes to end at once, got an end in lane {one} but not in lane {other}: "
-                             "let budgets and lengths not depend on the seed")  # fmt: skip
+            raise ValueError(
+                f"expected all lanes to end at once, got an end in lane {one} but not in lane {other}: "
+                "let budgets and lengths not depend on the seed"
+            )
         self._over = bool(over.any())
         return seen, reward, terminated, truncated, info
 
@@ -147,8 +162,9 @@ class ActiveLanes(VectorEnv):
         if y.shape != (rows,):
             raise ValueError(f"expected {name} of shape ({rows},), as there are features, got {y.shape}")
         if self.classes and not (y.dtype.kind in "iu" and y.min() >= 0 and y.max() < self.classes):
-            raise ValueError(f"expected {name} to be integers in 0..{self.classes - 1}, got {y.dtype} in "
-                             f"{y.min()}..{y.max()}")  # fmt: skip
+            raise ValueError(
+                f"expected {name} to be integers in 0..{self.classes - 1}, got {y.dtype} in {y.min()}..{y.max()}"
+            )
         if not self.classes and not (y.dtype.kind in "fiu" and np.isfinite(y).all()):
             raise ValueError(f"expected {name} to be finite numbers, got {y.dtype}, not all of them finite")
         return self._tensor(y.astype(np.int64 if self.classes else np.float64))

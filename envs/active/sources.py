@@ -148,8 +148,12 @@ def _split(
 ) -> Pool:
     """Returns a pool of which a part is held out for the test."""
     held = round(len(x) * choice.test_part)
-    require(0 < held < len(x), "test_part", f"at least one of {len(x):,} rows in the pool and one in the test set",
-            choice.test_part)  # fmt: skip
+    require(
+        0 < held < len(x),
+        "test_part",
+        f"at least one of {len(x):,} rows in the pool and one in the test set",
+        choice.test_part,
+    )
     order = generator(choice.seed, "held-out rows of a pool").permutation(len(x))
     test, train = order[:held][: choice.test_rows], order[held:][: choice.rows]
     said = f"{held:,} of {len(x):,} rows were held out for the test"
@@ -217,8 +221,10 @@ def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
         flat = x.reshape(len(x), -1).astype(np.uint8 if x.dtype == np.uint8 else np.float32)
     if not np.isfinite(flat).all():
         row = int(np.argmin(np.isfinite(flat).all(1)))
-        raise ValueError(f"pool: x: expected finite numbers in the range of float32, got others in row {row}: fill in "
-                         "what is missing")  # fmt: skip
+        raise ValueError(
+            f"pool: x: expected finite numbers in the range of float32, got others in row {row}: fill in "
+            "what is missing"
+        )
     return flat, image
 
 

@@ -43,15 +43,25 @@ def labels(classes: int, shape: tuple[int, ...]) -> Box:
 
 def pool_spaces(rows: int, classes: int, batch: int, budget: int) -> tuple[Space, Space]:
     """Returns what is seen of a pool of N rows, and the actions that ask for b of them."""
-    seen = Dict({"labels": labels(classes, (rows,)), "queried": Box(-1, rows - 1, (batch,), np.int64),
-                 "budget_left": Box(0, budget, (), np.int64)})  # fmt: skip
+    seen = Dict(
+        {
+            "labels": labels(classes, (rows,)),
+            "queried": Box(-1, rows - 1, (batch,), np.int64),
+            "budget_left": Box(0, budget, (), np.int64),
+        }
+    )
     return seen, Discrete(rows) if batch == 1 else MultiDiscrete([rows] * batch)
 
 
 def stream_spaces(features: int, classes: int, actions: int, budget: int) -> tuple[Space, Space]:
     """Returns what is seen of a stream of rows [D], and its actions."""
-    seen = Dict({"context": Box(-np.inf, np.inf, (features,), np.float32), "label": labels(classes, ()),
-                 "budget_left": Box(0, budget, (), np.int64)})  # fmt: skip
+    seen = Dict(
+        {
+            "context": Box(-np.inf, np.inf, (features,), np.float32),
+            "label": labels(classes, ()),
+            "budget_left": Box(0, budget, (), np.int64),
+        }
+    )
     return seen, Discrete(actions)
 
 

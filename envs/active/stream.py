@@ -76,8 +76,19 @@ class StreamActiveLearning(ActiveLearning):
             ValueError: for what `load_pool` refuses; numbers out of range; more steps than rows, or a budget of more
                 than the steps; `predict` of a regression.
         """
-        found = load_pool(pool, rows=rows, test_rows=test_rows, test_part=test_part, pool_seed=pool_seed, task=task,
-                          target=target, drop=drop, copies=copies, noise=noise, data_dir=data_dir)  # fmt: skip
+        found = load_pool(
+            pool,
+            rows=rows,
+            test_rows=test_rows,
+            test_part=test_part,
+            pool_seed=pool_seed,
+            task=task,
+            target=target,
+            drop=drop,
+            copies=copies,
+            noise=noise,
+            data_dir=data_dir,
+        )
         size, features = found.features.shape
         length = size if steps is None else steps
         labels = length if budget is None else budget
@@ -137,9 +148,16 @@ class StreamActiveLearning(ActiveLearning):
         outside = (actions < 0) | (actions > self.query)
         spent = (actions == self.query) & (self._left == 0)
         if (outside | spent).any():
-            found = [f"lane {lane}: " + (f"expected an action in 0..{self.query}, got {action}" if outside[lane] else
-                                         f"expected no query ({action}), as the budget of {self.budget} is spent")
-                     for lane, action in enumerate(actions.tolist()) if outside[lane] or spent[lane]]  # fmt: skip
+            found = [
+                f"lane {lane}: "
+                + (
+                    f"expected an action in 0..{self.query}, got {action}"
+                    if outside[lane]
+                    else f"expected no query ({action}), as the budget of {self.budget} is spent"
+                )
+                for lane, action in enumerate(actions.tolist())
+                if outside[lane] or spent[lane]
+            ]
             raise ValueError("; ".join(found))
 
 

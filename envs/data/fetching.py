@@ -70,8 +70,10 @@ def adult(frame: Any, where: Path, rows: tuple[int, int] = ADULT_ROWS) -> Datase
     values = _columns(frame, 15, where)
     if len(frame) != sum(rows):
         raise ValueError(f"{where}: expected {sum(rows):,} rows, got {len(frame):,}")
-    arrays = [column.astype(np.float64) if name in uci.ADULT_NUMBERS else column
-              for name, column in zip(uci.ADULT, values, strict=True)]  # fmt: skip
+    arrays = [
+        column.astype(np.float64) if name in uci.ADULT_NUMBERS else column
+        for name, column in zip(uci.ADULT, values, strict=True)
+    ]
     table = pa.table([pa.array(array.tolist()) for array in arrays], names=list(uci.ADULT))
     return uci.adults(where, table.slice(rows[1]), table.slice(0, rows[1]))
 

@@ -45,8 +45,10 @@ def load(
     if name in PUBLISHED:
         given = {"target": target, "drop": drop, "regression": regression or None}
         if wrong := [option for option, value in given.items() if value is not None]:
-            raise ValueError(f"{', '.join(wrong)}: expected with a file of your own alone, got {given[wrong[0]]!r} for "
-                             f"the dataset {name!r}, whose features and classes are set")  # fmt: skip
+            raise ValueError(
+                f"{', '.join(wrong)}: expected with a file of your own alone, got {given[wrong[0]]!r} for "
+                f"the dataset {name!r}, whose features and classes are set"
+            )
         return _named(PUBLISHED[name], directory(data_dir))
     if not is_file(name):
         raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user.ENDINGS)}")
@@ -76,8 +78,9 @@ def from_folder(published: Published, folder: Path) -> Dataset | None:
         dataset = layout.read(paths)
     except ValueError as error:
         raise ValueError(f"{error} (download it again from {published.url})") from error
-    return checked(published, f"{published.name} in {paths[0].parent}", dataset, exact=layout.exact,
-                   original=layout.exact)  # fmt: skip
+    return checked(
+        published, f"{published.name} in {paths[0].parent}", dataset, exact=layout.exact, original=layout.exact
+    )
 
 
 def find(published: Published, folder: Path) -> tuple[Layout, list[Path]] | None:
@@ -103,8 +106,9 @@ def from_elsewhere(published: Published) -> Dataset:
     fetch = published.fetch
     if fetch is None:
         raise ValueError(f"it cannot be fetched: no faithful copy of {published.name} is known there")
-    return checked(published, f"{published.name} from {fetch.source}", fetch.read(), ordered=fetch.ordered,
-                   original=False)  # fmt: skip
+    return checked(
+        published, f"{published.name} from {fetch.source}", fetch.read(), ordered=fetch.ordered, original=False
+    )
 
 
 def cached(published: Published) -> bool:

@@ -50,8 +50,10 @@ def jester_raw(paths: Sequence[Path], users: Sequence[int] = USERS) -> Dataset:
     rated = ratings != NOT_RATED
     chosen = np.sort(np.argsort(-rated.sum(0), kind="stable")[:RATED])
     whole = rated[:, chosen].all(1)
-    notes = (f"the {RATED} jokes that most users rated, and the {int(whole.sum()):,} users who rated them all, of "
-             f"{len(ratings):,}; the published subset has 19,181",)  # fmt: skip
+    notes = (
+        f"the {RATED} jokes that most users rated, and the {int(whole.sum()):,} users who rated them all, of "
+        f"{len(ratings):,}; the published subset has 19,181",
+    )
     return _jester(paths[0], ratings[whole][:, chosen], tuple(f"joke {joke + 1}" for joke in chosen), notes)
 
 
@@ -104,8 +106,9 @@ def pictures(found: images.Images) -> Dataset:
     """Returns the training rows of images."""
     names = tuple(f"pixel {number}" for number in range(found.train_x.shape[1]))
     classes = tuple(str(number) for number in range(found.classes))
-    return Dataset(found.name, found.train_x, found.train_y, names, classes, ("training rows alone",
-                                                                             "pixels in [0, 1]"))  # fmt: skip
+    return Dataset(
+        found.name, found.train_x, found.train_y, names, classes, ("training rows alone", "pixels in [0, 1]")
+    )
 
 
 def bundled(name: str) -> Dataset:
@@ -114,5 +117,10 @@ def bundled(name: str) -> Dataset:
 
     bunch: Any = getattr(datasets, f"load_{name}")()
     labels = bunch.target.astype(np.int64)
-    return Dataset(name, bunch.data.astype(np.float32), labels, tuple(map(str, bunch.feature_names)),
-                   tuple(map(str, bunch.target_names)))  # fmt: skip
+    return Dataset(
+        name,
+        bunch.data.astype(np.float32),
+        labels,
+        tuple(map(str, bunch.feature_names)),
+        tuple(map(str, bunch.target_names)),
+    )

@@ -149,8 +149,13 @@ def checked(
     mend = f" (is it another dataset, or damaged? The original is at {published.url})"
     rows, width = found.features.shape
     size = published.size if exact else rows
-    _require((rows, width) == (size, published.features), where, f"{size:,} rows of {published.features} features",
-             f"{rows:,} of {width}", mend)  # fmt: skip
+    _require(
+        (rows, width) == (size, published.features),
+        where,
+        f"{size:,} rows of {published.features} features",
+        f"{rows:,} of {width}",
+        mend,
+    )
     if found.features.dtype != np.uint8:
         faulty = int((~np.isfinite(found.features)).sum())
         _require(not faulty, where, "finite numbers", f"{faulty:,} that are not", mend)

@@ -72,10 +72,14 @@ def commas(
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: expected lines of {columns} values between commas, got: {error}") from error
     if len(names) != columns or not len(table):
-        raise ValueError(f"{path}: expected lines of {columns} values between commas, got {len(table)} lines after a "
-                         f"header of {len(names)} names")  # fmt: skip
-    trimmed = [pc.call_function("utf8_trim_whitespace", [column]) if pa.types.is_string(column.type) else column
-               for column in table.columns]  # fmt: skip
+        raise ValueError(
+            f"{path}: expected lines of {columns} values between commas, got {len(table)} lines after a "
+            f"header of {len(names)} names"
+        )
+    trimmed = [
+        pc.call_function("utf8_trim_whitespace", [column]) if pa.types.is_string(column.type) else column
+        for column in table.columns
+    ]
     return pa.table(trimmed, names=names)
 
 

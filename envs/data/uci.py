@@ -11,39 +11,115 @@ from vbandits.envs.data.tables import commas, matrix, numbers, one_hot, words
 
 MISSING = "?"
 MUSHROOM = (
-    "cap-shape", "cap-surface", "cap-color", "bruises", "odor", "gill-attachment", "gill-spacing", "gill-size",
-    "gill-color", "stalk-shape", "stalk-root", "stalk-surface-above-ring", "stalk-surface-below-ring",
-    "stalk-color-above-ring", "stalk-color-below-ring", "veil-type", "veil-color", "ring-number", "ring-type",
-    "spore-print-color", "population", "habitat",
-)  # fmt: skip
+    "cap-shape",
+    "cap-surface",
+    "cap-color",
+    "bruises",
+    "odor",
+    "gill-attachment",
+    "gill-spacing",
+    "gill-size",
+    "gill-color",
+    "stalk-shape",
+    "stalk-root",
+    "stalk-surface-above-ring",
+    "stalk-surface-below-ring",
+    "stalk-color-above-ring",
+    "stalk-color-below-ring",
+    "veil-type",
+    "veil-color",
+    "ring-number",
+    "ring-type",
+    "spore-print-color",
+    "population",
+    "habitat",
+)
 EDIBILITY = {"e": "edible", "p": "poisonous"}
-SHUTTLE = dict(zip("1234567", ("Rad Flow", "Fpv Close", "Fpv Open", "High", "Bypass", "Bpv Close", "Bpv Open"),
-                   strict=True))  # fmt: skip
-COVER = dict(zip("1234567", ("Spruce/Fir", "Lodgepole Pine", "Ponderosa Pine", "Cottonwood/Willow", "Aspen",
-                             "Douglas-fir", "Krummholz"), strict=True))  # fmt: skip
+SHUTTLE = dict(
+    zip("1234567", ("Rad Flow", "Fpv Close", "Fpv Open", "High", "Bypass", "Bpv Close", "Bpv Open"), strict=True)
+)
+COVER = dict(
+    zip(
+        "1234567",
+        ("Spruce/Fir", "Lodgepole Pine", "Ponderosa Pine", "Cottonwood/Willow", "Aspen", "Douglas-fir", "Krummholz"),
+        strict=True,
+    )
+)
 TERRAIN = (
-    "elevation", "aspect", "slope", "horizontal distance to hydrology", "vertical distance to hydrology",
-    "horizontal distance to roadways", "hillshade 9am", "hillshade noon", "hillshade 3pm",
-    "horizontal distance to fire points", *(f"wilderness area {number}" for number in range(1, 5)),
+    "elevation",
+    "aspect",
+    "slope",
+    "horizontal distance to hydrology",
+    "vertical distance to hydrology",
+    "horizontal distance to roadways",
+    "hillshade 9am",
+    "hillshade noon",
+    "hillshade 3pm",
+    "horizontal distance to fire points",
+    *(f"wilderness area {number}" for number in range(1, 5)),
     *(f"soil type {number}" for number in range(1, 41)),
-)  # fmt: skip
+)
 ADULT = (
-    "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
-    "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income",
-)  # fmt: skip
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education-num",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital-gain",
+    "capital-loss",
+    "hours-per-week",
+    "native-country",
+    "income",
+)
 ADULT_NUMBERS = ("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 OCCUPATIONS = (
-    "Adm-clerical", "Armed-Forces", "Craft-repair", "Exec-managerial", "Farming-fishing", "Handlers-cleaners",
-    "Machine-op-inspct", "Other-service", "Priv-house-serv", "Prof-specialty", "Protective-serv", "Sales",
-    "Tech-support", "Transport-moving",
-)  # fmt: skip
-LETTER = ("x-box", "y-box", "width", "high", "onpix", "x-bar", "y-bar", "x2bar", "y2bar", "xybar", "x2ybr", "xy2br",
-          "x-ege", "xegvy", "y-ege", "yegvx")  # fmt: skip
+    "Adm-clerical",
+    "Armed-Forces",
+    "Craft-repair",
+    "Exec-managerial",
+    "Farming-fishing",
+    "Handlers-cleaners",
+    "Machine-op-inspct",
+    "Other-service",
+    "Priv-house-serv",
+    "Prof-specialty",
+    "Protective-serv",
+    "Sales",
+    "Tech-support",
+    "Transport-moving",
+)
+LETTER = (
+    "x-box",
+    "y-box",
+    "width",
+    "high",
+    "onpix",
+    "x-bar",
+    "y-bar",
+    "x2bar",
+    "y2bar",
+    "xybar",
+    "x2ybr",
+    "xy2br",
+    "x-ege",
+    "xegvy",
+    "y-ege",
+    "yegvx",
+)
 PEN = tuple(f"{axis}{number}" for number in range(1, 9) for axis in "xy")
 SOIL = {
-    "1": "red soil", "2": "cotton crop", "3": "grey soil", "4": "damp grey soil", "5": "soil with vegetation stubble",
+    "1": "red soil",
+    "2": "cotton crop",
+    "3": "grey soil",
+    "4": "damp grey soil",
+    "5": "soil with vegetation stubble",
     "7": "very damp grey soil",
-}  # fmt: skip
+}
 SATELLITE = tuple(f"pixel {pixel} band {band}" for pixel in range(1, 10) for band in range(1, 5))
 MAGIC = ("fLength", "fWidth", "fSize", "fConc", "fConc1", "fAsym", "fM3Long", "fM3Trans", "fAlpha", "fDist")
 PARTICLES = {"g": "gamma", "h": "hadron"}
@@ -65,8 +141,14 @@ def mushrooms(columns: Mapping[str, np.ndarray], labels: np.ndarray) -> Dataset:
 def shuttle(paths: Sequence[Path]) -> Dataset:
     """Reads shuttle.trn: nine whole numbers, and the class."""
     features, labels = _last(paths, 9, SHUTTLE)
-    return Dataset("statlog", features, labels, ("time", *(f"sensor {number}" for number in range(1, 9))),
-                   tuple(SHUTTLE.values()), ("training rows (shuttle.trn) alone, as is the custom",))  # fmt: skip
+    return Dataset(
+        "statlog",
+        features,
+        labels,
+        ("time", *(f"sensor {number}" for number in range(1, 9))),
+        tuple(SHUTTLE.values()),
+        ("training rows (shuttle.trn) alone, as is the custom",),
+    )
 
 
 def covertype(paths: Sequence[Path]) -> Dataset:
@@ -92,8 +174,9 @@ def adults(path: Path, *tables: pa.Table) -> Dataset:
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ADULT}
     for dot, table in zip(("", "."), tables, strict=True):
-        values = {name: words(table, name) if name not in ADULT_NUMBERS else table.column(name).to_numpy()
-                  for name in ADULT}  # fmt: skip
+        values = {
+            name: words(table, name) if name not in ADULT_NUMBERS else table.column(name).to_numpy() for name in ADULT
+        }
         whole = np.all([values[name] != MISSING for name in ADULT if name not in ADULT_NUMBERS], axis=0)
         values["income"] = np.strings.add(np.strings.rstrip(values["income"], "."), dot)
         for name in ADULT:
@@ -157,15 +240,22 @@ def pendigits(paths: Sequence[Path]) -> Dataset:
         *names, last = table.column_names
         features.append(matrix(table, names))
         labels.append(coded(path, table.column(last).to_numpy(), digits))
-    return Dataset("pendigits", np.concatenate(features), np.concatenate(labels), PEN, tuple(digits),
-                   ("training and test rows, in this order",))  # fmt: skip
+    return Dataset(
+        "pendigits",
+        np.concatenate(features),
+        np.concatenate(labels),
+        PEN,
+        tuple(digits),
+        ("training and test rows, in this order",),
+    )
 
 
 def satimage(paths: Sequence[Path]) -> Dataset:
     """Reads sat.trn and sat.tst: 36 whole numbers, and the class, of which there is no 6."""
     features, labels = _last(paths, 36, SOIL)
-    return Dataset("satimage", features, labels, SATELLITE, tuple(SOIL.values()),
-                   ("training and test rows, in this order",))  # fmt: skip
+    return Dataset(
+        "satimage", features, labels, SATELLITE, tuple(SOIL.values()), ("training and test rows, in this order",)
+    )
 
 
 def magic(paths: Sequence[Path]) -> Dataset:

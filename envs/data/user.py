@@ -62,8 +62,10 @@ def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression
         raise _not_utf8(path)
     names = table.column_names
     if target is None:
-        raise ValueError(f"{path}: expected a target, the column that holds the class, got none: target=... is one of "
-                         f"{', '.join(names)}")  # fmt: skip
+        raise ValueError(
+            f"{path}: expected a target, the column that holds the class, got none: target=... is one of "
+            f"{', '.join(names)}"
+        )
     for role, name in (("target", target), *(("column to drop", name) for name in drop)):
         if name not in names:
             raise ValueError(f"{path}: " + unknown(role, name, names))
@@ -120,8 +122,10 @@ def _csv(path: Path) -> pa.Table:
         raise _not_utf8(path)
     for separator, name, written in ((";", "semicolons", '";"'), ("\t", "tabs", r'"\t"')):
         if separator in header and "," not in header:
-            raise ValueError(f"{path}: expected commas between values, got {name}: save it with commas, as "
-                             f"pandas.read_csv(FILE, sep={written}).to_csv(NEW, index=False) does")  # fmt: skip
+            raise ValueError(
+                f"{path}: expected commas between values, got {name}: save it with commas, as "
+                f"pandas.read_csv(FILE, sep={written}).to_csv(NEW, index=False) does"
+            )
     options = pa.csv.ConvertOptions(null_values=list(MISSING), strings_can_be_null=True)
     table = pa.csv.read_csv(path, convert_options=options)
     try:
@@ -132,8 +136,10 @@ def _csv(path: Path) -> pa.Table:
 
 
 def _not_utf8(path: Path) -> ValueError:
-    return ValueError(f"{path}: expected text in UTF-8, got another encoding: save it as UTF-8, as "
-                      'pandas.read_csv(FILE, encoding="latin-1").to_csv(NEW, index=False) does')  # fmt: skip
+    return ValueError(
+        f"{path}: expected text in UTF-8, got another encoding: save it as UTF-8, as "
+        'pandas.read_csv(FILE, encoding="latin-1").to_csv(NEW, index=False) does'
+    )
 
 
 def _plain(column: Any) -> Any:
@@ -165,14 +171,18 @@ def _classes(path: Path, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
     values = np.array(column.to_pylist())
     if kinds.is_floating(column.type) and (values % 1 != 0).any():
         example = values[values % 1 != 0][0]
-        raise Continuous(f"{where}: expected classes, got numbers that look continuous, such as {example}: "
-                         "give another target, or cut it into classes")  # fmt: skip
+        raise Continuous(
+            f"{where}: expected classes, got numbers that look continuous, such as {example}: "
+            "give another target, or cut it into classes"
+        )
     levels, labels = np.unique(values, return_inverse=True)
     if len(levels) < 2:
         raise ValueError(f"{where}: expected at least two classes, got {', '.join(map(str, levels)) or 'none'}")
     if len(levels) > LEVELS:
-        raise Continuous(f"{where}: expected at most {LEVELS} classes, got {len(levels):,}: it looks continuous, or "
-                         "like a name; give another target, or cut it into classes")  # fmt: skip
+        raise Continuous(
+            f"{where}: expected at most {LEVELS} classes, got {len(levels):,}: it looks continuous, or "
+            "like a name; give another target, or cut it into classes"
+        )
     whole = [int(level) for level in levels] if kinds.is_floating(column.type) else levels.tolist()
     return labels.astype(np.int64), tuple(map(str, whole))
 
@@ -200,13 +210,17 @@ def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[
         return _numbers(path, name, column)
     if not _is_text(column) or column.null_count == len(column):
         got = "nothing at all" if column.null_count == len(column) else column.type
-        raise ValueError(f"{path}: column {name!r}: expected numbers or text, got {got}: leave it out with "
-                         f"drop=[{name!r}], or turn it into numbers")  # fmt: skip
+        raise ValueError(
+            f"{path}: column {name!r}: expected numbers or text, got {got}: leave it out with "
+            f"drop=[{name!r}], or turn it into numbers"
+        )
     values = np.array([ABSENT if value is None else str(value) for value in column.to_pylist()], np.str_)
     levels, codes = np.unique(values, return_inverse=True)
     if len(levels) > LEVELS or (len(levels) == len(values) > 2):
-        raise ValueError(f"{path}: column {name!r}: expected at most {LEVELS} levels of text, some of them in several "
-                         f"rows, got {len(levels):,} in {len(values):,}: leave it out, drop=[{name!r}]")  # fmt: skip
+        raise ValueError(
+            f"{path}: column {name!r}: expected at most {LEVELS} levels of text, some of them in several "
+            f"rows, got {len(levels):,} in {len(values):,}: leave it out, drop=[{name!r}]"
+        )
     indicators = np.zeros((len(values), len(levels)), np.uint8)
     indicators[np.arange(len(values)), codes] = 1
     notes = {"text became indicators of its levels": f" ({len(levels)})"}
@@ -228,16 +242,19 @@ def _reads_as_number(text: str) -> bool:
 
 def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[str], dict[str, str]]:
     if column.null_count == len(column):
-        raise ValueError(f"{path}: column {name!r}: expected numbers, got nothing at all: leave it out with "
-                         f"drop=[{name!r}]")  # fmt: skip
+        raise ValueError(
+            f"{path}: column {name!r}: expected numbers, got nothing at all: leave it out with drop=[{name!r}]"
+        )
     missing = column.is_null().to_numpy()
     values = column.cast(pa.float64(), safe=False).to_numpy().copy()
     values[missing] = values[~missing].mean()
     with np.errstate(over="ignore"):
         figures = values.astype(np.float32)
     if not np.isfinite(figures).all():
-        raise ValueError(f"{path}: column {name!r}: expected finite numbers below 3e38, got "
-                         f"{values[~np.isfinite(figures)][0]}: leave it out with drop=[{name!r}]")  # fmt: skip
+        raise ValueError(
+            f"{path}: column {name!r}: expected finite numbers below 3e38, got "
+            f"{values[~np.isfinite(figures)][0]}: leave it out with drop=[{name!r}]"
+        )
     notes = {}
     steps = np.diff(values)
     if not name or (kinds.is_integer(column.type) and len(values) > 2 and (steps == 1).all()):

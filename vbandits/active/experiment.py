@@ -46,8 +46,15 @@ class Problem:
         found = fingerprint(self.environment)  # opens the environment: once, not for every cell
         shown = {name: value for name, value in found.items() if name not in ("delay", "batch")}
         task = "classes" if self.classes else "regression"
-        return {**shown, "task": task, "classes": self.classes, "family": self.family, "rounds": self.rounds,
-                "budget": self.budget, "initial": self.initial}  # fmt: skip
+        return {
+            **shown,
+            "task": task,
+            "classes": self.classes,
+            "family": self.family,
+            "rounds": self.rounds,
+            "budget": self.budget,
+            "initial": self.initial,
+        }
 
 
 def describe(spec: LearnerSpec) -> dict[str, Any]:

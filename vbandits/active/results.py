@@ -82,8 +82,14 @@ class ActiveResults(StoredResults):
     def random_of(self, learner: str) -> str | None:
         """Returns the learner of the same method that buys labels at random, if there is one."""
         method = self.entry("learner", learner)["method"]
-        return next((entry["label"] for entry in self.experiment["learners"]
-                     if entry["method"] == method and entry["acquisition"]["kind"] == RANDOM), None)  # fmt: skip
+        return next(
+            (
+                entry["label"]
+                for entry in self.experiment["learners"]
+                if entry["method"] == method and entry["acquisition"]["kind"] == RANDOM
+            ),
+            None,
+        )
 
     def area(self, problem: str, learner: str) -> pd.Series:
         """Returns the area under a learner's curve of accuracy or RMSE, by seed."""
@@ -168,8 +174,9 @@ class ActiveResults(StoredResults):
         measure, random = self.measure(problem), self.random_of(learner)
         if random is None or (problem, random) not in self.traces:
             return np.nan
-        (labels, own), (random_labels, other) = (self.traces[problem, name].curves(measure)
-                                                 for name in (learner, random))  # fmt: skip
+        (labels, own), (random_labels, other) = (
+            self.traces[problem, name].curves(measure) for name in (learner, random)
+        )
         sign = SIGN[measure]
         return learning.speed_up(labels, sign * own.mean(0), random_labels, sign * other.mean(0))
 
@@ -239,8 +246,20 @@ def normalised(regret: Regret) -> float:
 
 def _columns() -> list[str]:
     """Returns what is measured, in the order of the summary."""
-    ended = ["accuracy", "rmse", "area", "labels_90", "labels_95", "regret_own", "regret_best", "simple_regret",
-             "speed_up", *SCORES, *(f"{POOL}{name}" for name in (*SIGN, *SCORES)), *SPENT]  # fmt: skip
+    ended = [
+        "accuracy",
+        "rmse",
+        "area",
+        "labels_90",
+        "labels_95",
+        "regret_own",
+        "regret_best",
+        "simple_regret",
+        "speed_up",
+        *SCORES,
+        *(f"{POOL}{name}" for name in (*SIGN, *SCORES)),
+        *SPENT,
+    ]
     ends = ("", "_low", "_high")
     return [f"{name}{end}" for name in ended for end in (ends if name in INTERVALS else ("",))]
 

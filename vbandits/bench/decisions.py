@@ -44,8 +44,13 @@ def decisions(console: Console, steps: int = 400) -> dict[str, float]:
 def lockstep(posterior: Posterior, rule: Rule, lanes: int, steps: int) -> Callable[[], object]:
     """Returns the work of one cell, all of it: agent, environment, records, scores."""
     schedule = Schedule(every=1, gradient_steps=1)
-    cell = Cell(EnvironmentSpec("wheel", WHEEL), AgentSpec("bench", posterior, rule, schedule=schedule),
-                tuple(range(lanes)), steps, recorded=10)  # fmt: skip
+    cell = Cell(
+        EnvironmentSpec("wheel", WHEEL),
+        AgentSpec("bench", posterior, rule, schedule=schedule),
+        tuple(range(lanes)),
+        steps,
+        recorded=10,
+    )
     return lambda: run_cell(cell)
 
 
@@ -80,8 +85,14 @@ def plain_loop(steps: int) -> Callable[[], object]:
 
 def _table(speeds: dict[str, float]) -> Table:
     plain = speeds["plain loop"]
-    table = Table("agent", "lanes", "decisions per CPU second", "times the plain loop", "time of ibvi / deterministic",
-                  title="Wheel, two hidden layers of 50, batch 64, one SGD step per decision, one thread")  # fmt: skip
+    table = Table(
+        "agent",
+        "lanes",
+        "decisions per CPU second",
+        "times the plain loop",
+        "time of ibvi / deterministic",
+        title="Wheel, two hidden layers of 50, batch 64, one SGD step per decision, one thread",
+    )
     table.add_row("plain loop", "1", f"{plain:,.0f}", "1.00", "")
     for lanes in LANES:
         for agent in ("deterministic", "ibvi"):

@@ -31,11 +31,19 @@ def labels(console: Console, queries: int = 25) -> dict[str, float]:
 
     BALD evaluates a hundred networks at every row of the pool, which fills a core also for one seed; all else does not.
     """
-    measures = {f"{name}, {count}": _buying(acquisition, count, queries)
-                for name, acquisition in ACQUISITIONS.items() for count in (1, SEEDS)}  # fmt: skip
+    measures = {
+        f"{name}, {count}": _buying(acquisition, count, queries)
+        for name, acquisition in ACQUISITIONS.items()
+        for count in (1, SEEDS)
+    }
     seconds = best(console, measures)
-    table = Table("acquisition", "one seed, seconds", f"{SEEDS} in lockstep, per seed", "times as fast",
-                  title=f"{queries} labels of digits, IBVI trained from scratch after each, one thread")  # fmt: skip
+    table = Table(
+        "acquisition",
+        "one seed, seconds",
+        f"{SEEDS} in lockstep, per seed",
+        "times as fast",
+        title=f"{queries} labels of digits, IBVI trained from scratch after each, one thread",
+    )
     ratios = {}
     for name in ACQUISITIONS:
         alone, together = seconds[f"{name}, 1"], seconds[f"{name}, {SEEDS}"] / SEEDS
@@ -63,8 +71,10 @@ def large_pool(console: Console) -> float:
             seconds, taken = time.perf_counter() - start, process.peak("cpu") - before
     finally:
         torch.set_num_threads(threads)
-    console.print(f"BALD of a pool of {POOL:,} x {FEATURES} with {DRAWS} draws, one thread: {seconds:.1f} s, "
-                  f"{taken:,.0f} MB beside the pool's {inputs.pool.nbytes / 2**20:,.0f} MB")  # fmt: skip
+    console.print(
+        f"BALD of a pool of {POOL:,} x {FEATURES} with {DRAWS} draws, one thread: {seconds:.1f} s, "
+        f"{taken:,.0f} MB beside the pool's {inputs.pool.nbytes / 2**20:,.0f} MB"
+    )
     return seconds
 
 

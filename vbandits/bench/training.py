@@ -49,8 +49,13 @@ def training(console: Console, steps: int = 2) -> dict[str, float]:
         for method, posterior in METHODS.items():
             measures[f"{name}/{method}"] = _step(work, posterior)
     seconds = best(console, measures, steps)
-    table = Table("network", "deterministic", "ibvi", "ratio", title="A training step, 32 replicas, IBVI of rank 10 in "
-                  "the first and last layers, one thread")  # fmt: skip
+    table = Table(
+        "network",
+        "deterministic",
+        "ibvi",
+        "ratio",
+        title="A training step, 32 replicas, IBVI of rank 10 in the first and last layers, one thread",
+    )
     ratios = {}
     for name in WORKS:
         plain, ours = (seconds[f"{name}/{method}"] for method in METHODS)
@@ -82,8 +87,15 @@ def _step(work: Work, posterior: Posterior) -> Callable[[], None]:
     """Returns a step of training on random rows that all replicas share."""
     seeds = tuple(range(work.replicas))
     schedule = Schedule(every=1, gradient_steps=1, batch_size=work.batch)
-    task = Task(seeds, work.features, work.outputs, work.network.build(work.features, work.outputs),
-                likelihood=work.likelihood, schedule=schedule, optimizer=Optimizer(learning_rate=1e-3))  # fmt: skip
+    task = Task(
+        seeds,
+        work.features,
+        work.outputs,
+        work.network.build(work.features, work.outputs),
+        likelihood=work.likelihood,
+        schedule=schedule,
+        optimizer=Optimizer(learning_rate=1e-3),
+    )
     random = torch.Generator().manual_seed(0)
     x = torch.randn(ROWS, work.features, generator=random).expand(len(seeds), -1, -1)
     output = torch.randint(work.outputs, (ROWS,), generator=random).expand(len(seeds), -1)

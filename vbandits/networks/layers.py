@@ -41,8 +41,11 @@ def group(
     found: list[Group] = []
     for name in order:
         _refuse(name, parts[name])
-        own = {f"{name}.{key}" if name else key: value for key, value in parts[name].named_parameters(recurse=False)
-               if value.requires_grad and id(value) not in seen}  # fmt: skip
+        own = {
+            f"{name}.{key}" if name else key: value
+            for key, value in parts[name].named_parameters(recurse=False)
+            if value.requires_grad and id(value) not in seen
+        }
         seen |= {id(value) for value in own.values()}  # a weight that two submodules share belongs to the first
         found += _groups(name, parts[name], own)
     matrices = [each.name for each in found if each.matrix is not None]

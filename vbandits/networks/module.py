@@ -113,8 +113,10 @@ class ModuleNetwork:
             with _differentiable_attention():
                 values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in lanes])
         else:
-            flat = {name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
-                    for name, weight in weights.items()}  # fmt: skip
+            flat = {
+                name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
+                for name, weight in weights.items()
+            }
             values = torch.vmap(call)(flat, x.expand(replicas, draws, *x.shape[2:]).flatten(0, 1))
         return values.unflatten(0, (replicas, draws))
 
@@ -122,8 +124,10 @@ class ModuleNetwork:
         """Returns what is not trained, on the device and in the precision of the inputs."""
         key = (id(module), x.device, x.dtype)
         if key not in self._fixed:
-            self._fixed[key] = {name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
-                                for name, value in _fixed(module).items()}  # fmt: skip
+            self._fixed[key] = {
+                name: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
+                for name, value in _fixed(module).items()
+            }
         return self._fixed[key]
 
 

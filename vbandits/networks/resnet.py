@@ -45,8 +45,9 @@ class _Module(nn.Module):
         if max(image[1:]) <= 64:
             self.stem = nn.Sequential(nn.Conv2d(image[0], width, 3, padding=1, bias=False), _norm(width), nn.ReLU())
         else:
-            self.stem = nn.Sequential(nn.Conv2d(image[0], width, 7, 2, 3, bias=False), _norm(width), nn.ReLU(),
-                                      nn.MaxPool2d(3, 2, 1))  # fmt: skip
+            self.stem = nn.Sequential(
+                nn.Conv2d(image[0], width, 7, 2, 3, bias=False), _norm(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+            )
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.Sequential(
             *(

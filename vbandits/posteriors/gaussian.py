@@ -86,8 +86,9 @@ class GaussianFamily:
     def tapped(self) -> tuple[str, ...]:
         """Names of the blocks that do nothing in the expected loss but make draws, see `training.Parameters`."""
         head = network_of(self.task).layers[-1] if self.closed_form_head else None
-        names = [f"{kind}/{layer.name}" for layer in self.stochastic for kind in self.covariance.tapped
-                 if layer is not head]  # fmt: skip
+        names = [
+            f"{kind}/{layer.name}" for layer in self.stochastic for kind in self.covariance.tapped if layer is not head
+        ]
         moved = self.stochastic if self.index and not self.exact else ()
         return (*names, *(f"index/{layer.name}" for layer in moved))
 

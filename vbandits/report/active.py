@@ -12,8 +12,10 @@ from vbandits.report.palette import GRID, INK
 from vbandits.report.tables import Table
 
 LEARNING, PREDICTIONS = "What labels were worth", "Predictions at the end"
-MAPS = {"accuracy": "Mean accuracy over labels, %, by method and acquisition",
-        "rmse": "Mean RMSE over labels, by method and acquisition"}  # fmt: skip
+MAPS = {
+    "accuracy": "Mean accuracy over labels, %, by method and acquisition",
+    "rmse": "Mean RMSE over labels, by method and acquisition",
+}
 OVERALL_MAP = "Mean regret over problems, % of learning nothing, by method and acquisition"
 
 
@@ -62,8 +64,10 @@ def _overall(results: ActiveResults, order: Standing, anchors: dict[str, str]) -
 
 
 def _overall_notes(results: ActiveResults, order: Standing, seeds: int) -> list[str]:
-    notes = [wording.RANKED_LEARNERS, f"{wording.BOLD_LEARNER} {wording.TIED_LEARNERS}"
-             if seeds > 1 else wording.ONE_SEED_LEARNERS]  # fmt: skip
+    notes = [
+        wording.RANKED_LEARNERS,
+        f"{wording.BOLD_LEARNER} {wording.TIED_LEARNERS}" if seeds > 1 else wording.ONE_SEED_LEARNERS,
+    ]
     missing = [label for label in results.labels("problem") if label not in order.problems]
     return [*notes, f"{', '.join(missing)}: no regret is known there."] if missing else notes
 

@@ -21,8 +21,13 @@ WIDTH, HEIGHT = 264.0, 200.0
 ABREAST, FEWEST = 4, 3
 """Most panels in a row, and for how many there is room at least: wider ones would have larger letters."""
 DOTTED = (0.0, (1.0, 2.0))
-SCORE_TEXTS = {"accuracy": ("Accuracy", "%"), "rmse": ("RMSE", ""), "ece_debiased": ("ECE debiased", "%"),
-               "coverage_90": ("90% intervals cover", "%"), "reward": ("Reward so far", "")}  # fmt: skip
+SCORE_TEXTS = {
+    "accuracy": ("Accuracy", "%"),
+    "rmse": ("RMSE", ""),
+    "ece_debiased": ("ECE debiased", "%"),
+    "coverage_90": ("90% intervals cover", "%"),
+    "reward": ("Reward so far", ""),
+}
 WHERE = {"test": " on the test set", "pool": " on the rest of the pool"}
 CALIBRATION = {"accuracy": "ece_debiased", "rmse": "coverage_90"}
 """What shows whether a learner can be trusted, by what it is judged by."""
@@ -104,20 +109,26 @@ def lines(results: ActiveResults) -> Lines:
     """Returns how an experiment is drawn."""
     methods = list(dict.fromkeys(method for method, _ in results.grid))
     acquisitions = list(dict.fromkeys(acquisition for _, acquisition in results.grid))
-    chance = next((acquisition for (_, acquisition), learner in results.grid.items()
-                   if results.random_of(learner) == learner), "")  # fmt: skip
+    chance = next(
+        (acquisition for (_, acquisition), learner in results.grid.items() if results.random_of(learner) == learner), ""
+    )
     if len(acquisitions) == 1:
         return Lines({"": {method: learner for (method, _), learner in results.grid.items()}}, looks(methods))
-    grid = {method: {acquisition: learner for (own, acquisition), learner in results.grid.items() if own == method}
-            for method in methods}  # fmt: skip
+    grid = {
+        method: {acquisition: learner for (own, acquisition), learner in results.grid.items() if own == method}
+        for method in methods
+    }
     return Lines(grid if len(methods) > 1 else {"": grid[methods[0]]}, looks(acquisitions, chance), chance)
 
 
 def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Panels]:
     """Returns the curves of accuracy or RMSE against labels, and of the reward of a stream; none without results."""
     measure = results.measure(problem)
-    full = {learner: float(trace.last(f"full_{measure}").mean())
-            for (place, learner), trace in results.traces.items() if place == problem}  # fmt: skip
+    full = {
+        learner: float(trace.last(f"full_{measure}").mean())
+        for (place, learner), trace in results.traces.items()
+        if place == problem
+    }
     marks = {}
     for panel, own in how.grid.items():
         fits = [SIGN[measure] * full[learner] for learner in own.values() if np.isfinite(full.get(learner, np.nan))]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vbandits.active.results import LEVELS, POOL, SCORES, SIGN, ActiveResults
 from vbandits.report import statistics
-from vbandits.report.formats import decimals, interval, number, percent_decimals
+from vbandits.report.formats import DASH, decimals, interval, number, percent_decimals
 from vbandits.report.statistics import Interval
 from vbandits.report.tables import Entry, Head, Side, Table, costs, failed, numbers, table
 
@@ -60,8 +60,9 @@ def standing(results: ActiveResults) -> Standing:
         if problems and np.isfinite(regret.loc[learner, problems].to_numpy(dtype=float)).all()
     }
     nothing = (np.nan, np.nan, np.nan)
-    means = {learner: statistics.mean_interval(by_seed[learner]) if learner in by_seed else nothing
-             for learner in learners}  # fmt: skip
+    means = {
+        learner: statistics.mean_interval(by_seed[learner]) if learner in by_seed else nothing for learner in learners
+    }
     if len(problems) == 1:
         rows = summary[summary["problem"] == problems[0]].set_index("learner")
         means = {learner: _triple(rows, learner, "regret_best", 100) for learner in learners}
@@ -82,8 +83,9 @@ def overall_table(results: ActiveResults, order: Standing, anchors: Mapping[str,
         sides.append((Head(problem, UNIT, anchors[problem]), entries))
     failures: Any = summary.groupby("learner")["failures"].sum()
     sides.append((Head("Failures", "seeds"), [failed(int(failures[learner])) for learner in order.learners]))
-    ranks = [str(place) if np.isfinite(order.means[learner][0]) else "–" for place, learner in  # noqa: RUF001
-             enumerate(order.learners, 1)]  # fmt: skip
+    ranks = [
+        str(place) if np.isfinite(order.means[learner][0]) else DASH for place, learner in enumerate(order.learners, 1)
+    ]
     return table(order.learners, sides, ranks, WHAT)
 
 
@@ -145,9 +147,15 @@ def learning_table(results: ActiveResults, problem: str) -> Table:
     percent = measure in PERCENT
     sides = [
         _estimated(results, problem, rows, measure, Head(text, "% at the end" if percent else "at the end"), percent),
-        _estimated(results, problem, rows, "area", Head(f"Mean {text if text.isupper() else text.lower()}",
-                                                        f"{unit} over labels".strip()), percent),
-    ]  # fmt: skip
+        _estimated(
+            results,
+            problem,
+            rows,
+            "area",
+            Head(f"Mean {text if text.isupper() else text.lower()}", f"{unit} over labels".strip()),
+            percent,
+        ),
+    ]
     for name, detail in (("regret_best", "%, to best fit"), ("regret_own", "%, to own fit")):
         if statistics.exists(rows, name):
             sides.append(_estimated(results, problem, rows, name, Head("Regret", detail), True))
@@ -174,8 +182,10 @@ def prediction_table(results: ActiveResults, problem: str) -> Table | None:
                 values = rows[column].to_numpy(dtype=float) * (100 if name in PERCENT else 1)
                 places = percent_decimals(values) if name in PERCENT else decimals(values)
                 best = statistics.leaders(_by_seed(results, problem, column)) if name in RANKED else frozenset()
-                entries = [Entry(number(value, places), strong=learner in best)
-                           for learner, value in zip(_names(rows), values, strict=True)]  # fmt: skip
+                entries = [
+                    Entry(number(value, places), strong=learner in best)
+                    for learner, value in zip(_names(rows), values, strict=True)
+                ]
                 sides.append((Head(text, f"{unit} {where}".strip()), entries))
     return table(_names(rows), sides, what=WHAT) if sides else None
 
@@ -261,10 +271,14 @@ def _lost(results: ActiveResults, rows: pd.DataFrame) -> list[Side]:
 def _regrets(values: list[Interval], strong: list[bool]) -> list[Entry]:
     places = percent_decimals(value for value, _, _ in values)
     return [
-        Entry(number(value, places), "" if low == high else interval(low, high, places), best,
-              max(0.0, 1 - value / 100) if np.isfinite(value) else 0.0)
+        Entry(
+            number(value, places),
+            "" if low == high else interval(low, high, places),
+            best,
+            max(0.0, 1 - value / 100) if np.isfinite(value) else 0.0,
+        )
         for (value, low, high), best in zip(values, strong, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _triple(rows: pd.DataFrame, learner: str, column: str, scale: float) -> Interval:

@@ -33,14 +33,35 @@ class Canvas:
     def __init__(self, height: float, salt: str, width: float = WIDTH) -> None:
         self._height, self._salt, self._width = height, salt, width
         self._style: Any = {
-            "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": FONT, "axes.labelsize": FONT,
-            "xtick.labelsize": FONT - 0.5, "ytick.labelsize": FONT - 0.5, "text.color": INK, "axes.labelcolor": MUTED,
-            "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "xtick.color": GRID, "ytick.color": GRID,
-            "axes.edgecolor": GRID, "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
-            "axes.spines.left": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID,
-            "grid.linewidth": 0.6, "xtick.major.size": 0, "ytick.major.size": 0, "axes.facecolor": "none",
-            "figure.facecolor": "none", "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False,
-        }  # fmt: skip
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+            "font.size": FONT,
+            "axes.labelsize": FONT,
+            "xtick.labelsize": FONT - 0.5,
+            "ytick.labelsize": FONT - 0.5,
+            "text.color": INK,
+            "axes.labelcolor": MUTED,
+            "xtick.labelcolor": MUTED,
+            "ytick.labelcolor": INK,
+            "xtick.color": GRID,
+            "ytick.color": GRID,
+            "axes.edgecolor": GRID,
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.spines.left": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": GRID,
+            "grid.linewidth": 0.6,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+            "axes.facecolor": "none",
+            "figure.facecolor": "none",
+            "svg.fonttype": "none",
+            "svg.hashsalt": salt,
+            "text.parse_math": False,
+        }
 
     def __enter__(self) -> "Canvas":
         from matplotlib import rc_context
@@ -89,8 +110,14 @@ class Canvas:
         self._figure.text(4 / self._width, y, title, color=INK, va="baseline")
         x = self._width - 14 - 52 * len(markers)
         for marker, text in markers:
-            point = Line2D([(x + 10) / self._width], [y + 4 / self._height], marker=marker, color=MUTED, markersize=5,
-                           linestyle="none")  # fmt: skip
+            point = Line2D(
+                [(x + 10) / self._width],
+                [y + 4 / self._height],
+                marker=marker,
+                color=MUTED,
+                markersize=5,
+                linestyle="none",
+            )
             self._figure.add_artist(point)
             self._figure.text((x + 18) / self._width, y, text, color=MUTED, va="baseline")
             x += 52

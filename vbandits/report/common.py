@@ -110,9 +110,11 @@ def common_parts(results: StoredResults, lacking: str, diverging: str, steps: st
         "warnings": warnings_of(results, failures, lacking, diverging),
         "failures": failures,
         "facts": facts_of(experiment),
-        "settings": [(f"{axis.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{axis}s"]])
-                     for axis in (contender, problem)],
-    }  # fmt: skip
+        "settings": [
+            (f"{axis.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{axis}s"]])
+            for axis in (contender, problem)
+        ],
+    }
 
 
 def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, diverging: str) -> list[str]:

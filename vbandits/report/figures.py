@@ -153,10 +153,25 @@ def draw(axes: "Axes", shown: Sequence[Curve], looks: Mapping[str, Look]) -> Non
 
     for curve in shown:
         look = looks[curve.agent]
-        axes.fill_between(curve.steps, curve.low, curve.high, facecolor=(look.color, 0.12),
-                          edgecolor=(look.color, 0.45), linewidth=0.5)  # fmt: skip
-        seaborn.lineplot(x=curve.steps, y=curve.mean, ax=axes, color=look.color, linestyle=look.linestyle,
-                         linewidth=1.8, estimator=None, errorbar=None, legend=False)  # fmt: skip
+        axes.fill_between(
+            curve.steps,
+            curve.low,
+            curve.high,
+            facecolor=(look.color, 0.12),
+            edgecolor=(look.color, 0.45),
+            linewidth=0.5,
+        )
+        seaborn.lineplot(
+            x=curve.steps,
+            y=curve.mean,
+            ax=axes,
+            color=look.color,
+            linestyle=look.linestyle,
+            linewidth=1.8,
+            estimator=None,
+            errorbar=None,
+            legend=False,
+        )
 
 
 def label_ends(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], looks: Mapping[str, Look]) -> None:
@@ -166,8 +181,15 @@ def label_ends(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], looks: Mapp
     gap = (FONT + 2.5) / canvas.axes_height(axes)
     for curve, end, place in zip(shown, ends, statistics.spread(np.clip(ends, 0, 1), gap, 0.0, 1.0), strict=True):
         look = looks[curve.agent]
-        axes.plot([1.0, 1.035, 1.075], [end, place, place], color=look.color, linestyle=look.linestyle, linewidth=1.5,
-                  transform=axes.transAxes, clip_on=False)  # fmt: skip
+        axes.plot(
+            [1.0, 1.035, 1.075],
+            [end, place, place],
+            color=look.color,
+            linestyle=look.linestyle,
+            linewidth=1.5,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
         axes.text(1.09, place, shorten(curve.agent), transform=axes.transAxes, va="center_baseline", color=INK)
 
 

@@ -47,8 +47,11 @@ def report(results: SupervisedResults) -> SupervisedReport:
 
 
 def _notes(seeds: int) -> list[str]:
-    return [f"Ordered by NLL in distribution. {wording.BOLD_METHOD} {wording.TIED}"
-            if seeds > 1 else wording.ONE_SEED_METHODS]  # fmt: skip
+    return [
+        f"Ordered by NLL in distribution. {wording.BOLD_METHOD} {wording.TIED}"
+        if seeds > 1
+        else wording.ONE_SEED_METHODS
+    ]
 
 
 def _tables(results: SupervisedResults, dataset: str, wanted: int) -> list[tuple[str, Table]]:
@@ -75,8 +78,10 @@ def _measured(results: SupervisedResults, dataset: str, rows: pd.DataFrame, colu
     name = column.removeprefix(CORRUPTED)
     scale, auroc = (100 if name in PERCENT else 1), name.startswith(AUROC)
     values, low, high = (scale * rows[f"{column}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
-    losses = {method: by_seed(results.parts.get((dataset, method)), column) * (-1 if auroc else 1)
-              for method in map(str, rows["method"])}  # fmt: skip
+    losses = {
+        method: by_seed(results.parts.get((dataset, method)), column) * (-1 if auroc else 1)
+        for method in map(str, rows["method"])
+    }
     best = statistics.leaders(losses)
     places = percent_decimals(values) if name in PERCENT else 3 if auroc else decimals(values)
     entries = [

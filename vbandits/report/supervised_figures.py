@@ -57,8 +57,15 @@ def reliability(parts: Parts, looks: Mapping[str, Look], dataset: str, corrupted
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (3, 3)), zorder=1)
         for curve in shown:
             look = looks[curve.agent]
-            axes.plot(curve.steps, curve.mean, color=look.color, linestyle=look.linestyle, linewidth=1.6, marker="o",
-                      markersize=3)  # fmt: skip
+            axes.plot(
+                curve.steps,
+                curve.mean,
+                color=look.color,
+                linestyle=look.linestyle,
+                linewidth=1.6,
+                marker="o",
+                markersize=3,
+            )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="")
         canvas.heading(axes, "Accuracy")
         label_ends(canvas, axes, [curve for curve in shown if len(curve.mean)], looks)

@@ -54,13 +54,23 @@ AGENTS = Layout(
         "simple_regret": "simple",
         "cumulative_regret_interval": "95%",
     },
-    ("relative_regret", "relative_regret_interval", "cumulative_regret", "cumulative_regret_interval", "simple_regret",
-     "reward", "nll", "coverage_90", "seconds", "failures"),
+    (
+        "relative_regret",
+        "relative_regret_interval",
+        "cumulative_regret",
+        "cumulative_regret_interval",
+        "simple_regret",
+        "reward",
+        "nll",
+        "coverage_90",
+        "seconds",
+        "failures",
+    ),
     {"coverage_90": 1},
     ("relative_regret", "relative_regret_interval"),
     "regret %: of the uniform agent's; 95%: interval of the mean over seeds",
     "cumulative_regret",
-)  # fmt: skip
+)
 METHODS = Layout(
     ("dataset", "method"),
     {
@@ -75,13 +85,23 @@ METHODS = Layout(
         "seconds": "seconds",
         "nll_interval": "95%",
     },
-    ("error", "error_interval", "nll", "nll_interval", "ece", "corrupted_error", "corrupted_nll", "corrupted_ece",
-     "seconds", "failures"),
+    (
+        "error",
+        "error_interval",
+        "nll",
+        "nll_interval",
+        "ece",
+        "corrupted_error",
+        "corrupted_nll",
+        "corrupted_ece",
+        "seconds",
+        "failures",
+    ),
     {"error": 2, "error_interval": 2, "corrupted_error": 1, "ece": 2, "corrupted_ece": 1},
     (),
     "corrupted: mean over corruptions and severities, as NLL and ECE after it; 95%: interval of the mean over seeds",
     "error",
-)  # fmt: skip
+)
 LEARNERS = Layout(
     ("problem", "learner"),
     {
@@ -103,15 +123,38 @@ LEARNERS = Layout(
         "labels_95": "to 95%",
         "regret_best_interval": "95%",
     },
-    ("accuracy", "rmse", "area", "area_interval", "regret_best", "regret_best_interval", "speed_up", "labels_90",
-     "labels_95", "nll", "ece_debiased", "pool_ece_debiased", "coverage_90", "pool_coverage_90", "bought", "seconds",
-     "failures"),
-    {"accuracy": 1, "regret_best": 1, "regret_best_interval": 1, "ece_debiased": 1, "pool_ece_debiased": 1,
-     "coverage_90": 1, "pool_coverage_90": 1},
+    (
+        "accuracy",
+        "rmse",
+        "area",
+        "area_interval",
+        "regret_best",
+        "regret_best_interval",
+        "speed_up",
+        "labels_90",
+        "labels_95",
+        "nll",
+        "ece_debiased",
+        "pool_ece_debiased",
+        "coverage_90",
+        "pool_coverage_90",
+        "bought",
+        "seconds",
+        "failures",
+    ),
+    {
+        "accuracy": 1,
+        "regret_best": 1,
+        "regret_best_interval": 1,
+        "ece_debiased": 1,
+        "pool_ece_debiased": 1,
+        "coverage_90": 1,
+        "pool_coverage_90": 1,
+    },
     (),
     "area: mean accuracy or RMSE over labels; regret %: of learning nothing; 95%: interval of the mean over seeds",
     "accuracy",
-)  # fmt: skip
+)
 LAYOUTS = {layout.axes: layout for layout in (AGENTS, METHODS, LEARNERS)}
 LONGEST = 28
 """Most letters of a label."""
@@ -175,8 +218,9 @@ def problem_table(problem: str, summary: pd.DataFrame, names: Sequence[str], lay
     texts = columns(summary, layout)
     names = [name for name in names if name in texts]
     title = Text(problem, overflow="ellipsis", no_wrap=True)
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, GAP, 0, 0),
-                  header_style="dim")  # fmt: skip
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, padding=(0, GAP, 0, 0), header_style="dim"
+    )
     table.add_column(layout.axes[1], no_wrap=True)
     for name in names:
         table.add_column(layout.heads[name], justify="right", no_wrap=True)

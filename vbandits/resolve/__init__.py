@@ -51,6 +51,9 @@ def resolve(
     given = [f"[[{section}]]" for kind in named for section in kind.sections if section in document]
     faults = [f"experiment: expected either {wanted}, got {' and '.join(given) or 'none of them'}"]
     known = [section for kind in KINDS.values() for section in kind.sections]
-    faults += [f"experiment: {unknown('key', key, known)}" for key in document
-               if key not in known and get_close_matches(key, known, cutoff=0.8)]  # fmt: skip
+    faults += [
+        f"experiment: {unknown('key', key, known)}"
+        for key in document
+        if key not in known and get_close_matches(key, known, cutoff=0.8)
+    ]
     raise Refused(faults)

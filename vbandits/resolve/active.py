@@ -83,8 +83,9 @@ def resolve(
     problems, notes = _try(known, learners, faults)
     if faults or file is None:
         raise Refused(faults)
-    return ActiveExperiment(file.name, seeds, tuple(problems), tuple(learners), file.evaluations, file.block, device,
-                            tuple(notes))  # fmt: skip
+    return ActiveExperiment(
+        file.name, seeds, tuple(problems), tuple(learners), file.evaluations, file.block, device, tuple(notes)
+    )
 
 
 def _environment(
@@ -150,8 +151,10 @@ def _check_pairs(learners: list[LearnerSpec], faults: list[str]) -> None:
         pairs.setdefault((spec.method, spec.acquired), []).append(spec.label)
     for (method, acquired), labels in pairs.items():
         if len(set(labels)) > 1:
-            faults.append(f"learners: expected every acquisition of the method {method!r} under a name of its own, got "
-                          f"{acquired!r} for {' and '.join(map(repr, labels))}: set `acquired`")  # fmt: skip
+            faults.append(
+                f"learners: expected every acquisition of the method {method!r} under a name of its own, got "
+                f"{acquired!r} for {' and '.join(map(repr, labels))}: set `acquired`"
+            )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -200,8 +203,10 @@ def _method(
     training, optimizer = parts["training"], parts["optimizer"]
     given = {*preset.get("optimizer", {}), *(parsed.optimizer or {}), *dict(settings.of("optimizer", {"decay_steps"}))}
     if training.start == "warm" and optimizer.decay_steps:
-        faults.append(f"{where}.optimizer.decay_steps: expected 0 for warm training, which goes on after any number of "
-                      f"steps, got {optimizer.decay_steps}")  # fmt: skip
+        faults.append(
+            f"{where}.optimizer.decay_steps: expected 0 for warm training, which goes on after any number of "
+            f"steps, got {optimizer.decay_steps}"
+        )
         return None
     if training.start == "scratch" and "decay_steps" not in given:
         parts["optimizer"] = replace(optimizer, decay_steps=training.gradient_steps)
@@ -245,8 +250,9 @@ def _problem(spec: EnvironmentSpec, environment: Any) -> Problem:
         return Problem(spec, kind, environment.classes, environment.steps, environment.budget, 0)
     observation, _ = environment.reset(seed=[0])
     initial = int(known_labels(observation["labels"]).sum())  # of one lane
-    return Problem(spec, kind, environment.classes, environment.budget // environment.batch, environment.budget,
-                   initial)  # fmt: skip
+    return Problem(
+        spec, kind, environment.classes, environment.budget // environment.batch, environment.budget, initial
+    )
 
 
 def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | None:
@@ -255,8 +261,10 @@ def _fault(problem: Problem, environment: Any, learner: LearnerSpec) -> str | No
     if not hasattr(learner.acquisition, "tasks"):
         return f"expected the acquisition {name} to have `tasks`, such as frozenset({{'classes'}}), got none"
     if not problem.classes and isinstance(learner.acquisition, Entropy) and learner.acquisition.batch == "power":
-        return (f"expected scores that are not negative for the batch 'power', got {name}, whose densities can have a "
-                "negative entropy: use 'softmax' or 'softrank'")  # fmt: skip
+        return (
+            f"expected scores that are not negative for the batch 'power', got {name}, whose densities can have a "
+            "negative entropy: use 'softmax' or 'softrank'"
+        )
     if task not in learner.acquisition.tasks:
         able = sorted(known for known, place in ACQUISITIONS.items() if task in find("", known, ACQUISITIONS).tasks)
         asked, other = ("classes", "a regression") if problem.classes else ("a regression", "classes")

@@ -82,8 +82,9 @@ def resolve(
     common_to_all: dict[str, Any] = {"data_dir": common.folder_of(data_dir)}
     common_to_all |= {name: getattr(file, name) for name in FEEDBACK} if file else {}
     # also where the document as a whole is faulty, to tell all faults at once
-    environments = [_environment(entry, i, common_to_all, overrides, faults)
-                    for i, entry in numbered(document, "environments")]  # fmt: skip
+    environments = [
+        _environment(entry, i, common_to_all, overrides, faults) for i, entry in numbered(document, "environments")
+    ]
     agents = [_agent(entry, i, overrides, faults) for i, entry in numbered(document, "agents")]
     known_agents = [spec for spec in agents if spec is not None]
     if YARDSTICK not in [spec.label for spec in known_agents]:
@@ -99,8 +100,17 @@ def resolve(
     forms, said = _try(known_environments, known_agents, faults)
     if faults or file is None:
         raise Refused(faults)
-    return Experiment(file.name, seeds, file.steps, tuple(known_environments), tuple(known_agents), file.block,
-                      file.recorded, device, (*said, *_notes(forms, known_agents, file.steps)))  # fmt: skip
+    return Experiment(
+        file.name,
+        seeds,
+        file.steps,
+        tuple(known_environments),
+        tuple(known_agents),
+        file.block,
+        file.recorded,
+        device,
+        (*said, *_notes(forms, known_agents, file.steps)),
+    )
 
 
 def _environment(
@@ -147,8 +157,10 @@ def _agent(entry: Any, index: int, settings: "Settings", faults: list[str]) -> A
     try:
         base = _base(parsed.id) if parsed.id else AgentSpec("", None, load("vbandits.agents.rules:Thompson")())
         before = len(faults)
-        parts = {name: section(name, getattr(base, name), getattr(parsed, name), settings, where, faults)
-                 for name in SECTIONS}  # fmt: skip
+        parts = {
+            name: section(name, getattr(base, name), getattr(parsed, name), settings, where, faults)
+            for name in SECTIONS
+        }
     except ValueError as error:
         faults.append(f"{where}: {error}")
         return None
@@ -184,8 +196,9 @@ def _base(name: str) -> AgentSpec:
 
 
 def _preset(name: str) -> AgentSpec:
-    return AgentSpec(name, **{"network": MLP(), "schedule": Schedule(), "optimizer": Optimizer()}
-                     | common.preset(PRESETS[name]))  # fmt: skip
+    return AgentSpec(
+        name, **{"network": MLP(), "schedule": Schedule(), "optimizer": Optimizer()} | common.preset(PRESETS[name])
+    )
 
 
 def _try(

@@ -76,8 +76,9 @@ def resolve(
     _try(known_datasets, known_methods, faults)
     if faults or file is None:
         raise Refused(faults)
-    return SupervisedExperiment(file.name, seeds, file.steps, file.batch_size, tuple(known_datasets),
-                                tuple(known_methods), file.block, device)  # fmt: skip
+    return SupervisedExperiment(
+        file.name, seeds, file.steps, file.batch_size, tuple(known_datasets), tuple(known_methods), file.block, device
+    )
 
 
 def _dataset(entry: Any, index: int, data_dir: str | None, settings: Settings, faults: list[str]) -> DatasetSpec | None:
@@ -92,8 +93,11 @@ def _dataset(entry: Any, index: int, data_dir: str | None, settings: Settings, f
     unknown_keys = [unknown("key", name, known) for name in sorted(kwargs.keys() - set(known))]
     faults.extend(f"{where}.kwargs: {fault}" for fault in unknown_keys)
     options = validate(Options, {name: kwargs[name] for name in known if name in kwargs}, f"{where}.kwargs", faults)
-    return None if options is None or unknown_keys else DatasetSpec(parsed.label or parsed.id, parsed.id, options,
-                                                                    data_dir)  # fmt: skip
+    return (
+        None
+        if options is None or unknown_keys
+        else DatasetSpec(parsed.label or parsed.id, parsed.id, options, data_dir)
+    )
 
 
 def _method(entry: Any, index: int, steps: int, settings: Settings, faults: list[str]) -> MethodSpec | None:

@@ -134,9 +134,10 @@ class DatasetSpec:
             test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
         if not len(test):
             raise ValueError(f"expected rows that are left over to judge on, got rows ({rows}) of all {known:,}")
-        foreign = {name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)),
-                                                    data_dir=self.data_dir)
-                   for name in options.out_of_distribution}  # fmt: skip
+        foreign = {
+            name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)), data_dir=self.data_dir)
+            for name in options.out_of_distribution
+        }
         x = found.train_x[train]
         return Split(
             options,

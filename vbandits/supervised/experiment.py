@@ -54,8 +54,14 @@ class SupervisedCell:
 
     def content(self) -> list[Any]:
         """Returns everything that the results depend on, as JSON."""
-        return [self.dataset.describe(), self.method.describe(), list(self.seeds), self.steps, self.batch_size,
-                self.device]  # fmt: skip
+        return [
+            self.dataset.describe(),
+            self.method.describe(),
+            list(self.seeds),
+            self.steps,
+            self.batch_size,
+            self.device,
+        ]
 
     def run(self, progress: Progress = lambda step: None) -> Outcome:
         """Trains and evaluates."""

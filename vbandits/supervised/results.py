@@ -75,13 +75,17 @@ def by_seed(records: pd.DataFrame | None, column: str) -> pd.Series:
 def reliability(records: pd.DataFrame, corrupted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns confidence, accuracy and the share of rows in each bin [B], over all seeds and settings of a kind."""
     kept: Any = records[(records["severity"] > 0) == corrupted]
-    columns = {name: [bin_column(name, bin) for bin in range(1, classification.BINS + 1)]
-               for name in classification.Reliability._fields}  # fmt: skip
+    columns = {
+        name: [bin_column(name, bin) for bin in range(1, classification.BINS + 1)]
+        for name in classification.Reliability._fields
+    }
     rows = kept[columns["rows"]].to_numpy(dtype=float)
     total = rows.sum(0)
     with np.errstate(invalid="ignore"):  # empty bins have no mean
-        confidence, accuracy = (np.nansum(rows * kept[columns[name]].to_numpy(dtype=float), 0) / total
-                                for name in ("confidence", "accuracy"))  # fmt: skip
+        confidence, accuracy = (
+            np.nansum(rows * kept[columns[name]].to_numpy(dtype=float), 0) / total
+            for name in ("confidence", "accuracy")
+        )
     return confidence, accuracy, total / max(total.sum(), 1)
 
 

@@ -101,8 +101,10 @@ class Learner:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns the log probability of each class for pixels `x` [N, D]: [R, N, K], float64."""
         temperature = torch.as_tensor(self.temperature, dtype=self.task.dtype, device=self.task.device)
-        parts = [replace(predictive, temperature=temperature).log_probabilities().double().cpu().numpy()
-                 for predictive in self._predictives(x)]  # fmt: skip
+        parts = [
+            replace(predictive, temperature=temperature).log_probabilities().double().cpu().numpy()
+            for predictive in self._predictives(x)
+        ]
         found = np.concatenate(parts, 1)
         self.failed |= ~np.isfinite(found).all((1, 2))
         found[self.failed] = -math.log(found.shape[2])

@@ -68,8 +68,12 @@ def isotropic() -> Finding:
     scale = FEATURES**-0.5  # of the standard parametrisation
     bayes = conditioned(problem, mean, scale**2 * torch.eye(FEATURES, dtype=DTYPE).unsqueeze(0))
     closed = (mean + times(torch.linalg.pinv(problem.x), problem.y - times(problem.x, mean)), scale**2 * problem.null)
-    return Finding((Measure("distance to Bayes without noise", off(reached, bayes), high=1e-9),
-                    Measure("distance of that to N(X⁺y + P₀·mean₀, s²P₀)", off(bayes, closed), high=1e-9)))  # fmt: skip
+    return Finding(
+        (
+            Measure("distance to Bayes without noise", off(reached, bayes), high=1e-9),
+            Measure("distance of that to N(X⁺y + P₀·mean₀, s²P₀)", off(bayes, closed), high=1e-9),
+        )
+    )
 
 
 def anisotropic() -> Finding:
@@ -86,11 +90,18 @@ def anisotropic() -> Finding:
     step = times(torch.linalg.pinv(problem.x), problem.y - times(problem.x, mean))
     predicted = (-times(leak @ span.mT, step), leak @ inside @ leak.mT)
     difference = (reached[0] - bayes[0], reached[1] - bayes[1])
-    return Finding((Measure("difference to Bayes, less the predicted one", off(difference, predicted), high=1e-9),
-                    Measure("difference of the means", largest(difference[0]), low=1e-2),
-                    Measure("least eigenvalue of the covariances' difference",
-                            float(torch.linalg.eigvalsh(difference[1]).min()), low=-1e-9),
-                    Measure("largest one", float(torch.linalg.eigvalsh(difference[1]).max()), low=1e-2)))  # fmt: skip
+    return Finding(
+        (
+            Measure("difference to Bayes, less the predicted one", off(difference, predicted), high=1e-9),
+            Measure("difference of the means", largest(difference[0]), low=1e-2),
+            Measure(
+                "least eigenvalue of the covariances' difference",
+                float(torch.linalg.eigvalsh(difference[1]).min()),
+                low=-1e-9,
+            ),
+            Measure("largest one", float(torch.linalg.eigvalsh(difference[1]).max()), low=1e-2),
+        )
+    )
 
 
 def matched() -> Finding:
@@ -102,8 +113,11 @@ def matched() -> Finding:
     for rates in (variances, None):
         mean, reached = trained(problem, rates, factor=prior.sqrt())
         distance = off(reached, conditioned(problem, mean, prior))
-        measures.append(Measure("distance to Bayes without noise", distance, high=1e-9) if rates is not None else
-                        Measure("with one learning rate for all weights", distance, low=1e-2))  # fmt: skip
+        measures.append(
+            Measure("distance to Bayes without noise", distance, high=1e-9)
+            if rates is not None
+            else Measure("with one learning rate for all weights", distance, low=1e-2)
+        )
     return Finding(tuple(measures))
 
 
@@ -123,8 +137,12 @@ def augmented() -> Finding:
     IBVI(family="full").update(state, wide.data)
     mean, factor = (state.parameters.detached[f"{kind}/0"][:, :features] for kind in ("mean", "factor"))
     exact = posterior(plain, first[:, :features], scale, noise)
-    return Finding((Measure("distance to the exact posterior", off((mean, factor @ factor.mT), exact), high=1e-10),
-                    Measure("largest posterior variance", largest(exact[1]), low=1e-2)))  # fmt: skip
+    return Finding(
+        (
+            Measure("distance to the exact posterior", off((mean, factor @ factor.mT), exact), high=1e-10),
+            Measure("largest posterior variance", largest(exact[1]), low=1e-2),
+        )
+    )
 
 
 def perturbed() -> Finding:
@@ -142,8 +160,11 @@ def perturbed() -> Finding:
         columns = torch.cat([leaves["factor/0"], leaves["index/0"]], 2)
         reached = (leaves["mean/0"], columns @ columns.mT)
         exact = posterior(problem, first, features**-0.5, noise)
-        measures.append(Measure(f"distance to the exact posterior, {count} rows, {features} features",
-                                off(reached, exact), high=1e-10))  # fmt: skip
+        measures.append(
+            Measure(
+                f"distance to the exact posterior, {count} rows, {features} features", off(reached, exact), high=1e-10
+            )
+        )
         at_rows = problem.x @ exact[1] @ problem.x.mT
         measures.append(Measure("its variance at the rows", float(at_rows.diagonal(dim1=1, dim2=2).min()), low=1e-2))
     return Finding(tuple(measures))
@@ -151,36 +172,43 @@ def perturbed() -> Finding:
 
 CHECKS = (
     Check(
-        "bayes-isotropic", "Bayes and other methods",
+        "bayes-isotropic",
+        "Bayes and other methods",
         "From an isotropic prior, the limit is the Bayesian posterior of a noise-free linear model, exactly.",
         "Conditioning N(m₀, s²I) on Xw = y projects it: N(X⁺y + P₀m₀, s²P₀).",
         isotropic,
     ),
     Check(
-        "bayes-anisotropic", "Bayes and other methods",
+        "bayes-anisotropic",
+        "Bayes and other methods",
         "From an anisotropic prior S, with one learning rate, it is not: Bayes also learns what lies beside the span.",
         "With U the span, V what is beside it and B = VᵀSU(UᵀSU)⁻¹: the mean is off by −VBUᵀX⁺(y − Xm₀), and the "
         "covariance P₀SP₀ exceeds Bayes' by VB(UᵀSU)BᵀVᵀ. The implicit bias never claims to know more than Bayes.",
         anisotropic,
     ),
     Check(
-        "bayes-rates", "Bayes and other methods",
+        "bayes-rates",
+        "Bayes and other methods",
         "With learning rates proportional to the prior variances, it is Bayes again.",
         "The projection in the metric D = S of 'metric' is the conditioning of N(m₀, S).",
         matched,
     ),
     Check(
-        "noise-weights", "Bayes and other methods",
+        "noise-weights",
+        "Bayes and other methods",
         "With a weight of its own for each observation's noise, the limit is the exact posterior of a noisy model.",
         "The model [X, σ/s·I] is overparametrised whatever the number of rows: conditioning it without noise is "
         "conditioning X with noise.",
-        augmented, slow=True,
+        augmented,
+        slow=True,
     ),
     Check(
-        "noise-aware", "Bayes and other methods",
+        "noise-aware",
+        "Bayes and other methods",
         "The noise-aware form (noise_rank = N, orthogonal directions) is the exact posterior of a noisy model.",
         "With H = XᵀX + σ²/s²·I: F ends at σ²/s²·H⁻¹F₀ and G at σH⁻¹Xᵀ, so FFᵀ + GGᵀ = σ²H⁻¹. Perturbed targets "
         "alone, without the pull to the prior, do not do it.",
-        perturbed, slow=True,
+        perturbed,
+        slow=True,
     ),
-)  # fmt: skip
+)

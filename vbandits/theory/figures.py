@@ -38,8 +38,13 @@ def rate(weights: Sequence[float], distances: Sequence[float]) -> list[Drawing]:
         canvas.heading(axes, "Distance to the limit of IBVI")
         label = ", ".join(f"{w:.1e}: {d:.1e}" for w, d in zip(weights, distances, strict=True))
         svg = canvas.svg(f"Distance to the limit of IBVI against the weight: {label}.")
-    return [Drawing(svg, "Variational inference with an explicit 2-Wasserstein distance to the prior, in a linear "
-                         "model: its minimiser tends to where IBVI ends without one.")]  # fmt: skip
+    return [
+        Drawing(
+            svg,
+            "Variational inference with an explicit 2-Wasserstein distance to the prior, in a linear "
+            "model: its minimiser tends to where IBVI ends without one.",
+        )
+    ]
 
 
 def stability(ranks: Sequence[int], largest: Mapping[bool, Sequence[float]]) -> list[Drawing]:
@@ -54,8 +59,13 @@ def stability(ranks: Sequence[int], largest: Mapping[bool, Sequence[float]]) -> 
         canvas.heading(axes, "Largest stable learning rate")
         ends = f"{largest[True][-1]:.2g} where divided, {largest[False][-1]:.2g} where not"
         svg = canvas.svg(f"Largest stable learning rate against rank; at rank {ranks[-1]}: {ends}.")
-    return [Drawing(svg, "Sampled gradients: with the factor's learning rate divided by its rank, what is stable does "
-                         "not depend on the rank.")]  # fmt: skip
+    return [
+        Drawing(
+            svg,
+            "Sampled gradients: with the factor's learning rate divided by its rank, what is stable does "
+            "not depend on the rank.",
+        )
+    ]
 
 
 def decay(spanned: "Flow", alone: "Flow", exponent: float) -> list[Drawing]:
@@ -67,17 +77,26 @@ def decay(spanned: "Flow", alone: "Flow", exponent: float) -> list[Drawing]:
         middle = len(total) // 2
         line = total[middle] * (spanned.time / spanned.time[middle]) ** -exponent
         _line(axes, spanned.time[thin], line[thin], MUTED, dashed=True)
-        for flow, values, color, name in ((spanned, total, COLORS[0], "spanned"),
-                                          (alone, alone.deviation[:, 0], COLORS[1], "not spanned")):  # fmt: skip
+        for flow, values, color, name in (
+            (spanned, total, COLORS[0], "spanned"),
+            (alone, alone.deviation[:, 0], COLORS[1], "not spanned"),
+        ):
             _line(axes, flow.time[thin], values[thin], color)
             _named(axes, values[-1], name)
         _logarithmic(axes)
         axes.set(xlabel="Time of gradient flow, t", xlim=(spanned.time[0], min(spanned.time[-1], alone.time[-1])))
         canvas.heading(axes, "Standard deviation of weights")
-        svg = canvas.svg(f"Standard deviations against time: in the support vectors' span to {total[-1]:.1e}, in a "
-                         f"direction that a row beyond spans alone to {alone.deviation[-1, 0]:.2g}.")  # fmt: skip
-    return [Drawing(svg, f"Exponential loss: in the support vectors' span as t^−{exponent:.2f} (dashed), and in a "
-                         "direction that only a row of larger margin spans.")]  # fmt: skip
+        svg = canvas.svg(
+            f"Standard deviations against time: in the support vectors' span to {total[-1]:.1e}, in a "
+            f"direction that a row beyond spans alone to {alone.deviation[-1, 0]:.2g}."
+        )
+    return [
+        Drawing(
+            svg,
+            f"Exponential loss: in the support vectors' span as t^−{exponent:.2f} (dashed), and in a "
+            "direction that only a row of larger margin spans.",
+        )
+    ]
 
 
 def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list[Drawing]:
@@ -100,8 +119,13 @@ def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list
             best = ", ".join(f"{w:,}: {b:.2g}" for w, b in zip(widths, sweep.best, strict=True))
             svg = canvas.svg(f"Loss against learning rate under {NAMES[form]}; best learning rates by width: {best}.")
         what = "the best learning rate stays" if form == "mup" else "the best learning rate falls with the width"
-        drawings.append(Drawing(svg, f"IBVI after 100 steps under {NAMES[form]}: {what}. Dots are the best of each "
-                                     "width; curves end where training diverges."))  # fmt: skip
+        drawings.append(
+            Drawing(
+                svg,
+                f"IBVI after 100 steps under {NAMES[form]}: {what}. Dots are the best of each "
+                "width; curves end where training diverges.",
+            )
+        )
     return drawings
 
 
@@ -115,11 +139,14 @@ def function_widths(
     looks = {**forms, "muP, set to 0.5": (COLORS[4], False)}
     drawings = []
     for what, stds, caption in (
-        ("Prior", {**before, "restored": restored},
-         "One hidden layer, first and last layer stochastic, before training: what varies with the input. SP and NTP "
-         "start alike."),
+        (
+            "Prior",
+            {**before, "restored": restored},
+            "One hidden layer, first and last layer stochastic, before training: what varies with the input. SP and "
+            "NTP start alike.",
+        ),
         ("Posterior", after, "The same networks without that setting, trained on twelve rows, at new inputs."),
-    ):  # fmt: skip
+    ):
         shown = dict(zip(looks, stds.values(), strict=False))
         with Canvas(HEIGHT, f"theory-widths-{what.lower()}") as canvas:
             axes = canvas.axes(LEFT + 8, TOP, LABELS + 24, BOTTOM)
@@ -150,15 +177,24 @@ def bands(shown: Sequence["Band"], x: np.ndarray, y: np.ndarray) -> list[Drawing
             axes.plot(x, y, marker="o", color=INK, markersize=3.5, linestyle="none", zorder=4)
             axes.set(xlabel="x", xlim=(band.x[0], band.x[-1]), ylim=(-4, 4))
             canvas.heading(axes, band.name)
-            svg = canvas.svg(f"{band.name}: mean and two standard deviations; {band.gap:.2f} in the gap of the data, "
-                             f"{band.at_data:.2f} at the data.")  # fmt: skip
+            svg = canvas.svg(
+                f"{band.name}: mean and two standard deviations; {band.gap:.2f} in the gap of the data, "
+                f"{band.at_data:.2f} at the data."
+            )
         drawings.append(Drawing(svg, band.caption))
     return drawings
 
 
 def _line(axes: "Axes", x: Any, y: Any, color: str, *, marker: str = "", dashed: bool = False) -> None:
-    axes.plot(x, y, color=color, marker=marker, markersize=4, linewidth=1.8 if not dashed else 1.2,
-              linestyle=(0, (4, 3)) if dashed else "solid")  # fmt: skip
+    axes.plot(
+        x,
+        y,
+        color=color,
+        marker=marker,
+        markersize=4,
+        linewidth=1.8 if not dashed else 1.2,
+        linestyle=(0, (4, 3)) if dashed else "solid",
+    )
 
 
 def _logarithmic(axes: "Axes", base: int = 10, y: bool = True) -> None:
@@ -191,8 +227,9 @@ def _power(value: float, wide: bool) -> str:
 
 def _named(axes: "Axes", value: float, name: str) -> None:
     """Writes a curve's name beside its end."""
-    axes.annotate(name, (1.02, value), xycoords=("axes fraction", "data"), va="center", color=INK,
-                  annotation_clip=False)  # fmt: skip
+    axes.annotate(
+        name, (1.02, value), xycoords=("axes fraction", "data"), va="center", color=INK, annotation_clip=False
+    )
 
 
 def _key(axes: "Axes", names: Sequence[str], colors: Sequence[str], title: str) -> None:

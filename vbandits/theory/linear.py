@@ -55,10 +55,13 @@ def null_space() -> Finding:
         for _ in range(200):
             IBVI(rank=RANK).update(state, problem.data)
             now = ends(state)
-            drift = max(drift, largest(times(problem.null, now[0] - before[0])),
-                        largest(problem.null @ (now[1] - before[1])))  # fmt: skip
-        measures += [Measure(f"largest change outside the span in 200 steps, {name}", drift, high=1e-12),
-                     Measure(f"change inside it, {name}", largest(now[1] - before[1]), low=0.01)]  # fmt: skip
+            drift = max(
+                drift, largest(times(problem.null, now[0] - before[0])), largest(problem.null @ (now[1] - before[1]))
+            )
+        measures += [
+            Measure(f"largest change outside the span in 200 steps, {name}", drift, high=1e-12),
+            Measure(f"change inside it, {name}", largest(now[1] - before[1]), low=0.01),
+        ]
     return Finding(tuple(measures))
 
 
@@ -71,12 +74,14 @@ def adam() -> Finding:
     mean, factor = problem.projected(torch.eye(12, dtype=DTYPE).unsqueeze(0), *ends(state))
     IBVI(rank=RANK).update(state, problem.data)
     reached = ends(state)
-    return Finding((
-        Measure("distance of the mean", largest(reached[0] - mean), low=1e-2),
-        Measure("distance of the factor", largest(reached[1] - factor), low=1e-2),
-        Measure("error at the rows", largest(times(problem.x, reached[0]) - problem.y), high=1e-6),
-        Measure("standard deviation at the rows", largest(problem.x @ reached[1]), high=1e-6),
-    ))  # fmt: skip
+    return Finding(
+        (
+            Measure("distance of the mean", largest(reached[0] - mean), low=1e-2),
+            Measure("distance of the factor", largest(reached[1] - factor), low=1e-2),
+            Measure("error at the rows", largest(times(problem.x, reached[0]) - problem.y), high=1e-6),
+            Measure("standard deviation at the rows", largest(problem.x @ reached[1]), high=1e-6),
+        )
+    )
 
 
 def metric() -> Finding:
@@ -86,42 +91,54 @@ def metric() -> Finding:
     for name, sampled in FORMS.items():
         state = prepared(problem, sampled, sgd(0.1), 10_000 if sampled else 3000)
         state = with_rates(state, {"mean/0": rates, "factor/0": rates.unsqueeze(1)})
-        targets = [problem.projected(inner.unsqueeze(0), *ends(state))
-                   for inner in (torch.diag(rates), torch.eye(12, dtype=DTYPE))]  # fmt: skip
+        targets = [
+            problem.projected(inner.unsqueeze(0), *ends(state))
+            for inner in (torch.diag(rates), torch.eye(12, dtype=DTYPE))
+        ]
         IBVI(rank=RANK).update(state, problem.data)
-        own, euclidean = (max(map(largest, (now - wanted for now, wanted in zip(ends(state), target, strict=True))))
-                          for target in targets)  # fmt: skip
-        measures += [Measure(f"distance to the projection in the rates' metric, {name}", own, high=1e-9),
-                     Measure(f"distance to the Euclidean one, {name}", euclidean, low=1e-2)]  # fmt: skip
+        own, euclidean = (
+            max(map(largest, (now - wanted for now, wanted in zip(ends(state), target, strict=True))))
+            for target in targets
+        )
+        measures += [
+            Measure(f"distance to the projection in the rates' metric, {name}", own, high=1e-9),
+            Measure(f"distance to the Euclidean one, {name}", euclidean, low=1e-2),
+        ]
     return Finding(tuple(measures))
 
 
 CHECKS = (
     Check(
-        "limit", "Linear models",
+        "limit",
+        "Linear models",
         "Trained on the expected loss alone, the mean ends at X⁺y + P₀·mean₀ and the factor at P₀F₀, P₀ = I − X⁺X.",
         "Every gradient is a combination of rows, so mean and factor move only within their span, where the loss is "
         "least at Xm = y and XF = 0. It is the minimiser of the loss that is closest to the prior in 2-Wasserstein "
         "distance. Minibatches and one draw per step change nothing: their noise vanishes at the limit.",
-        limit, slow=True,
+        limit,
+        slow=True,
     ),
     Check(
-        "null-space", "Linear models",
+        "null-space",
+        "Linear models",
         "What the data do not span never moves, at no step.",
         "More features than rows: P₀ applied to any gradient is 0.",
         null_space,
     ),
     Check(
-        "adam", "Linear models",
+        "adam",
+        "Linear models",
         "Adam meets the data as well, and ends elsewhere.",
         "It divides each coordinate by its own gradient's size, which leaves the span of the rows.",
         adam,
     ),
     Check(
-        "metric", "Linear models",
+        "metric",
+        "Linear models",
         "With a learning rate per weight, D, it ends at the projection in the metric of D: "
         "mean₀ + DXᵀ(XDXᵀ)⁻¹(y − X·mean₀) and (I − DXᵀ(XDXᵀ)⁻¹X)F₀.",
         "Steps lie in the span of D·rows. So the parametrisation of a network (muP, NTP) is part of its prior.",
-        metric, slow=True,
+        metric,
+        slow=True,
     ),
-)  # fmt: skip
+)

@@ -127,25 +127,33 @@ def logistic() -> Finding:
     wide[:-1, :3], wide[-1] = spanned, np.append(ALONE, 1.0)
     stalled = flow(wide, np.eye(4)[3:])
     wide_vector, wide_duals = margin(torch.from_numpy(wide))
-    return Finding((
-        Measure("support vectors that span 3 features", int(support.sum()), 3, 3),
-        Measure("rows that are none", int((~support).sum()), 1),
-        Measure("cosine of mean and max-margin vector", cosine(found.mean, vector), 0.999, 1 + 1e-9),
-        Measure("log₁₀ of the time reached", float(np.log10(found.time[-1])), 6),
-        Measure("λ_min", float(eigenvalues[0])),
-        Measure("fitted exponent over λ_min", exponent / eigenvalues[0], 0.97, 1.03),
-        Measure("exponent of the direction of λ_max = 1, over 2 λ_min", fastest / (2 * eigenvalues[0]), 0.95, 1.05),
-        Measure("dual of the row that alone spans a feature", float(wide_duals[-1]), high=1e-6),
-        Measure("standard deviation in that feature, end over middle",
-                float(stalled.deviation[-1, 0] / stalled.deviation[STEPS // 2, 0]), 0.99, 1),
-        Measure("its value at the end, the prior's being 0.5", float(stalled.deviation[-1, 0]), 0.05, 0.5),
-        Measure("cosine there", cosine(stalled.mean, wide_vector), 0.99, 1 + 1e-9),
-    ), partial(decay, found, stalled, float(eigenvalues[0])))  # fmt: skip
+    return Finding(
+        (
+            Measure("support vectors that span 3 features", int(support.sum()), 3, 3),
+            Measure("rows that are none", int((~support).sum()), 1),
+            Measure("cosine of mean and max-margin vector", cosine(found.mean, vector), 0.999, 1 + 1e-9),
+            Measure("log₁₀ of the time reached", float(np.log10(found.time[-1])), 6),
+            Measure("λ_min", float(eigenvalues[0])),
+            Measure("fitted exponent over λ_min", exponent / eigenvalues[0], 0.97, 1.03),
+            Measure("exponent of the direction of λ_max = 1, over 2 λ_min", fastest / (2 * eigenvalues[0]), 0.95, 1.05),
+            Measure("dual of the row that alone spans a feature", float(wide_duals[-1]), high=1e-6),
+            Measure(
+                "standard deviation in that feature, end over middle",
+                float(stalled.deviation[-1, 0] / stalled.deviation[STEPS // 2, 0]),
+                0.99,
+                1,
+            ),
+            Measure("its value at the end, the prior's being 0.5", float(stalled.deviation[-1, 0]), 0.05, 0.5),
+            Measure("cosine there", cosine(stalled.mean, wide_vector), 0.99, 1 + 1e-9),
+        ),
+        partial(decay, found, stalled, float(eigenvalues[0])),
+    )
 
 
 CHECKS = (
     Check(
-        "logistic", "Classification",
+        "logistic",
+        "Classification",
         "With separable classes and the exponential loss the mean turns to the L2 max-margin vector; where the support "
         "vectors span the data, the standard deviation falls as t^−λ, λ the least eigenvalue of Σ αᵢxᵢxᵢᵀ, α the dual "
         "variables of ŵ = Σ αᵢyᵢxᵢ. A row that is no support vector and spans a direction alone leaves it a variance.",
@@ -154,6 +162,7 @@ CHECKS = (
         "mean's approach, t^−λ, couples them to the slowest, so none falls faster than t^−2λ. A row of margin m > 1 "
         "has weight t^−m, whose integral is finite: in the direction that it alone spans, the variance stops falling, "
         "at a row that was trained on.",
-        logistic, slow=True,
+        logistic,
+        slow=True,
     ),
-)  # fmt: skip
+)

@@ -41,11 +41,15 @@ def wasserstein() -> Finding:
         leaves = state.parameters.detached
         mean, factor = minimiser(problem, weight, state.start["mean/0"], state.start["factor/0"])
         off = max(off, largest(leaves["mean/0"] - mean), largest(leaves["factor/0"] - factor))
-    measures = [Measure(f"distance at λ = {weight:g}", each) for weight, each in zip(WEIGHTS, distances, strict=True)
-                if weight in (WEIGHTS[0], WEIGHTS[-1])]  # fmt: skip
-    measures += [Measure("slope of log distance against log λ, λ ≤ 0.01",
-                         slope(WEIGHTS[2:], distances[2:]), 0.97, 1.03),
-                 Measure("distance of the minimisers to their closed form", off, high=1e-9)]  # fmt: skip
+    measures = [
+        Measure(f"distance at λ = {weight:g}", each)
+        for weight, each in zip(WEIGHTS, distances, strict=True)
+        if weight in (WEIGHTS[0], WEIGHTS[-1])
+    ]
+    measures += [
+        Measure("slope of log distance against log λ, λ ≤ 0.01", slope(WEIGHTS[2:], distances[2:]), 0.97, 1.03),
+        Measure("distance of the minimisers to their closed form", off, high=1e-9),
+    ]
     return Finding(tuple(measures), partial(rate, WEIGHTS, distances))
 
 
@@ -81,12 +85,14 @@ def ensemble() -> Finding:
     excess = square - torch.eye(len(square), dtype=DTYPE)
     of_covariance = float(MEMBERS * (excess.tril(-1).square().sum() + excess.diagonal().square().sum() / 2))
     count = len(square)
-    return Finding((
-        Measure(f"χ² of {count} means", of_mean, *bounds(count)),
-        Measure(f"χ² of {count * (count + 1) // 2} covariances", of_covariance, *bounds(count * (count + 1) // 2)),
-        Measure("standard deviation at a row trained on, both", at_row, high=1e-9),
-        Measure("mean standard deviation at new rows", float(values[:, unknown].std(0).mean()), low=0.05),
-    ))  # fmt: skip
+    return Finding(
+        (
+            Measure(f"χ² of {count} means", of_mean, *bounds(count)),
+            Measure(f"χ² of {count * (count + 1) // 2} covariances", of_covariance, *bounds(count * (count + 1) // 2)),
+            Measure("standard deviation at a row trained on, both", at_row, high=1e-9),
+            Measure("mean standard deviation at new rows", float(values[:, unknown].std(0).mean()), low=0.05),
+        )
+    )
 
 
 def bounds(degrees: int) -> tuple[float, float]:
@@ -110,12 +116,22 @@ def divergence() -> Finding:
             beside = variance(problem.null, covariance(state))
         name = family.replace("_", "-")
         if family == "full":
-            measures.append(Measure("with it, full: largest error of the exact posterior's variances",
-                                    largest(reached[1.0] - exact), high=1e-9))  # fmt: skip
-        measures += [Measure(f"with it, {name}: mean variance at the rows", float(reached[1.0].mean()), low=0.02),
-                     Measure(f"without, {name}: largest", float(reached[0.0].max()), high=1e-12),
-                     Measure(f"without, {name}: mean variance beside the span", float(beside.mean()),
-                             **{"low": 0.02} if family == "full" else {"high": 1e-12})]  # fmt: skip
+            measures.append(
+                Measure(
+                    "with it, full: largest error of the exact posterior's variances",
+                    largest(reached[1.0] - exact),
+                    high=1e-9,
+                )
+            )
+        measures += [
+            Measure(f"with it, {name}: mean variance at the rows", float(reached[1.0].mean()), low=0.02),
+            Measure(f"without, {name}: largest", float(reached[0.0].max()), high=1e-12),
+            Measure(
+                f"without, {name}: mean variance beside the span",
+                float(beside.mean()),
+                **{"low": 0.02} if family == "full" else {"high": 1e-12},
+            ),
+        ]
     return Finding(tuple(measures))
 
 
@@ -133,26 +149,31 @@ def variance(x: Tensor, covariance: Tensor) -> Tensor:
 
 CHECKS = (
     Check(
-        "wasserstein", "Bayes and other methods",
+        "wasserstein",
+        "Bayes and other methods",
         "With an explicit weight λ on the squared 2-Wasserstein distance to the prior, the minimiser tends to the "
         "limit of IBVI as λ.",
         "With A = XᵀX/N: m₀ + (A + λI)⁻¹Xᵀ(y − Xm₀)/N and F = λ(A + λI)⁻¹F₀Q for any rotation Q, all with the same "
         "value: the distance is the least over rotations. Gradient descent on all rows stays at Q = I, as "
         "FᵀF₀ stays symmetric and positive.",
-        wasserstein, slow=True,
+        wasserstein,
+        slow=True,
     ),
     Check(
-        "ensemble", "Bayes and other methods",
+        "ensemble",
+        "Bayes and other methods",
         f"The limit's law is that of {MEMBERS:,} deterministic networks, each trained from a draw of the prior.",
         "Each member ends at X⁺y + P₀w₀. An ensemble is a sample of what IBVI describes, in linear models.",
         ensemble,
     ),
     Check(
-        "divergence", "Bayes and other methods",
+        "divergence",
+        "Bayes and other methods",
         "A divergence to the prior (ELBO) leaves variance at the rows; without it the variance there tends to 0.",
         "With the term and a full family it is the posterior of a model with noise 1. Without it a full (or low-rank) "
         "family keeps its variance beside the span, and a mean-field one keeps none anywhere: a diagonal covariance "
         "that vanishes at a row vanishes at every weight that the row touches.",
-        divergence, slow=True,
+        divergence,
+        slow=True,
     ),
-)  # fmt: skip
+)

@@ -38,8 +38,10 @@ def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     for outcome in outcomes:
         own = (outcome.check.id, outcome.passed)
-        rows += [(*own, each.name, each.value, each.low, each.high, each.passed, round(outcome.seconds, 2))
-                 for each in outcome.measures]  # fmt: skip
+        rows += [
+            (*own, each.name, each.value, each.low, each.high, each.passed, round(outcome.seconds, 2))
+            for each in outcome.measures
+        ]
         if outcome.error:
             rows.append((*own, outcome.error, float("nan"), None, None, False, round(outcome.seconds, 2)))
     return pd.DataFrame(rows, columns=columns)

@@ -103,8 +103,14 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             shown.add_row("", escape(each.error), "", "", "", style="red")
         for measure in each.measures:
             if measure.expected:
-                shown.add_row("", escape(measure.name), measure.measured, measure.expected, "",
-                              style="" if measure.passed else "red")  # fmt: skip
+                shown.add_row(
+                    "",
+                    escape(measure.name),
+                    measure.measured,
+                    measure.expected,
+                    "",
+                    style="" if measure.passed else "red",
+                )
         shown.add_section()
     return shown
 

@@ -30,8 +30,12 @@ def factored() -> Finding:
         raise TypeError("expected every weight of the first sample to be kept as factors")
     x = normal(generator(2, "theory"), 2, 1, 30, 7)
     values = network.apply(kept, x)
-    return Finding((Measure("largest difference of values", largest(values - network.apply(whole, x)), high=1e-10),
-                    Measure("their standard deviation over draws", float(values.std(1).mean()), low=0.1)))  # fmt: skip
+    return Finding(
+        (
+            Measure("largest difference of values", largest(values - network.apply(whole, x)), high=1e-10),
+            Measure("their standard deviation over draws", float(values.std(1).mean()), low=0.1),
+        )
+    )
 
 
 def closed_form() -> Finding:
@@ -43,8 +47,12 @@ def closed_form() -> Finding:
         exact, errors = both(state, batch, MANY)
         z.append(largest((errors.mean(1) - exact) / (errors.std(1) / MANY**0.5)))
         spread.append(float((errors.std(1) / exact).min()))
-    return Finding((Measure("largest z over families and replicas", max(z), high=4),
-                    Measure("relative standard deviation of one draw", min(spread), low=0.1)))  # fmt: skip
+    return Finding(
+        (
+            Measure("largest z over families and replicas", max(z), high=4),
+            Measure("relative standard deviation of one draw", min(spread), low=0.1),
+        )
+    )
 
 
 def both(state: IBVIState, batch: Batch, draws: int) -> tuple[Tensor, Tensor]:
@@ -82,12 +90,16 @@ def cross_entropy() -> Finding:
     state = IBVI(rank=3, prior_scale=2.0).init(task(3, (8,), outputs=5, bias=True, likelihood=Categorical()))
     exact, losses = both(state, classes(state, 12), MANY)
     excess = (exact - losses.mean(1)) / (losses.std(1) / MANY**0.5)
-    return Finding((
-        Measure("least bound less expectation over rows, two classes", float(torch.cat(measures).min()), low=0),
-        Measure("mean of it at a prior scale of 4", float(measures[0].mean()), low=0.01),
-        Measure("at a scale of 0.1, over its square", float(measures[2].mean() / 0.1**2), 0, 1),
-        Measure("five classes: least excess over the mean of draws, in standard errors", float(excess.min()), low=4),
-    ))  # fmt: skip
+    return Finding(
+        (
+            Measure("least bound less expectation over rows, two classes", float(torch.cat(measures).min()), low=0),
+            Measure("mean of it at a prior scale of 4", float(measures[0].mean()), low=0.01),
+            Measure("at a scale of 0.1, over its square", float(measures[2].mean() / 0.1**2), 0, 1),
+            Measure(
+                "five classes: least excess over the mean of draws, in standard errors", float(excess.min()), low=4
+            ),
+        )
+    )
 
 
 def bound(state: IBVIState, batch: Batch) -> Tensor:
@@ -118,12 +130,15 @@ def ranks() -> Finding:
     plus = slope([1 + rank for rank in RANKS], largest_rates[False])
     tail = slope(RANKS[3:], largest_rates[False][3:])
     spread = max(largest_rates[True]) / min(largest_rates[True])
-    return Finding((
-        Measure("slope of log largest rate against log rank, divided by it", slopes[True], -0.1, 0.1),
-        Measure("largest of them over smallest", spread, high=1.5),
-        Measure("slope where it is not divided, ranks 8 to 64", tail, -1.1, -0.85),
-        Measure("slope there against log (1 + rank), all ranks", plus, -1.1, -0.9),
-    ), partial(stability, RANKS, largest_rates))  # fmt: skip
+    return Finding(
+        (
+            Measure("slope of log largest rate against log rank, divided by it", slopes[True], -0.1, 0.1),
+            Measure("largest of them over smallest", spread, high=1.5),
+            Measure("slope where it is not divided, ranks 8 to 64", tail, -1.1, -0.85),
+            Measure("slope there against log (1 + rank), all ranks", plus, -1.1, -0.9),
+        ),
+        partial(stability, RANKS, largest_rates),
+    )
 
 
 def edge(problem: Linear, rank: int, divided: bool) -> float:
@@ -156,30 +171,36 @@ def at_rows(problem: Linear, state: IBVIState) -> Tensor:
 
 CHECKS = (
     Check(
-        "factored", "Sampling and steps",
+        "factored",
+        "Sampling and steps",
         "Draws kept as mean and factor give the same values as draws multiplied out.",
         "x(M + Fz) = xM + (xF)z: with inputs that all draws share, the factor's columns are multiplied once.",
         factored,
     ),
     Check(
-        "closed-form", "Sampling and steps",
+        "closed-form",
+        "Sampling and steps",
         "The expectation over the last layer in closed form is the mean of samples, for the squared error and every "
         "family.",
         "E(y − f)² = (y − Ef)² + Var f, given the layers before.",
-        closed_form, slow=True,
+        closed_form,
+        slow=True,
     ),
     Check(
-        "cross-entropy", "Sampling and steps",
+        "cross-entropy",
+        "Sampling and steps",
         "For the cross-entropy it is an upper bound, which becomes tight as the variance vanishes.",
         "Jensen: E log Σ exp fₖ ≤ log Σ exp(Efₖ + Var fₖ / 2). Quadrature is exact for two classes.",
         cross_entropy,
     ),
     Check(
-        "ranks", "Sampling and steps",
+        "ranks",
+        "Sampling and steps",
         "With sampled gradients and the factor's rate divided by the rank r, the largest stable learning rate does "
         "not depend on r; without the division it falls with r.",
         "A step multiplies errors by I − 2η·xxᵀ(1 + |z|²ρ), with E|z|² = r and ρ = 1/r or 1. So it falls as "
         "1/(1 + r), which is 1/r only for large r.",
-        ranks, slow=True,
+        ranks,
+        slow=True,
     ),
-)  # fmt: skip
+)

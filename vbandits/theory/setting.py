@@ -117,9 +117,15 @@ def task(
     """Returns a task with an MLP in float64; `sampled` hides that its last layer is linear."""
     config: Any = {"hidden": tuple(hidden), "bias": bias, "parametrization": parametrization}
     network = MLP(**config).build(features, outputs)
-    return Task(tuple(seeds), features, outputs, Headless(network) if sampled else network,
-                schedule=Schedule(gradient_steps=steps, batch_size=batch),
-                optimizer=optimizer or Optimizer(clip=UNCLIPPED), **{"dtype": DTYPE, **options})  # fmt: skip
+    return Task(
+        tuple(seeds),
+        features,
+        outputs,
+        Headless(network) if sampled else network,
+        schedule=Schedule(gradient_steps=steps, batch_size=batch),
+        optimizer=optimizer or Optimizer(clip=UNCLIPPED),
+        **{"dtype": DTYPE, **options},
+    )
 
 
 def sgd(rate: float, momentum: float = 0.0, **options: Any) -> Optimizer:

@@ -48,30 +48,43 @@ def gap() -> Finding:
     from vbandits.theory.figures import bands
 
     x, y = regression()
-    data = Data.of(torch.from_numpy(x).view(1, -1, 1), torch.zeros(1, 30, dtype=torch.long),
-                   torch.from_numpy(y).unsqueeze(0), NOISE**2)  # fmt: skip
+    data = Data.of(
+        torch.from_numpy(x).view(1, -1, 1),
+        torch.zeros(1, 30, dtype=torch.long),
+        torch.from_numpy(y).unsqueeze(0),
+        NOISE**2,
+    )
     optimizer = Optimizer(0.1, 0.9, clip=10.0, decay_steps=STEPS)
     single = task(1, (50, 50), bias=True, parametrization="ntp", seeds=(0,), optimizer=optimizer, steps=STEPS, batch=30)
     plain = IBVI(rank=10)
     methods = {
         "IBVI": (plain, "Trained from that prior on the expected loss alone: little variance is left at the data."),
-        "IBVI, noise-aware": (IBVI(rank=10, noise_rank=30),
-                              "Trained on perturbed targets and held at the prior: some of it is left."),
+        "IBVI, noise-aware": (
+            IBVI(rank=10, noise_rank=30),
+            "Trained on perturbed targets and held at the prior: some of it is left.",
+        ),
         "ELBO, mean-field": (ELBO(layers="first_last"), "The same layers, with the divergence to their prior."),
-    }  # fmt: skip
+    }
     prior = plain.init(single)
-    found = [band("Prior of IBVI", "Two hidden layers of 50, NTP, first and last layer stochastic. Bands are two "
-                  "standard deviations.", plain.draw(prior, DRAWS), x)]  # fmt: skip
+    found = [
+        band(
+            "Prior of IBVI",
+            "Two hidden layers of 50, NTP, first and last layer stochastic. Bands are two standard deviations.",
+            plain.draw(prior, DRAWS),
+            x,
+        )
+    ]
     for name, (method, caption) in methods.items():
         state = method.init(single)
         method.update(state, data)
         found.append(band(name, caption, method.draw(state, DRAWS), x))
     measures = [Measure(f"{each.name}: std in the gap", each.gap) for each in found]
     measures += [Measure(f"{each.name}: at the data", each.at_data) for each in found[1:]]
-    measures += [Measure("IBVI: std in the gap over that at the data", found[1].gap / found[1].at_data, low=3),
-                 Measure("prior: the same", found[0].gap / found[0].at_data, 0.5, 1.5),
-                 Measure("IBVI: std at the data over the prior's",
-                         found[1].at_data / found[0].at_data, high=0.1)]  # fmt: skip
+    measures += [
+        Measure("IBVI: std in the gap over that at the data", found[1].gap / found[1].at_data, low=3),
+        Measure("prior: the same", found[0].gap / found[0].at_data, 0.5, 1.5),
+        Measure("IBVI: std at the data over the prior's", found[1].at_data / found[0].at_data, high=0.1),
+    ]
     return Finding(tuple(measures), partial(bands, found, x, y))
 
 
@@ -82,15 +95,25 @@ def band(name: str, caption: str, functions: Functions, rows: np.ndarray) -> Ban
     values = functions(where)[0, :, :, 0].detach().numpy()
     std = values.std(0)
     inside = np.abs(grid) < 0.35
-    return Band(name, caption, grid, values[:, :201].mean(0), std[:201], values[:6, :201],
-                float(std[:201][inside].mean()), float(std[201:].mean()))  # fmt: skip
+    return Band(
+        name,
+        caption,
+        grid,
+        values[:, :201].mean(0),
+        std[:201],
+        values[:6, :201],
+        float(std[:201][inside].mean()),
+        float(std[201:].mean()),
+    )
 
 
 CHECKS = (
     Check(
-        "gap", "Bayes and other methods",
+        "gap",
+        "Bayes and other methods",
         "In an MLP too, training removes variance at the data and keeps it where there are none.",
         "Not a theorem: one problem, to look at. All methods have the same network, steps and learning rate.",
-        gap, slow=True,
+        gap,
+        slow=True,
     ),
-)  # fmt: skip
+)

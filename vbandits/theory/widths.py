@@ -70,13 +70,21 @@ def transfer() -> Finding:
         drift = slope(WIDTHS, sweeps[form].best)
         measures.append(Measure(f"{form}: slope of log best learning rate against log width", drift, low, high))
         measures.append(Measure(f"{form}: widths whose best rate is an end of the grid", sweeps[form].outside, 0, 0))
-    return Finding((
-        *measures,
-        Measure("mup: loss at 1,024 with the rate that is best at 64, over the best", sweeps["mup"].regret, high=1.3),
-        Measure("sp: the same", sweeps["sp"].regret, low=2.0),
-        *(Measure(f"{form}: best learning rate at {width}", best) for form, found in sweeps.items()
-          for width, best in zip(WIDTHS, found.best, strict=True)),
-    ), partial(learning_rates, WIDTHS, sweeps))  # fmt: skip
+    return Finding(
+        (
+            *measures,
+            Measure(
+                "mup: loss at 1,024 with the rate that is best at 64, over the best", sweeps["mup"].regret, high=1.3
+            ),
+            Measure("sp: the same", sweeps["sp"].regret, low=2.0),
+            *(
+                Measure(f"{form}: best learning rate at {width}", best)
+                for form, found in sweeps.items()
+                for width, best in zip(WIDTHS, found.best, strict=True)
+            ),
+        ),
+        partial(learning_rates, WIDTHS, sweeps),
+    )
 
 
 def sweep(form: str, widths: Sequence[int], grid: Iterable[float]) -> Sweep:
@@ -94,8 +102,17 @@ def final_loss(form: str, width: int, rate: float) -> float:
     x, y = (part.float().expand(SEEDS, *part.shape[1:]) for part in (x, (y - y.mean()) / y.std()))
     data = Data.of(x, torch.zeros(y.shape, dtype=torch.long), y)
     optimizer = Optimizer(0.1 * rate, 0.9, clip=UNCLIPPED, decay_steps=STEPS)
-    single = task(FEATURES, (width, width), bias=True, parametrization=form, seeds=range(SEEDS), optimizer=optimizer,
-                  steps=STEPS, batch=64, dtype=torch.float32)  # fmt: skip
+    single = task(
+        FEATURES,
+        (width, width),
+        bias=True,
+        parametrization=form,
+        seeds=range(SEEDS),
+        optimizer=optimizer,
+        steps=STEPS,
+        batch=64,
+        dtype=torch.float32,
+    )
     state = IBVI(rank=RANK).init(single)
     IBVI(rank=RANK).update(state, data)
     noise = state.noise.normal(8, state.family.noise_size)
@@ -111,37 +128,69 @@ def prior_widths() -> Finding:
     rank = LowRank(RANK)
     stds = {
         (form, depth): [
-            function_std(task(FEATURES, (width,) * depth, bias=True, parametrization=form, dtype=torch.float32),
-                         "first_last", rank, 1.0)
-            for width in (16, *WIDTHS)]
+            function_std(
+                task(FEATURES, (width,) * depth, bias=True, parametrization=form, dtype=torch.float32),
+                "first_last",
+                rank,
+                1.0,
+            )
+            for width in (16, *WIDTHS)
+        ]
         for form, depth in (("mup", 1), ("mup", 2), ("sp", 1), ("ntp", 1), ("ntp", 2))
-    }  # fmt: skip
+    }
     slopes = {key: slope((16, *WIDTHS), values) for key, values in stds.items()}
-    wanted = [IBVI(rank=RANK, function_std=0.5).init(task(FEATURES, (width,), bias=True, parametrization="mup"))
-              for width in WIDTHS]  # fmt: skip
+    wanted = [
+        IBVI(rank=RANK, function_std=0.5).init(task(FEATURES, (width,), bias=True, parametrization="mup"))
+        for width in WIDTHS
+    ]
     fresh = normal(generator(9, "theory"), 1, 64, FEATURES).expand(2, -1, -1)
     restored = [dependent_std(IBVI().draw(state, 512)(fresh)) for state in wanted]
     scales = [state.scale for state in wanted]
     trained = {form: [posterior_std(form, width) for width in WIDTHS[::2]] for form in ("mup", "sp", "ntp")}
     before: dict[str, dict[int, float]] = {form: dict(zip(WIDTHS, stds[form, 1][1:], strict=True)) for form in trained}
-    after = {form: {width: std for width, (std, _) in zip(WIDTHS[::2], values, strict=True)}
-             for form, values in trained.items()}  # fmt: skip
-    mup = [Measure(f"mup, {'one hidden layer' if depth == 1 else 'two'}: slope of log std against log width",
-                   slopes["mup", depth], -0.56, -0.44) for depth in (1, 2)]  # fmt: skip
-    flat = [Measure(f"{form}, {'one' if depth == 1 else 'two'}: slope", slopes[form, depth], -0.06, 0.06)
-            for form, depth in stds if form != "mup"]  # fmt: skip
-    return Finding((
-        *mup, *flat,
-        *(Measure(f"mup, {depth} hidden: std at width {width}", std) for depth in (1, 2)
-          for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True) if width in (16, 64, 256, 1024)),
-        Measure("ntp: least std at widths 64 to 1,024", min(min(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
-        Measure("ntp: largest", max(max(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
-        Measure("after training on 12 rows: largest root mean squared error of draws at them, of all forms",
-                max(error for values in trained.values() for _, error in values), high=0.5),
-        Measure("mup, function_std = 0.5: least std of fresh draws at fresh inputs", min(restored), 0.35, 0.65),
-        Measure("largest", max(restored), 0.35, 0.65),
-        Measure("slope of the scale that it takes against width", slope(WIDTHS, scales), 0.2, 0.55),
-    ), partial(function_widths, before, after, dict(zip(WIDTHS, restored, strict=True))))  # fmt: skip
+    after = {
+        form: {width: std for width, (std, _) in zip(WIDTHS[::2], values, strict=True)}
+        for form, values in trained.items()
+    }
+    mup = [
+        Measure(
+            f"mup, {'one hidden layer' if depth == 1 else 'two'}: slope of log std against log width",
+            slopes["mup", depth],
+            -0.56,
+            -0.44,
+        )
+        for depth in (1, 2)
+    ]
+    flat = [
+        Measure(f"{form}, {'one' if depth == 1 else 'two'}: slope", slopes[form, depth], -0.06, 0.06)
+        for form, depth in stds
+        if form != "mup"
+    ]
+    return Finding(
+        (
+            *mup,
+            *flat,
+            *(
+                Measure(f"mup, {depth} hidden: std at width {width}", std)
+                for depth in (1, 2)
+                for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True)
+                if width in (16, 64, 256, 1024)
+            ),
+            Measure(
+                "ntp: least std at widths 64 to 1,024", min(min(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3
+            ),
+            Measure("ntp: largest", max(max(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
+            Measure(
+                "after training on 12 rows: largest root mean squared error of draws at them, of all forms",
+                max(error for values in trained.values() for _, error in values),
+                high=0.5,
+            ),
+            Measure("mup, function_std = 0.5: least std of fresh draws at fresh inputs", min(restored), 0.35, 0.65),
+            Measure("largest", max(restored), 0.35, 0.65),
+            Measure("slope of the scale that it takes against width", slope(WIDTHS, scales), 0.2, 0.55),
+        ),
+        partial(function_widths, before, after, dict(zip(WIDTHS, restored, strict=True))),
+    )
 
 
 def dependent_std(values: Tensor) -> float:
@@ -154,8 +203,15 @@ def posterior_std(form: str, width: int) -> tuple[float, float]:
     random = generator(10, "theory")
     x, y = normal(random, 1, 12, FEATURES).expand(2, -1, -1), normal(random, 1, 12).expand(2, -1)
     rate = {"mup": 0.2, "sp": 1.0 / width, "ntp": 1.5}[form]
-    single = task(FEATURES, (width,), bias=True, parametrization=form, optimizer=sgd(rate, 0.9, decay_steps=3000),
-                  steps=3000, batch=12)  # fmt: skip
+    single = task(
+        FEATURES,
+        (width,),
+        bias=True,
+        parametrization=form,
+        optimizer=sgd(rate, 0.9, decay_steps=3000),
+        steps=3000,
+        batch=12,
+    )
     state = IBVI(rank=RANK).init(single)
     IBVI(rank=RANK).update(state, Data.of(x, torch.zeros(2, 12, dtype=torch.long), y))
     draws = IBVI().draw(state, 512)
@@ -165,8 +221,18 @@ def posterior_std(form: str, width: int) -> tuple[float, float]:
 
 def neural_tangent() -> Finding:
     """Trains the neural-tangent parametrisation as the suite does, and in plain PyTorch with a forward multiplier."""
-    single = task(3, (16, 16), outputs=2, bias=True, parametrization="ntp", sampled=True, seeds=(0,),
-                  optimizer=Optimizer(0.05, 0.9, clip=UNCLIPPED), steps=100, batch=8)  # fmt: skip
+    single = task(
+        3,
+        (16, 16),
+        outputs=2,
+        bias=True,
+        parametrization="ntp",
+        sampled=True,
+        seeds=(0,),
+        optimizer=Optimizer(0.05, 0.9, clip=UNCLIPPED),
+        steps=100,
+        batch=8,
+    )
     random = generator(11, "theory")
     x, y = normal(random, 1, 40, 3), normal(random, 1, 40)
     data = Data.of(x, torch.from_numpy(random.integers(2, size=(1, 40))), y)
@@ -178,11 +244,17 @@ def neural_tangent() -> Finding:
     plain.fit(data, single.optimizer, single.schedule.gradient_steps, single.schedule.batch_size)
     with torch.no_grad():
         ours, theirs = method.mean(state)(x)[0, 0], plain(x[0])
-        factor = max(largest(state.parameters.detached[f"factor/{layer.name}"][0] - plain.factors[i] * plain.scales[i])
-                     for i, layer in enumerate(network_of(single).layers))  # fmt: skip
-    return Finding((Measure("largest difference of values after 100 steps", largest(ours - theirs), high=1e-10),
-                    Measure("of factors", factor, high=1e-10),
-                    Measure("how far values moved", largest(theirs - before), low=0.1)))  # fmt: skip
+        factor = max(
+            largest(state.parameters.detached[f"factor/{layer.name}"][0] - plain.factors[i] * plain.scales[i])
+            for i, layer in enumerate(network_of(single).layers)
+        )
+    return Finding(
+        (
+            Measure("largest difference of values after 100 steps", largest(ours - theirs), high=1e-10),
+            Measure("of factors", factor, high=1e-10),
+            Measure("how far values moved", largest(theirs - before), low=0.1),
+        )
+    )
 
 
 class Explicit(nn.Module):
@@ -192,8 +264,15 @@ class Explicit(nn.Module):
         super().__init__()
         self.layers: tuple[Layer, ...] = network_of(state.task).layers
         leaves = state.parameters.detached
-        self.scales = [torch.cat([torch.full((layer.fan_in * layer.fan_out, 1), layer.fan_in**-0.5, dtype=DTYPE),
-                                  torch.ones(layer.fan_out, 1, dtype=DTYPE)]) for layer in self.layers]  # fmt: skip
+        self.scales = [
+            torch.cat(
+                [
+                    torch.full((layer.fan_in * layer.fan_out, 1), layer.fan_in**-0.5, dtype=DTYPE),
+                    torch.ones(layer.fan_out, 1, dtype=DTYPE),
+                ]
+            )
+            for layer in self.layers
+        ]
         named = list(zip(self.layers, self.scales, strict=True))
         self.means = nn.ParameterList(leaves[f"mean/{layer.name}"][0] / scale[:, 0] for layer, scale in named)
         self.factors = nn.ParameterList(leaves[f"factor/{layer.name}"][0] / scale for layer, scale in named)
@@ -224,7 +303,8 @@ class Explicit(nn.Module):
 
 CHECKS = (
     Check(
-        "ntp", "Widths",
+        "ntp",
+        "Widths",
         "The neural-tangent parametrisation with its multiplier absorbed into weights and learning rates is the one "
         "with the multiplier 1/√fan_in in the forward pass.",
         "With w' = cw, a gradient is c times smaller and a step c² times: means and factors alike. The reference is "
@@ -232,19 +312,23 @@ CHECKS = (
         neural_tangent,
     ),
     Check(
-        "prior-width", "Widths",
+        "prior-width",
+        "Widths",
         "Under muP with the first and last layer stochastic, the input-dependent standard deviation of the prior falls "
         "as width^−½; function_std holds it where it is wanted; under NTP (and SP) it is of order 1 at every width.",
         "The output layer's weights have standard deviation 1/width: a sum over width units of them is width^−½. Both "
         "depths fall so; their constants differ. The scale s that restores it grows as between width^¼ and width^½: "
         "one layer's deviations give s·width^−½, those of both multiply to s²·width^−½.",
-        prior_widths, slow=True,
+        prior_widths,
+        slow=True,
     ),
     Check(
-        "learning-rates", "Widths",
+        "learning-rates",
+        "Widths",
         "Under muP the best learning rate does not move with the width; under SP it falls.",
         "IBVI on a smooth function of 6 features, two hidden layers, 100 steps, in float32. Slopes are of log best "
         "rate against log width.",
-        transfer, slow=True,
+        transfer,
+        slow=True,
     ),
-)  # fmt: skip
+)
