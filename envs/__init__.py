@@ -1,8 +1,8 @@
 """Problems: bandits and active learning, native and in lockstep; adapter and checker for a user's own environments."""
 
+from vbandits.data.pool import Pool
+from vbandits.data.pools import load_pool
 from vbandits.envs.active.environment import PoolActiveLearning
-from vbandits.envs.active.pool import Pool
-from vbandits.envs.active.sources import load_pool
 from vbandits.envs.active.stream import StreamActiveLearning
 from vbandits.envs.arm_features import ArmFeaturesBandit
 from vbandits.envs.base import NativeBandit

@@ -249,9 +249,3 @@ def _first(observation: Observation) -> np.ndarray | dict[str, np.ndarray]:
 def _told(info: dict[str, Tensor]) -> dict[str, Any]:
     """Returns the info of the first lane as arrays and numbers."""
     return {key: value[0].numpy() if value.ndim > 1 else value[0].item() for key, value in info.items()}
-
-
-def require(condition: bool, name: str, expected: str, got: object) -> None:
-    """Raises a ValueError that says what a parameter should have been, unless `condition` holds."""
-    if not condition:
-        raise ValueError(f"{name}: expected {expected}, got {got!r}")

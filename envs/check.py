@@ -15,7 +15,7 @@ from vbandits.envs.lanes import CONTRACT, GymnasiumLanes
 from vbandits.envs.spaces import Form, Observed, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve, unplayable
 from vbandits.metrics.regret import from_info
-from vbandits.provenance import reference
+from vbandits.source_hash import reference
 
 STEPS = 64
 SEEDS = (0, 1)

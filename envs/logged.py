@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane, require
-from vbandits.envs.data import load
+from vbandits.data import load
+from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
 from vbandits.envs.passes import passes
+from vbandits.errors import require
 from vbandits.streams import generator
 
 EAT = 1

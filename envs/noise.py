@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vbandits.envs.base import SingleLane, require
+from vbandits.envs.base import SingleLane
 from vbandits.envs.synthetic import Regression, on_sphere
+from vbandits.errors import require
 
 
 class LogisticBandit(Regression):

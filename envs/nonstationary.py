@@ -6,8 +6,9 @@ from itertools import repeat
 
 import numpy as np
 
-from vbandits.envs.base import SingleLane, require
+from vbandits.envs.base import SingleLane
 from vbandits.envs.synthetic import Noise, Regression, on_sphere
+from vbandits.errors import require
 
 
 class Moving(Regression):

@@ -13,16 +13,16 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from vbandits.data import Dataset
+from vbandits.data.pool import Pool
 from vbandits.envs.active import lane as active
 from vbandits.envs.active.lanes import ActiveLanes
-from vbandits.envs.active.pool import Pool
 from vbandits.envs.active.spaces import BANDIT, POOL, STREAM, expect, family
 from vbandits.envs.base import Native, SingleLane
-from vbandits.envs.data import Dataset
 from vbandits.envs.hints import misfits
 from vbandits.envs.lanes import GymnasiumLanes, problems
-from vbandits.provenance import LENGTH, plain, reference, source_hash
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
+from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
 DATA_DIR = "data_dir"
 """The parameter of a native environment that says where its files lie, on which results do not depend."""

@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane, require
+from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.errors import require
 from vbandits.streams import generator
 
 Noise = float | Sequence[float]

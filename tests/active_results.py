@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vbandits.active.results import ActiveResults
+from vbandits.benchmarks.active.results import ActiveResults
 
 INITIAL, BATCH = 20, 10
 NAN = float("nan")

@@ -26,9 +26,8 @@ def standins(standin_files, monkeypatch):
     from dataclasses import replace
 
     from tests.standins import picture_counts
-    from vbandits.envs import images
-    from vbandits.envs.data import PUBLISHED
-    from vbandits.envs.folder import VARIABLE
+    from vbandits.data import PUBLISHED, images
+    from vbandits.data.folder import VARIABLE
 
     folder, published = standin_files
     for name, record in published.items():

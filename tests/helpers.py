@@ -3,10 +3,10 @@
 import torch
 
 from vbandits.agents.agent import AgentSpec
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.resolve import resolve
 from vbandits.networks import MLP
-from vbandits.resolve import resolve
-from vbandits.runner import Cell, run_cell
 from vbandits.types import Data, Optimizer, Schedule, Task
 
 WHEEL = "vbandits/Wheel-v0"

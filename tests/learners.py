@@ -3,16 +3,16 @@
 import numpy as np
 import torch
 
-from vbandits.active.experiment import ActiveCell
-from vbandits.active.runner import run_cell
 from vbandits.agents.acquisition import Random
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.model import LearnerSpec, Training
+from vbandits.benchmarks.active.config import resolve
+from vbandits.benchmarks.active.experiment import ActiveCell
+from vbandits.benchmarks.active.run import run_cell
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.networks import MLP
 from vbandits.posteriors.ibvi import IBVI
-from vbandits.resolve.active import resolve
 from vbandits.types import Optimizer
 
 SMALL = Training(gradient_steps=10, batch_size=8, full_steps=20)

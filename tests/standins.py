@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vbandits.envs import images
-from vbandits.envs.data import PUBLISHED, fetching, other, uci
-from vbandits.envs.data.record import Layout, Published
+from vbandits.data import PUBLISHED, fetching, images, other, uci
+from vbandits.data.record import Layout, Published
 
 ROWS = 60
 

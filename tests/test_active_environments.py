@@ -11,8 +11,8 @@ from vbandits.envs.active.check import Comparable
 from vbandits.envs.active.spaces import family
 from vbandits.envs.check import check
 from vbandits.envs.spec import EnvironmentSpec, fingerprint, open_problem
+from vbandits.experiment.resolve import resolve
 from vbandits.registry import ACTIVE, BANDITS
-from vbandits.resolve import resolve
 
 NAME, STREAM = "vbandits/PoolActiveLearning-v0", "vbandits/StreamActiveLearning-v0"
 VARIANTS = [

@@ -14,11 +14,11 @@ from vbandits.agents.model import LearnerSpec, Training
 from vbandits.api import execute
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.active.stream import StreamActiveLearning
-from vbandits.kinds import key
+from vbandits.experiment.benchmark import key
+from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.experiment.store import Store
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.registry import LEARNERS
-from vbandits.resolve import Refused, resolve
-from vbandits.store import Store
 
 SHORT = {"gradient_steps": 5, "batch_size": 8, "full_steps": 10}
 
@@ -36,9 +36,9 @@ def document(problems=None, learners=None, **more):
 
 
 def faults(**content):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         resolve(document(**content))
-    return "\n".join(refused.value.faults)
+    return "\n".join(refused.value.errors)
 
 
 def test_every_method_meets_every_acquisition():
@@ -125,7 +125,7 @@ def test_what_compares_rows_is_refused_in_a_stream_and_an_agent_as_a_learner():
     stream = [{"id": "vbandits/StreamActiveLearning-v0", "kwargs": {"pool": "two_moons", "budget": 5, "steps": 20}}]
     told = faults(problems=stream, learners=[{"id": "ibvi", "acquisition": "badge"}])
     assert "expected an acquisition that scores each row by itself for a stream, got badge" in told
-    with pytest.raises(Refused, match="expected a bandit"):
+    with pytest.raises(ConfigError, match="expected a bandit"):
         resolve({"name": "x", "environments": ["vbandits/PoolActiveLearning-v0"], "agents": ["ibvi"]})
 
 

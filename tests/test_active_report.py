@@ -10,8 +10,11 @@ from rich.console import Console
 from tests import active_results
 from tests.active_results import METHODS, problem, results
 from tests.test_report import words
-from vbandits.active.results import ActiveResults
-from vbandits.report import active, active_figures, active_tables, markdown, write
+from vbandits.benchmarks.active import figures as active_figures
+from vbandits.benchmarks.active import report as active
+from vbandits.benchmarks.active import tables as active_tables
+from vbandits.benchmarks.active.results import ActiveResults
+from vbandits.report import markdown, write
 from vbandits.report.figures import Figure
 from vbandits.report.terminal import table
 

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from tests.active_results import BATCH, INITIAL, METHODS, PURSUITS, SECONDS, problem, results
-from vbandits.active.results import ActiveResults, Trace, normalised
+from vbandits.benchmarks.active.results import ActiveResults, Trace, normalised
 from vbandits.metrics import intervals
 
 BOTH = (problem("digits"), problem("boston", "regression"))

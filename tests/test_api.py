@@ -139,12 +139,12 @@ def test_a_run_in_a_folder_goes_on(tmp_path):
     first = run(["linear-ts"], out=tmp_path / "kept")
     again = run(["linear-ts"], out=tmp_path / "kept")
     assert first.summary().equals(again.summary())
-    with pytest.raises(vbandits.Refused, match="changed: steps"):
+    with pytest.raises(vbandits.ConfigError, match="changed: steps"):
         run(["linear-ts"], out=tmp_path / "kept", steps=61)
 
 
 def test_bad_input_is_refused_with_all_its_faults():
-    with pytest.raises(vbandits.Refused, match=r"did you mean 'ibvi'.*\n.*did you mean 'vbandits/Wheel-v0'"):
+    with pytest.raises(vbandits.ConfigError, match=r"did you mean 'ibvi'.*\n.*did you mean 'vbandits/Wheel-v0'"):
         run(["ibiv"], ["vbandits/Weel-v0"])
 
 
@@ -195,7 +195,7 @@ class Incomplete:
     ],
 )
 def test_a_posterior_or_rule_that_breaks_the_contract_is_refused(posterior, rule, message):
-    with pytest.raises(vbandits.Refused, match=message):
+    with pytest.raises(vbandits.ConfigError, match=message):
         vbandits.run([Coin], [{"id": "linear-ts"}, _spec(posterior, rule)], seeds=2, steps=20)
 
 

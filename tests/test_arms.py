@@ -12,15 +12,15 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.encoding import Encoding
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, Uniform, pick
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.check import check
 from vbandits.envs.lanes import problems
 from vbandits.envs.spaces import Form, Observed
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.resolve import ConfigError, resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
-from vbandits.resolve import Refused, resolve
-from vbandits.runner import Cell, run_cell
 
 CONTEXT = torch.randn(2, 2, generator=torch.Generator().manual_seed(0))
 ARMS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
@@ -267,7 +267,7 @@ def test_an_encoding_is_chosen_in_a_file_and_a_misspelt_one_refused():
     spec = resolve(document).agents[0]
     assert spec.encoding == "disjoint"
     assert resolve(document, ["encoding=shared"]).agents[0].encoding == "shared"
-    with pytest.raises(Refused, match="encoding: expected 'shared' or 'disjoint'"):
+    with pytest.raises(ConfigError, match="encoding: expected 'shared' or 'disjoint'"):
         resolve({**document, "agents": [{"id": "ibvi", "encoding": "joint"}]})
 
 

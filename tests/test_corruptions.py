@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vbandits.envs.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from vbandits.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 KINDS = sorted(CORRUPTIONS)
 RANDOM = ["impulse", "noise", "occlusion", "rotation", "shift"]

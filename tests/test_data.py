@@ -15,12 +15,11 @@ import pytest
 from sklearn.utils import Bunch
 
 from tests import standins as small
-from vbandits.envs import images
-from vbandits.envs.data import PUBLISHED, load, other, uci
-from vbandits.envs.data.loading import from_folder
-from vbandits.envs.data.record import Published
-from vbandits.envs.folder import VARIABLE
-from vbandits.holdings import listing
+from vbandits.data import PUBLISHED, images, load, other, uci
+from vbandits.data.folder import VARIABLE
+from vbandits.data.inventory import listing
+from vbandits.data.loading import from_folder
+from vbandits.data.record import Published
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 

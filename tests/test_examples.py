@@ -13,9 +13,9 @@ import torch
 import vbandits
 from tests.test_running import vbandits as command
 from vbandits.envs.check import check
-from vbandits.kinds import KINDS
+from vbandits.experiment.benchmark import KINDS
+from vbandits.experiment.resolve import resolve
 from vbandits.registry import PRESETS, load
-from vbandits.resolve import resolve
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 FILES = sorted(path.name for path in FOLDER.glob("*.toml"))

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 
 import vbandits
-from vbandits.resolve import resolve
+from vbandits.experiment.resolve import resolve
 
 
 class Crash(gymnasium.Env):

@@ -8,12 +8,12 @@ import pytest
 from tests.helpers import WHEEL, preset
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.experiment.resolve import ConfigError, resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
-from vbandits.resolve import Refused, resolve
-from vbandits.runner import Cell, run_cell
 from vbandits.types import Schedule
 
 CASES = [(0, 1), (3, 1), (0, 8), (5, 4), (70, 1)]
@@ -142,10 +142,10 @@ def test_another_delay_is_another_experiment():
 
 def test_bad_feedback_is_refused():
     document = {"name": "it", "environments": [{"id": WHEEL, "delay": -1}], "agents": ["linear-ts"], "batch": 0}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         resolve(document)
-    assert any("environments[0].delay: expected greater than or equal to 0, got -1" in f for f in refused.value.faults)
-    assert any("batch: expected greater than or equal to 1, got 0" in fault for fault in refused.value.faults)
+    assert any("environments[0].delay: expected greater than or equal to 0, got -1" in f for f in refused.value.errors)
+    assert any("batch: expected greater than or equal to 1, got 0" in fault for fault in refused.value.errors)
 
 
 def test_a_run_too_short_for_its_delay_is_noted():

@@ -10,9 +10,8 @@ import pytest
 from sklearn.utils import Bunch
 
 from tests.test_running import vbandits
-from vbandits import holdings
-from vbandits.envs.data import PUBLISHED
-from vbandits.envs.folder import VARIABLE
+from vbandits.data import PUBLISHED, inventory
+from vbandits.data.folder import VARIABLE
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +43,11 @@ def test_the_list_says_where_each_is(standins, no_cache, tmp_path, monkeypatch, 
         mirror / "api/v1/json/data/list/data_name/letter/limit/2/data_version/1.gz", {"data": {"dataset": [{"did": 6}]}}
     )
     keep(mirror / "api/v1/json/data/6.gz", described)
-    before = {row["dataset"]: row["found"] for row in holdings.listing(tmp_path / "half")}
+    before = {row["dataset"]: row["found"] for row in inventory.listing(tmp_path / "half")}
     assert before["letter"] == "not here", "it is known there, but its rows are not"
     keep(mirror / "data/v1/download/5/any.arff.gz", {})
     keep(no_cache / "covertype" / "samples_py3", {})
-    rows = {row["dataset"]: row for row in holdings.listing(tmp_path / "half")}
+    rows = {row["dataset"]: row for row in inventory.listing(tmp_path / "half")}
     assert list(rows) == list(PUBLISHED)
     found = {name: rows[name]["found"] for name in ("adult", "letter", "covertype", "wine", "census", "mushroom")}
     assert found == {
@@ -62,7 +61,7 @@ def test_the_list_says_where_each_is(standins, no_cache, tmp_path, monkeypatch, 
     assert rows["wine"]["rows"] == "178"
     assert rows["jester"]["classes"] == "-"
     monkeypatch.setenv(VARIABLE, str(standins))
-    assert holdings.listing()[0]["found"] == str(standins / "mushroom")
+    assert inventory.listing()[0]["found"] == str(standins / "mushroom")
     assert vbandits("data", "list") == 0
     shown = capsys.readouterr().out
     assert "mushroom" in shown

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from vbandits.envs import images
-from vbandits.envs.folder import VARIABLE
-from vbandits.envs.images import CIFAR_ARCHIVE, CIFAR_BATCHES, CIFAR_FOLDER, IDX, PUBLISHED, Images
+from vbandits.data import images
+from vbandits.data.folder import VARIABLE
+from vbandits.data.images import CIFAR_ARCHIVE, CIFAR_BATCHES, CIFAR_FOLDER, IDX, PUBLISHED, Images
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 

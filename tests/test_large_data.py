@@ -9,17 +9,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from vbandits.envs.data import PUBLISHED
+from vbandits.data import PUBLISHED
 
 SCRIPT = """
 import json, sys
 from dataclasses import replace
-from vbandits import memory
-from vbandits.envs.data import PUBLISHED, loading
+from vbandits.experiment import resources
+from vbandits.data import PUBLISHED, loading
 PUBLISHED["covertype"] = replace(PUBLISHED["covertype"], counts=(tuple(json.loads(sys.argv[2])),))
 from vbandits.envs.classification import Classification
 import torch
-peak = lambda: memory.peak("cpu")  # not ru_maxrss, which a process inherits from the one that starts it
+peak = lambda: resources.peak("cpu")  # not ru_maxrss, which a process inherits from the one that starts it
 environment = Classification(num_envs=1, dataset="covertype", data_dir=sys.argv[1])
 loaded = peak()
 many = Classification(num_envs=64, dataset="covertype", data_dir=sys.argv[1])

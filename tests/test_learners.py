@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.learners import arrays, begun, cell, play, same, spec
-from vbandits.active.judging import Judge
-from vbandits.active.runner import run_cell
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
 from vbandits.agents.learner import standardiser
 from vbandits.agents.model import Training
-from vbandits.envs.active.pool import Pool
+from vbandits.benchmarks.active.evaluation import Judge
+from vbandits.benchmarks.active.run import run_cell
+from vbandits.data.pool import Pool
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI

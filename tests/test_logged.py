@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from vbandits.data import load
+from vbandits.data.folder import VARIABLE
 from vbandits.envs import Classification, Financial, Jester, Mushroom
 from vbandits.envs.base import BLOCK
-from vbandits.envs.data import load
-from vbandits.envs.folder import VARIABLE
 from vbandits.envs.passes import passes
 from vbandits.envs.spec import EnvironmentSpec
 

@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vbandits.data import load, synthetic
+from vbandits.data.folder import VARIABLE
+from vbandits.data.pools import names
 from vbandits.envs import Pool, PoolActiveLearning, load_pool
-from vbandits.envs.active import synthetic
-from vbandits.envs.active.sources import names
-from vbandits.envs.data import load
-from vbandits.envs.folder import VARIABLE
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 needs_mnist = pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason=f"needs the files in {DATA}/mnist")

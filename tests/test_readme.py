@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_running import vbandits
-from vbandits.resolve import resolve
+from vbandits.experiment.resolve import resolve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_running import file, vbandits
-from vbandits.resolve import Refused, resolve
+from vbandits.experiment.resolve import ConfigError, resolve
 
 __all__ = ["file"]
 
@@ -52,9 +52,9 @@ CASES = {
 
 
 def faults(change):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         resolve(DOCUMENT | change)
-    return refused.value.faults
+    return refused.value.errors
 
 
 @pytest.mark.parametrize("name", CASES)

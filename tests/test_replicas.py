@@ -5,10 +5,10 @@ import torch
 
 from tests.helpers import play, preset
 from vbandits.agents.agent import Agent
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.registry import PRESETS
-from vbandits.runner import Cell, run_cell
 
 PROBLEMS = {
     "wheel": ("vbandits/Wheel-v0", {}),

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vbandits.report import content, figures, markdown, statistics, write
+from vbandits.benchmarks.bandits import report as content
+from vbandits.benchmarks.bandits.ranking import rank
+from vbandits.benchmarks.bandits.results import Results
+from vbandits.report import figures, markdown, statistics, write
 from vbandits.report.formats import DASH, compact, decimals, number
-from vbandits.report.ranking import rank
-from vbandits.results import Results
 
 STEPS = 40
 NAN = float("nan")

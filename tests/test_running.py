@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from vbandits.cli import main
+from vbandits.experiment.store import Store
 from vbandits.registry import PRESETS
-from vbandits.store import Store
 
 EXPERIMENT = """
 name = "small"

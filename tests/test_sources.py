@@ -23,8 +23,8 @@ from vbandits.envs.base import BLOCK, Block, Native, NativeBandit, SingleLane
 from vbandits.envs.lanes import GymnasiumLanes
 from vbandits.envs.spec import EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
-from vbandits.provenance import plain, reference, source_hash
 from vbandits.registry import ENVIRONMENTS
+from vbandits.source_hash import plain, reference, source_hash
 
 register: Any = gymnasium.register  # its types want functions of **kwargs alone
 

@@ -15,14 +15,15 @@ import vbandits
 from tests.test_report import words
 from tests.test_running import markers
 from tests.test_running import vbandits as command
-from vbandits import memory
+from vbandits.benchmarks.supervised import report as supervised
+from vbandits.benchmarks.supervised.results import SupervisedResults
+from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
+from vbandits.experiment import resources
+from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
 from vbandits.predictive import Classes
-from vbandits.report import markdown, supervised
-from vbandits.resolve import Refused, resolve
-from vbandits.store import Store
-from vbandits.supervised.results import SupervisedResults
-from vbandits.supervised.runner import Learner, fitted_temperature
+from vbandits.report import markdown
 
 FILE = """
 name = "small"
@@ -270,9 +271,9 @@ CASES = {
 
 
 def faults(document):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConfigError) as refused:
         resolve(document)
-    return refused.value.faults
+    return refused.value.errors
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -408,7 +409,7 @@ def test_the_terminal_shows_a_table_per_dataset(folder, capsys):
 
 def test_memory_is_the_cells_own():
     held = np.ones(60_000_000)  # 480 MB
-    before = memory.peak("cpu")
+    before = resources.peak("cpu")
     del held
     again = vbandits.run(datasets=DOCUMENT["datasets"], methods=[METHOD], seeds=1, steps=5, workers=1)
     assert again.cells[0]["memory_mb"] < before - 300

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vbandits.supervised.dataset import DatasetSpec, Options, load
+from vbandits.data.splits import DatasetSpec, Options, load
 
 
 def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():

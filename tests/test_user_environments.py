@@ -11,11 +11,11 @@ from gymnasium import spaces
 from tests.helpers import preset
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.lanes import problems
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
-from vbandits.runner import Cell, run_cell
 
 UNIFORM = AgentSpec("uniform", None, Uniform())
 LINEAR = AgentSpec("linear", Linear(), Thompson())

@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from vbandits.data import load
 from vbandits.envs import Classification
-from vbandits.envs.data import load
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 
 VISITS = """age,town,member,spent,bought

@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 register_environments()
 
-__all__ = ["AgentSpec", "EnvironmentSpec", "Refused", "Results", "__version__", "check", "load", "run"]
+__all__ = ["AgentSpec", "ConfigError", "EnvironmentSpec", "Results", "__version__", "check", "load", "run"]
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
-    "Refused": "vbandits.refused",
-    "Results": "vbandits.results",
+    "ConfigError": "vbandits.errors",
+    "Results": "vbandits.benchmarks.bandits.results",
     "check": "vbandits.envs.check",
     "load": "vbandits.api",
     "run": "vbandits.api",
@@ -27,10 +27,10 @@ _LAZY = {
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
     from vbandits.api import load, run
+    from vbandits.benchmarks.bandits.results import Results
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec
-    from vbandits.refused import Refused
-    from vbandits.results import Results
+    from vbandits.errors import ConfigError
 
 
 def __dir__() -> list[str]:

@@ -11,13 +11,13 @@ from typing import Any
 import joblib
 from rich.console import Console
 
-from vbandits.engine import run_cells
-from vbandits.kinds import Experiment, key
-from vbandits.progress import Live, say
-from vbandits.refused import Refused
-from vbandits.resolve import resolve
-from vbandits.results import StoredResults
-from vbandits.store import Store
+from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import Experiment, key
+from vbandits.experiment.engine import run_cells
+from vbandits.experiment.progress import Live, say
+from vbandits.experiment.resolve import resolve
+from vbandits.experiment.results import StoredResults
+from vbandits.experiment.store import Store
 
 
 def run(
@@ -60,11 +60,10 @@ def run(
         options: other keys of an experiment file: delay, batch, block, recorded, batch_size, evaluations.
 
     Returns:
-        `vbandits.results.Results` of agents, `vbandits.active.results.ActiveResults` of learners, or
-        `vbandits.supervised.results.SupervisedResults` of methods.
+        The results of its benchmark, such as `vbandits.Results` of agents.
 
     Raises:
-        vbandits.resolve.Refused: for bad input, with all its faults.
+        vbandits.ConfigError: for bad input, with all its faults.
     """
     sections = {
         "environments": environments,
@@ -88,7 +87,7 @@ def load(folder: str | Path) -> Any:
     """Returns the results that a run left in a folder: those of agents, learners or supervised methods.
 
     Raises:
-        vbandits.resolve.Refused: if there are none.
+        vbandits.ConfigError: if there are none.
     """
     return Store(folder).load()
 
@@ -111,7 +110,7 @@ def execute(
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
+        raise ConfigError([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
     with locked(store.folder):
         store.prepare(experiment, command, overwrite)
         named = {key(cell): cell for cell in experiment.cells()}
@@ -140,7 +139,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(
+            raise ConfigError(
                 [
                     f"{folder}: expected a folder that no other run writes to, got one in use: wait for that "
                     "run, or give another --out"

@@ -80,16 +80,16 @@ def run(
         Discard the results of another experiment in the same folder; the same one goes on.
     """
     from vbandits.api import execute
-    from vbandits.engine import extend_path, installed
-    from vbandits.progress import say
+    from vbandits.experiment.engine import extend_path, installed
+    from vbandits.experiment.progress import say
+    from vbandits.experiment.resolve import ConfigError, read, resolve
+    from vbandits.experiment.store import Store
     from vbandits.registry import METHODS, PRESETS
-    from vbandits.resolve import Refused, read, resolve
-    from vbandits.store import Store
 
     if workers is not None and workers < 1:
-        raise Refused([f"--workers: expected at least 1, got {workers}"])
+        raise ConfigError([f"--workers: expected at least 1, got {workers}"])
     if not installed(engine):
-        raise Refused([f"--engine: expected {engine} to be installed, got none: pip install 'vbandits[{engine}]'"])
+        raise ConfigError([f"--engine: expected {engine} to be installed, got none: pip install 'vbandits[{engine}]'"])
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
@@ -108,7 +108,7 @@ def run(
         if chosen is not None:
             document[name] = _chosen(document.get(name, []), chosen)
     if not file and not (document.get("environments") or document.get("datasets")):
-        raise Refused(
+        raise ConfigError(
             [
                 "expected an experiment file, or --environments (and --agents), or --datasets (and --methods), "
                 "got none of them"
@@ -150,8 +150,8 @@ def report(folder: Path) -> int:
     folder
         What a run left, such as results/quickstart.
     """
-    from vbandits.progress import say_failed
-    from vbandits.store import Store
+    from vbandits.experiment.progress import say_failed
+    from vbandits.experiment.store import Store
 
     results = Store(folder).load()
     for cell in results.cells:
@@ -184,9 +184,9 @@ def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | Non
     data_dir
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     """
-    from vbandits.engine import extend_path
     from vbandits.envs.check import check as check_environment
-    from vbandits.resolve import parse
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.resolve import parse
 
     extend_path([str(Path.cwd())])
     found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()}, data_dir)
@@ -203,14 +203,14 @@ def list_data(*, data_dir: Path | None = None) -> None:
     data_dir
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
-    from vbandits import holdings
-    from vbandits.progress import say
+    from vbandits.data import inventory
+    from vbandits.experiment.progress import say
 
-    rows = holdings.listing(data_dir)
-    _print([{name: value for name, value in row.items() if name != holdings.TO_HAVE} for row in rows])
+    rows = inventory.listing(data_dir)
+    _print([{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
-        if row[holdings.TO_HAVE]:
-            say(Console(), f"{row['dataset']}: {row[holdings.TO_HAVE]}")
+        if row[inventory.TO_HAVE]:
+            say(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
 
 
 @data.command
@@ -222,9 +222,9 @@ def fetch(*names: str) -> int:
     names
         Such as mushroom.
     """
-    from vbandits import holdings
+    from vbandits.data import inventory
 
-    return _say_all(holdings.fetch(names))
+    return _say_all(inventory.fetch(names))
 
 
 @data.command
@@ -238,9 +238,9 @@ def verify(*names: str, data_dir: Path | None = None) -> int:
     data_dir
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
-    from vbandits import holdings
+    from vbandits.data import inventory
 
-    return _say_all(holdings.verify(names, data_dir))
+    return _say_all(inventory.verify(names, data_dir))
 
 
 @app.command
@@ -281,7 +281,7 @@ def theory(
         return 0
     checks = running.chosen(only)
     outcomes = running.run(checks, Console(stderr=True))
-    from vbandits.progress import say
+    from vbandits.experiment.progress import say
     from vbandits.theory.page import write
 
     page = write(outcomes, out, shlex.join(["vbandits", *sys.argv[1:]]))
@@ -299,13 +299,13 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
-        from vbandits.resolve import Refused
+        from vbandits.experiment.resolve import ConfigError
 
-        if not isinstance(error, Refused):
+        if not isinstance(error, ConfigError):
             raise
-        from vbandits.progress import say
+        from vbandits.experiment.progress import say
 
-        for fault in error.faults:
+        for fault in error.errors:
             say(Console(stderr=True), f"error: {fault}", "red")
         code = REFUSED
     sys.exit(code or 0)
@@ -327,7 +327,7 @@ def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
     """Returns an active-learning experiment with some of its learners and problems alone."""
     from dataclasses import replace
 
-    from vbandits.refused import Refused
+    from vbandits.errors import ConfigError
     from vbandits.registry import unknown
 
     kept = {}
@@ -335,7 +335,9 @@ def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
         if names is None:
             continue
         if not hasattr(experiment, axis):
-            raise Refused([f"--{axis}: expected an experiment of active learning, with [[{axis}]], got another kind"])
+            raise ConfigError(
+                [f"--{axis}: expected an experiment of active learning, with [[{axis}]], got another kind"]
+            )
         known = [
             (spec, {spec.label, getattr(spec, "method", ""), getattr(spec, "acquired", "")} - {""})
             for spec in getattr(experiment, axis)
@@ -343,7 +345,7 @@ def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
         wanted = {name.strip() for name in names.split(",") if name.strip()}
         if missing := sorted(wanted - set().union(*(called for _, called in known))):
             every = [name for _, called in known for name in called]
-            raise Refused([f"--{axis}: {unknown(axis[:-1], name, set(every))}" for name in missing])
+            raise ConfigError([f"--{axis}: {unknown(axis[:-1], name, set(every))}" for name in missing])
         kept[axis] = tuple(spec for spec, called in known if called & wanted)
     return replace(experiment, **kept)
 
@@ -369,7 +371,7 @@ def _print(rows: list[dict[str, str]]) -> None:
 
 def _say_all(outcomes: Iterable[Any]) -> int:
     """Prints what became of each dataset, as soon as it is known."""
-    from vbandits.progress import say
+    from vbandits.experiment.progress import say
 
     good = True
     for outcome in outcomes:
@@ -383,7 +385,7 @@ def _say_all(outcomes: Iterable[Any]) -> int:
 
 
 def _show(results: Any, folder: Path) -> int:
-    from vbandits.progress import say
+    from vbandits.experiment.progress import say
     from vbandits.report import write
     from vbandits.report.terminal import table
 

@@ -9,8 +9,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from vbandits.envs.active.pool import Pool
-from vbandits.envs.base import Native, require
+from vbandits.data.pool import Pool
+from vbandits.envs.base import Native
+from vbandits.errors import require
 from vbandits.streams import generator
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vbandits.data.pool import Pool
+from vbandits.data.pools import PoolSource, Task, load_pool
 from vbandits.envs.active.base import ActiveLearning
-from vbandits.envs.active.pool import Pool
-from vbandits.envs.active.sources import PoolSource, Task, load_pool
 from vbandits.envs.active.spaces import pool_spaces
-from vbandits.envs.base import SingleLane, require
+from vbandits.envs.base import SingleLane
+from vbandits.errors import require
 
 MESSAGES = 3
 """Faults that are told at once."""

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vbandits.data.pools import PoolSource, Task, load_pool
 from vbandits.envs.active.base import ActiveLearning
-from vbandits.envs.active.sources import PoolSource, Task, load_pool
 from vbandits.envs.active.spaces import stream_spaces
-from vbandits.envs.base import SingleLane, require
+from vbandits.envs.base import SingleLane
+from vbandits.errors import require
 
 SKIP, QUERY = 0, 1
 

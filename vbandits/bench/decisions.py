@@ -12,10 +12,10 @@ from torch import nn
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
 from vbandits.bench.clock import best
+from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
-from vbandits.runner import Cell, run_cell
 from vbandits.types import Posterior, Rule, Schedule
 
 WHEEL = "vbandits/Wheel-v0"

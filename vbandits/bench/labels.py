@@ -7,13 +7,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from vbandits import memory as process
 from vbandits.agents.acquisition import BALD, Acquisition, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.model import LearnerSpec
 from vbandits.bench.clock import best
 from vbandits.envs.active.environment import PoolActiveLearning
+from vbandits.experiment import resources as process
 from vbandits.posteriors.ibvi import IBVI
 
 SEEDS = 20

@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from vbandits import memory as process
 from vbandits.bench.clock import best
+from vbandits.experiment import resources as process
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, LeNet5, ResNet18
 from vbandits.posteriors.deterministic import Deterministic

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vbandits.results import StoredResults
+    from vbandits.experiment.results import StoredResults
 
 __all__ = ["write"]
 
@@ -17,11 +17,14 @@ def write(results: "StoredResults", folder: Path) -> Path:
     Returns:
         The page's path.
     """
-    from vbandits.active.results import ActiveResults
-    from vbandits.report import active, content, markdown, page, supervised
-    from vbandits.results import Results
-    from vbandits.store import write_text
-    from vbandits.supervised.results import SupervisedResults
+    from vbandits.benchmarks.active import report as active
+    from vbandits.benchmarks.active.results import ActiveResults
+    from vbandits.benchmarks.bandits import report as content
+    from vbandits.benchmarks.bandits.results import Results
+    from vbandits.benchmarks.supervised import report as supervised
+    from vbandits.benchmarks.supervised.results import SupervisedResults
+    from vbandits.experiment.store import write_text
+    from vbandits.report import markdown, page
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vbandits.experiment.results import StoredResults
 from vbandits.report.formats import DASH, TIMES, count
 from vbandits.report.tables import Table
-from vbandits.results import StoredResults
 
 Facts = list[tuple[str, str]]
 """Names and texts, in order."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vbandits.benchmarks.bandits.results import YARDSTICK
 from vbandits.metrics.calibration import LEVELS
 from vbandits.report import statistics
 from vbandits.report.canvas import FONT, LEFT, WIDTH, Canvas, shorten
 from vbandits.report.formats import MINUS, compact, decimals, number
 from vbandits.report.palette import GRID, INK, MUTED, Look
 from vbandits.report.statistics import Interval
-from vbandits.results import YARDSTICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

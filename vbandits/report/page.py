@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vbandits.benchmarks.bandits.report import BanditReport
+from vbandits.benchmarks.bandits.results import Results
 from vbandits.report import figures, statistics, wording
 from vbandits.report.common import Report
-from vbandits.report.content import BanditReport
 from vbandits.report.palette import Look, looks
 from vbandits.report.tables import cost
-from vbandits.results import Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment

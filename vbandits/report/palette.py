@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vbandits.results import YARDSTICK
+from vbandits.benchmarks.bandits.results import YARDSTICK
 
 INK, MUTED, GRID = "#101418", "#5f6b7a", "#dfe3e8"
 """Drawn in these, shown in the page's own colours."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vbandits.benchmarks.bandits.ranking import Column, Ranking
 from vbandits.report.formats import DASH, decimals, interval, number, percent_decimals
-from vbandits.report.ranking import Column, Ranking
 from vbandits.report.statistics import Interval, exists
 
 UNITS = {"relative_regret": "% of uniform", "cumulative_regret": "regret", "reward": "mean reward"}

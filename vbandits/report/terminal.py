@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-    from vbandits.results import StoredResults
+    from vbandits.experiment.results import StoredResults
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vbandits.progress import say
+from vbandits.experiment.progress import say
+from vbandits.experiment.resolve import ConfigError
 from vbandits.report.page import Drawing
-from vbandits.resolve import Refused
 from vbandits.theory import bayes, linear, logistic, methods, sampling, toy, widths
 from vbandits.theory.check import Check, Measure
 
@@ -44,7 +44,7 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
     """Returns the checks with these ids, separated by commas, or all.
 
     Raises:
-        Refused: for an id that no check has.
+        ConfigError: for an id that no check has.
     """
     if ids is None:
         return CHECKS
@@ -57,7 +57,7 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
             hint = f"; did you mean {near[0]!r}?" if near else ": see vbandits theory --list"
             faults.append(f"--only: expected ids of checks, got {name!r}{hint}")
     if faults or not names:
-        raise Refused(faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
+        raise ConfigError(faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
     return tuple(check for check in CHECKS if check.id in names)
 
 

@@ -1,0 +1,144 @@
+"""One cell of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is judged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vbandits.agents.learner import Inputs, Learner
+from vbandits.agents.streaming import StreamLearner
+from vbandits.benchmarks.active.evaluation import Judge
+from vbandits.benchmarks.active.experiment import ActiveCell
+from vbandits.envs.active.spaces import STREAM, known_labels, rows_of
+from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.clock import Clock
+
+PURPOSES = ("training", "querying", "environment", "evaluation")
+
+
+def run_cell(cell: ActiveCell, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a cell: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
+    clock = Clock(*PURPOSES)
+    if cell.problem.family == STREAM:
+        played = [_stream(cell, seed, place, clock, progress) for place, seed in enumerate(cell.seeds)]
+        records = pd.concat([records for records, _ in played], ignore_index=True)
+        return Outcome(records, sum(failed for _, failed in played), clock.seconds)
+    records, failed = _pool(cell, clock, progress)
+    return Outcome(records, failed, clock.seconds)
+
+
+def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+    """Plays the seeds of a pool in lockstep. One that is alone is played as two of which one is kept: products of a
+    batch of one have other last bits."""
+    seeds = cell.seeds * 2 if len(cell.seeds) == 1 else cell.seeds
+    environment = cell.problem.environment.open(len(seeds), cell.device)
+    try:
+        learner = Learner(cell.learner, seeds, Inputs.of(environment), cell.device)
+        judge = Judge(learner, environment.test_targets, getattr(environment, "targets", None))
+        times = _times(cell.problem.rounds, cell.evaluations)
+        diary = Diary(seeds)
+        with clock.of("environment"):
+            observation, info = environment.reset(seed=list(seeds))
+        known = rows_of(known_labels(observation["labels"]), "labels from the start")
+        learner.know(known, observation["labels"].gather(1, known))
+        paid = torch.zeros(len(seeds), dtype=torch.float64)
+        for step in range(cell.problem.rounds + 1):
+            if learner.due or (step == cell.problem.rounds and learner.waiting):
+                with clock.of("training"):
+                    learner.learn()
+            if step in times:
+                with clock.of("evaluation"):
+                    bought = learner.known.shape[1] - known.shape[1]
+                    told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
+                    diary.add(told | judge.measure())
+            if step == cell.problem.rounds:
+                break
+            with clock.of("querying"):
+                rows = learner.query(info["action_mask"], environment.batch)
+            with clock.of("environment"):
+                observation, reward, _, _, info = environment.step(rows if environment.batch > 1 else rows[:, 0])
+            paid = paid - reward.cpu().double()
+            learner.know(rows, observation["labels"].gather(1, rows))
+            progress(step + 1)
+        with clock.of("evaluation"):
+            full = _full(environment, learner, judge)
+        return diary.frame(full, len(cell.seeds)), int(judge.lost[: len(cell.seeds)].sum())
+    finally:
+        environment.close()
+
+
+def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndarray]:
+    """Returns the quality of the learner's own fit to all labels of the pool, if the environment tells them."""
+    if hasattr(environment, "answers"):
+        return judge.full(learner.reference(environment.answers()))
+    if environment.targets is None:
+        return {}
+    return judge.full(learner.reference(environment.targets.expand(len(learner.failed), -1)))
+
+
+def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+    """Plays the stream of one seed, to its end or that of its environment; its curves begin with the first training."""
+    environment = cell.problem.environment.open(1, cell.device)
+    try:
+        player = StreamLearner(cell.learner, seed, environment, cell.device)
+        learner, diary = player.learner, Diary((seed,))
+        judge, times = Judge(learner, environment.test_targets), _times(cell.problem.rounds, cell.evaluations)
+        earned = paid = 0.0
+
+        def note(step: int, seen: int) -> None:
+            with clock.of("evaluation"):
+                known = learner.known.shape[1]
+                told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
+                diary.add(told | judge.measure())
+
+        with clock.of("environment"):
+            observation, info = environment.reset(seed=[seed])
+        for step in range(1, cell.problem.rounds + 1):
+            with clock.of("querying"):
+                left = int(observation["budget_left"][0]) if info["action_mask"][0, environment.query] else 0
+                action = player.decide(observation["context"][0], left)
+            with clock.of("environment"):
+                observation, reward, terminated, truncated, info = environment.step(torch.tensor([action]))
+            earned += float(reward[0])
+            over = bool(terminated[0] | truncated[0]) or step == cell.problem.rounds
+            if action == environment.query:
+                paid -= float(reward[0])
+                player.know(float(observation["label"].flatten()[0]))
+            if (learner.due and action == environment.query) or (over and learner.waiting):
+                begun = learner.model.trained
+                with clock.of("training"):
+                    player.learn()
+                if not begun:
+                    note(0, step)
+            if (step in times or over) and learner.model.trained:
+                note(step, step)
+            progress(place * cell.problem.rounds + step)
+            if over:
+                break
+        return diary.frame({}, 1), int(judge.lost.sum())
+    finally:
+        environment.close()
+
+
+class Diary:
+    """What was measured, row by row."""
+
+    def __init__(self, seeds: tuple[int, ...]) -> None:
+        self._seeds = seeds
+        self._rows: list[pd.DataFrame] = []
+
+    def add(self, measured: Mapping[str, Any]) -> None:
+        """Takes what was measured of all seeds by name, each [R] or one for all."""
+        self._rows.append(pd.DataFrame({"seed": list(self._seeds), **measured}))
+
+    def frame(self, constant: Mapping[str, np.ndarray], kept: int) -> pd.DataFrame:
+        """Returns all rows of the first seeds, with what is the same in each, by seed."""
+        parts = [part.assign(**constant).head(kept) for part in self._rows]
+        return pd.concat(parts, ignore_index=True)
+
+
+def _times(rounds: int, evaluations: int) -> set[int]:
+    """Returns the rounds after which learners are judged: the start, the end, and evenly between."""
+    return set(np.linspace(0, rounds, min(evaluations, rounds) + 1).round().astype(int).tolist())

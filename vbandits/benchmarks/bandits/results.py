@@ -1,0 +1,97 @@
+"""What a bandit run left, read back: records, cells, and the summary that every report shows."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from vbandits.experiment.results import StoredResults
+from vbandits.metrics import calibration, intervals
+from vbandits.metrics.regret import simple_regret
+
+YARDSTICK = "uniform"
+"""Label of the agent that relative regret is a percentage of."""
+
+
+@dataclass(frozen=True, repr=False)
+class Results(StoredResults):
+    """The results of a bandit experiment.
+
+    Attributes:
+        cells: one marker per cell, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
+        records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
+            cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
+    """
+
+    axes: ClassVar = ("environment", "agent")
+    shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
+    losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
+
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
+
+        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
+        cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
+        interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
+        decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
+        empty for rewards in {0, 1}, brier for all others); seconds of the agent, environment_seconds,
+        scoring_seconds, and memory_mb, the largest of the process.
+        """
+        return super().summary()
+
+    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+        seconds = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
+        begin, cost = self._ended(problem, contender, seconds)
+        return begin | _measures(self.parts.get((problem, contender)), self.parts.get((problem, YARDSTICK))) | cost
+
+
+def final(records: pd.DataFrame, column: str) -> pd.Series:
+    """Returns a column at the last step, by seed."""
+    last: Any = records[records["step"] == records["step"].max()]
+    return pd.Series(last[column].to_numpy(), index=last["seed"].to_numpy()).sort_index()
+
+
+def mean_reward(records: pd.DataFrame) -> pd.Series:
+    """Returns the mean reward per decision, by seed."""
+    return final(records, "cumulative_reward") / (records["step"].max() + 1)
+
+
+def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
+    nan = float("nan")
+    names = (
+        "cumulative_regret",
+        "cumulative_regret_low",
+        "cumulative_regret_high",
+        "relative_regret",
+        "relative_regret_low",
+        "relative_regret_high",
+        "simple_regret",
+        "reward",
+        "nll",
+        "crps",
+        "brier",
+        *(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS),
+    )
+    row = dict.fromkeys(names, nan)
+    if records is None:
+        return row
+    regret = final(records, "cumulative_regret")
+    row["cumulative_regret"] = float(np.mean(regret.to_numpy()))
+    row["cumulative_regret_low"], row["cumulative_regret_high"] = intervals.mean_interval(regret.to_numpy())
+    if uniform is not None:
+        both = pd.concat([regret, final(uniform, "cumulative_regret")], axis=1, join="inner", keys=["own", "uniform"])
+        own, reference = both["own"].to_numpy(), both["uniform"].to_numpy()
+        if np.isfinite(reference).all() and reference.mean() > 0:
+            row["relative_regret"] = 100 * own.mean() / reference.mean()
+            low, high = intervals.ratio_interval(own, reference)
+            row["relative_regret_low"], row["relative_regret_high"] = 100 * low, 100 * high
+    curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
+    row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
+    row["reward"] = mean_reward(records).to_numpy().mean()
+    for name in ("nll", "crps", "brier"):
+        known = records[name].dropna().to_numpy()
+        row[name] = known.mean() if known.size else nan
+    for level in calibration.LEVELS:
+        row[f"coverage_{100 * level:.0f}"] = calibration.coverage(records["pit"].to_numpy(), level)
+    return row

@@ -1,0 +1,227 @@
+"""One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
+
+import gc
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.envs.spaces import Form
+from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.clock import Clock
+from vbandits.metrics import regret as regrets
+from vbandits.metrics import scores
+from vbandits.serialize import CHOICES, section
+
+PROBABILITY = (1e-3, 1 - 1e-3)
+"""Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One environment, one agent, a block of seeds.
+
+    Attributes:
+        recorded: decisions that are recorded and scored, evenly spaced; the ends of the last 500 come on top.
+    """
+
+    environment: EnvironmentSpec
+    agent: AgentSpec
+    seeds: tuple[int, ...]
+    steps: int
+    recorded: int = 500
+    device: str = "cpu"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The labels of the environment and of the agent."""
+        return {"environment": self.environment.label, "agent": self.agent.label}
+
+    def content(self) -> list[Any]:
+        """Returns everything that the results depend on, as JSON."""
+        return [fingerprint(self.environment), describe(self.agent), self.seeds, self.steps, self.recorded, self.device]
+
+    def run(self, progress: Progress = lambda step: None) -> Outcome:
+        """Plays it from its first step to its last."""
+        return run_cell(self, progress)
+
+
+def describe(spec: AgentSpec) -> dict[str, Any]:
+    """Returns an agent as JSON: every section with all its fields, the defaults too."""
+    return {
+        "label": spec.label,
+        **{name: section(getattr(spec, name), CHOICES[name]) for name in ("posterior", "rule", "network")},
+        "schedule": asdict(spec.schedule),
+        "optimizer": asdict(spec.optimizer),
+        "standardize": spec.standardize,
+        "encoding": spec.encoding,
+    }
+
+
+def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a cell from its first step to its last."""
+    environment = cell.environment.open(len(cell.seeds), cell.device)
+    played = cell
+    if len(cell.seeds) == 1:
+        environment, played = Twins(environment), replace(cell, seeds=cell.seeds * 2)
+    try:
+        agent = Agent(cell.agent, played.seeds, Form.of(environment), cell.steps, cell.device)
+        recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
+        with frozen():
+            clock = play(environment, agent, played, recorder, progress)
+        records = recorder.frame()
+        kept = records.head(len(records) * len(cell.seeds) // len(played.seeds))
+        return Outcome(kept, int(agent.failed[: len(cell.seeds)].sum()), clock.seconds)
+    finally:
+        environment.close()
+
+
+class Twins:
+    """An environment of one lane, shown as two that are the same.
+
+    A batch of one is multiplied by other kernels than a larger one, to other last bits, and one flipped action moves a
+    whole run: a seed that is alone in its block is played as a batch of two, of which one is kept.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+        self.metadata = environment.metadata
+        self.single_observation_space = environment.single_observation_space
+        self.single_action_space = environment.single_action_space
+        self.close = environment.close
+
+    def reset(self, *, seed: list[int]) -> tuple[Any, dict[str, Any]]:
+        """Starts the problem of the first seed."""
+        observation, info = self._environment.reset(seed=seed[:1])
+        return _doubled(observation), info
+
+    def step(self, actions: torch.Tensor) -> tuple[Any, ...]:
+        """Plays the first action."""
+        return tuple(_doubled(part) for part in self._environment.step(actions[:1]))
+
+
+def _doubled(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _doubled(value) for name, value in part.items()}
+    return torch.cat([part, part])
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Spares the garbage collector what is alive already: it outlives the loop, and need not be looked at in it."""
+    if gc.get_freeze_count():  # the caller's, to be left as it is
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> Clock:
+    """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
+
+    Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
+    """
+    clock, waiting = Clock("agent", "environment", "scoring"), deque()
+    with clock.of("environment"):
+        contexts, _ = environment.reset(seed=list(cell.seeds))
+    for step in range(cell.steps):
+        with clock.of("agent"):
+            actions = agent.act(contexts)
+        with clock.of("environment"):
+            following, rewards, _, _, info = environment.step(actions)
+        recorder.add(step, actions, rewards, info)
+        waiting.append(rewards)
+        last = step + 1 == cell.steps
+        with clock.of("agent"):
+            while len(waiting) > step + 1 - cell.environment.known(step + 1):
+                agent.observe(waiting.popleft())
+        if agent.due or last:
+            with clock.of("scoring"):
+                recorder.score(agent)  # by the beliefs that decided, before they change
+        if agent.due and not last:
+            with clock.of("agent"):
+                agent.learn()
+        contexts = following
+        progress(step + 1)
+    return clock
+
+
+class Recorder:
+    """Keeps what happened, and scores predictions made before outcomes were learned from (prequentially)."""
+
+    def __init__(self, cell: Cell, agent: Agent, signed: bool = False) -> None:
+        """Takes what is played, and whether regret may be negative in single steps."""
+        self._cell, self._signed = cell, signed
+        grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
+        ends = [cell.steps - 1, max(cell.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
+        self.steps = np.unique(np.append(grid, ends))
+        shape = (len(cell.seeds), cell.steps)
+        device = agent.task.device
+        self._actions = torch.zeros(shape, dtype=torch.long, device=device)
+        self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
+        self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
+        self._scores = {
+            name: np.full((len(cell.seeds), len(self.steps)), np.nan) for name in ("nll", "crps", "pit", "mean")
+        }
+        self._scored = 0
+
+    def add(self, step: int, actions: torch.Tensor, rewards: torch.Tensor, info: dict[str, Any]) -> None:
+        """Records a step of all replicas."""
+        self._actions[:, step] = actions
+        self._rewards[:, step] = rewards
+        self._regret[:, step] = regrets.from_info(info)
+
+    def score(self, agent: Agent) -> None:
+        """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
+        start, self._scored = self._scored, agent.decisions
+        columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.decisions))
+        if not (agent.trained and len(columns)):
+            return
+        x, outputs = agent.recent(agent.decisions - start)
+        rows = torch.as_tensor(self.steps[columns] - start, device=outputs.device)
+        predictive = agent.predict(x[:, rows], outputs[:, rows])
+        y = self._rewards[:, start + rows].cpu().numpy()
+        failed = agent.failed.cpu().numpy()[:, None]
+        mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
+        instead = scores.of_normal(mean, std, y)
+        for name, value in scores.of_predictive(predictive, y).items():
+            self._scores[name][:, columns] = np.where(failed, instead[name], value)
+
+    def frame(self) -> pd.DataFrame:
+        """Returns one row per seed and recorded step."""
+        rewards, regret = self._rewards.cpu().numpy(), self._regret.cpu().numpy()
+        regret = regret if self._signed else regrets.check(regret)
+        if not np.isfinite(rewards).all():
+            raise ValueError("expected finite rewards, got NaN or infinity")
+        kept = {
+            "step": np.broadcast_to(self.steps, (len(self._cell.seeds), len(self.steps))),
+            "action": self._actions.cpu().numpy()[:, self.steps],
+            "reward": rewards[:, self.steps],
+            "regret": regret[:, self.steps],
+            "cumulative_reward": rewards.cumsum(1)[:, self.steps],
+            "cumulative_regret": regret.cumsum(1)[:, self.steps],
+        } | self._final_scores(rewards)
+        seeds = np.repeat(np.asarray(self._cell.seeds), len(self.steps))
+        return pd.DataFrame({"seed": seeds} | {name: values.ravel() for name, values in kept.items()})
+
+    def _final_scores(self, rewards: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores rewards in {0, 1} as Bernoulli: where a seed has seen no other reward up to and with this one."""
+        binary = np.logical_and.accumulate((rewards == 0) | (rewards == 1), axis=1)[:, self.steps]
+        y, probability = rewards[:, self.steps], np.clip(self._scores["mean"], *PROBABILITY)
+        brier = scores.brier(probability, y)
+        return {
+            "nll": np.where(binary, scores.bernoulli_nll(probability, y), self._scores["nll"]),
+            "crps": np.where(binary, brier, self._scores["crps"]),
+            "pit": np.where(binary, np.nan, self._scores["pit"]),
+            "brier": np.where(binary, brier, np.nan),
+        }

@@ -1,0 +1,143 @@
+"""Datasets that scikit-learn gets from the network and keeps in its cache, or brings along."""
+
+import gzip
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import pyarrow as pa
+
+from vbandits.data import images, other, uci
+from vbandits.data.record import Dataset, Fetch, coded
+
+ADULT_ROWS = (32_561, 16_281)
+"""Of adult.data and adult.test."""
+
+
+def openml(name: str, version: int, read: Callable[[Any, Path], Dataset], *, ordered: bool = False) -> Fetch:
+    """Returns how OpenML's dataset is fetched; `read` makes the dataset of scikit-learn's frame and a name for it."""
+    source = f"OpenML's {name!r}, version {version}"
+
+    def get() -> Dataset:
+        from sklearn.datasets import fetch_openml
+
+        with images.quietly():
+            bunch: Any = fetch_openml(name, version=version, as_frame=True, parser="auto", n_retries=1)
+        frame = bunch.data.assign(**{"the target": bunch.target})
+        return read(frame, Path(source))
+
+    return Fetch(source, get, partial(_in_cache, name=name, version=version), ordered)
+
+
+def images_openml(name: str) -> Fetch:
+    """Returns how the training rows of images are fetched."""
+    published = images.PUBLISHED[name]
+    return Fetch(
+        f"OpenML's {published.openml!r}, version 1",
+        lambda: other.pictures(images.from_openml(published)),
+        partial(_in_cache, name=published.openml, version=1),
+    )
+
+
+def covertype() -> Dataset:
+    """Returns covertype from scikit-learn, which gets UCI's own file."""
+    from sklearn.datasets import fetch_covtype
+
+    with images.quietly():
+        bunch: Any = fetch_covtype(n_retries=1)
+    labels = coded(Path("scikit-learn's covertype"), bunch.target, uci.COVER)
+    features = bunch.data.astype(np.float32)
+    return Dataset("covertype", features, labels, uci.TERRAIN, tuple(uci.COVER.values()))
+
+
+def mushroom(frame: Any, where: Path) -> Dataset:
+    """Makes the dataset of 22 columns of letters and the class, in the order of the original file."""
+    *columns, target = _columns(frame, 23, where)
+    return uci.mushrooms(dict(zip(uci.MUSHROOM, columns, strict=True)), coded(where, target, uci.EDIBILITY))
+
+
+def adult(frame: Any, where: Path, rows: tuple[int, int] = ADULT_ROWS) -> Dataset:
+    """Makes the dataset of 15 columns in the order of the original files, with adult.test's rows before adult.data's.
+
+    That this is their order cannot be seen from the rows; it shows in how many of each file lack nothing, which is what
+    the published counts, asked for by file, tell.
+    """
+    values = _columns(frame, 15, where)
+    if len(frame) != sum(rows):
+        raise ValueError(f"{where}: expected {sum(rows):,} rows, got {len(frame):,}")
+    arrays = [
+        column.astype(np.float64) if name in uci.ADULT_NUMBERS else column
+        for name, column in zip(uci.ADULT, values, strict=True)
+    ]
+    table = pa.table([pa.array(array.tolist()) for array in arrays], names=list(uci.ADULT))
+    return uci.adults(where, table.slice(rows[1]), table.slice(0, rows[1]))
+
+
+def letter(frame: Any, where: Path) -> Dataset:
+    """Makes the dataset of 16 columns of numbers and the letter."""
+    capitals = {name: name for name in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+    return _numeric("letter", frame, where, uci.LETTER, capitals)
+
+
+def pendigits(frame: Any, where: Path) -> Dataset:
+    """Makes the dataset of 16 columns of numbers and the digit."""
+    return _numeric("pendigits", frame, where, uci.PEN, {str(digit): str(digit) for digit in range(10)})
+
+
+def magic(frame: Any, where: Path) -> Dataset:
+    """Makes the dataset of its ten columns, found by name: there may be one more, of row numbers."""
+    spelled = {"".join(filter(str.isalnum, str(name))).lower(): name for name in frame.columns}
+    if missing := [name for name in uci.MAGIC if name.lower() not in spelled]:
+        raise ValueError(f"{where}: expected columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
+    chosen = frame[[spelled[name.lower()] for name in uci.MAGIC] + ["the target"]]
+    return _numeric("magic", chosen, where, uci.MAGIC, uci.PARTICLES)
+
+
+def covertype_in_cache(home: Path) -> bool:
+    """Returns whether scikit-learn's data folder holds covertype."""
+    return any((home / "covertype").glob("samples*"))
+
+
+def _in_cache(home: Path, name: str, version: int) -> bool:
+    """Returns whether scikit-learn's data folder holds OpenML's dataset.
+
+    It mirrors the addresses that it asked: from the name to a number, from there to a description, which has the
+    address of the rows (older versions of scikit-learn made it of the number of the file alone).
+    """
+    root = home / "openml" / "openml.org"
+    asked = root / "api" / "v1" / "json" / "data"
+    try:
+        known = _json(asked / "list" / "data_name" / name.lower() / "limit" / "2" / "data_version" / f"{version}.gz")
+        described = _json(asked / f"{known['data']['dataset'][0]['did']}.gz")["data_set_description"]
+        paths = urlparse(described["url"]).path.lstrip("/"), f"data/v1/download/{described['file_id']}"
+    except (OSError, EOFError, ValueError, LookupError, TypeError):
+        return False
+    return any((root / f"{path}.gz").is_file() for path in paths)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def _numeric(name: str, frame: Any, where: Path, features: tuple[str, ...], classes: dict[str, str]) -> Dataset:
+    *columns, target = _columns(frame, len(features) + 1, where)
+    try:
+        x = np.column_stack([column.astype(np.float32) for column in columns])
+    except ValueError as error:
+        raise ValueError(f"{where}: expected numbers, got: {error}") from error
+    return Dataset(name, x, coded(where, target, classes), features, tuple(classes.values()))
+
+
+def _columns(frame: Any, count: int, where: Path) -> list[np.ndarray]:
+    """Returns the columns of a frame as text [N], "?" where a value is missing, without quotes around it."""
+    if frame.shape[1] != count:
+        raise ValueError(f"{where}: expected {count} columns, got {frame.shape[1]}")
+    columns = []
+    for _, series in frame.items():
+        values = series.astype(object).where(series.notna(), uci.MISSING)
+        columns.append(np.strings.strip(values.to_numpy().astype(np.str_), "' "))
+    return columns

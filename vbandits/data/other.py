@@ -1,0 +1,126 @@
+"""The original files of the datasets without classes (ratings and stocks), images, and what comes with scikit-learn."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vbandits.data import images
+from vbandits.data.folder import contents
+from vbandits.data.record import Dataset
+from vbandits.data.tables import commas, matrix, numbers
+
+JOKES, RATED = 100, 40
+NOT_RATED = 99.0
+USERS = (24_983, 23_500, 24_938)
+"""Of jester-data-1, -2 and -3."""
+STOCKS = 21
+
+
+def financial(paths: Sequence[Path]) -> Dataset:
+    """Reads raw_stock_contexts: a line to pass over, and 21 numbers per day."""
+    features = numbers(paths[0], STOCKS, header=1)
+    return Dataset("financial", features, None, tuple(f"stock {number}" for number in range(1, STOCKS + 1)))
+
+
+def jester_subset(paths: Sequence[Path]) -> Dataset:
+    """Reads jester_data_40jokes_19181users.npy: the ratings [N, 40] that were published for bandits."""
+    path = paths[0]
+    raw = contents(path)
+    try:
+        ratings = np.load(io.BytesIO(raw), allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: expected an array that NumPy saved, got: {error}") from error
+    if not (ratings.ndim == 2 and ratings.shape[1] == RATED and ratings.dtype.kind in "fiu"):
+        raise ValueError(f"{path}: expected numbers of shape (users, {RATED}), got {ratings.dtype} {ratings.shape}")
+    return _jester(path, ratings, tuple(f"joke {number}" for number in range(1, RATED + 1)), ())
+
+
+def jester_raw(paths: Sequence[Path], users: Sequence[int] = USERS) -> Dataset:
+    """Reads jester-data-1, -2 and -3: how many jokes a user rated, and 100 ratings, 99 where there is none.
+
+    Kept are the 40 jokes that were rated most often (the first of those that were equally often), and the users who
+    rated all of these. It is how the published subset of 19,181 users was described; that it comes out the same is
+    not checked, for the files were not at hand: only the published array is.
+    """
+    tables = [_ratings(path, count) for path, count in zip(paths, users, strict=True)]
+    ratings = np.concatenate(tables)
+    rated = ratings != NOT_RATED
+    chosen = np.sort(np.argsort(-rated.sum(0), kind="stable")[:RATED])
+    whole = rated[:, chosen].all(1)
+    notes = (
+        f"the {RATED} jokes that most users rated, and the {int(whole.sum()):,} users who rated them all, of "
+        f"{len(ratings):,}; the published subset has 19,181",
+    )
+    return _jester(paths[0], ratings[whole][:, chosen], tuple(f"joke {joke + 1}" for joke in chosen), notes)
+
+
+def _ratings(path: Path, users: int) -> np.ndarray:
+    """Returns the ratings of one file [users, 100]."""
+    if path.suffix.lower() in (".xls", ".xlsx"):
+        table = _sheet(path)
+    else:
+        parsed = commas(path, JOKES + 1)
+        table = matrix(parsed, parsed.column_names)
+    if table.shape != (users, JOKES + 1):
+        raise ValueError(f"{path}: expected {users:,} users and {JOKES + 1} columns, got {table.shape}")
+    ratings = table[:, 1:]
+    wrong = int(((ratings != NOT_RATED).sum(1) != table[:, 0]).sum())
+    if wrong:
+        raise ValueError(f"{path}: expected the number of ratings in the first column, got another in {wrong:,} rows")
+    return ratings
+
+
+def _sheet(path: Path) -> np.ndarray:
+    import pandas as pd
+
+    try:
+        return pd.read_excel(path, header=None).to_numpy(np.float32)
+    except ImportError as error:
+        engine = "xlrd" if path.suffix.lower() == ".xls" else "openpyxl"
+        raise ValueError(
+            f"{path}: expected {engine} to be installed, which reads such a file: pip install {engine}; or save it as "
+            f"{path.with_suffix('.csv').name}, without a header"
+        ) from error
+    except Exception as error:  # whatever an engine makes of a damaged file
+        raise ValueError(f"{path}: expected a sheet of numbers, got: {error}") from error
+
+
+def _jester(path: Path, ratings: np.ndarray, names: tuple[str, ...], notes: tuple[str, ...]) -> Dataset:
+    ratings = ratings.astype(np.float32)
+    if not len(ratings) or not np.abs(ratings).max() <= 10:
+        raise ValueError(f"{path}: expected ratings from -10 to 10, got {len(ratings):,} users with others among them")
+    return Dataset("jester", ratings, None, names, (), notes)
+
+
+def image_files(paths: Sequence[Path], name: str) -> Dataset:
+    """Reads the training rows of `name` from the folder where its files lie."""
+    found = images.from_folder(images.PUBLISHED[name], paths[0].parent)
+    assert found is not None  # they lie there
+    return pictures(found)
+
+
+def pictures(found: images.Images) -> Dataset:
+    """Returns the training rows of images."""
+    names = tuple(f"pixel {number}" for number in range(found.train_x.shape[1]))
+    classes = tuple(str(number) for number in range(found.classes))
+    return Dataset(
+        found.name, found.train_x, found.train_y, names, classes, ("training rows alone", "pixels in [0, 1]")
+    )
+
+
+def bundled(name: str) -> Dataset:
+    """Returns a dataset that comes with scikit-learn: digits, breast_cancer or wine."""
+    from sklearn import datasets
+
+    bunch: Any = getattr(datasets, f"load_{name}")()
+    labels = bunch.target.astype(np.int64)
+    return Dataset(
+        name,
+        bunch.data.astype(np.float32),
+        labels,
+        tuple(map(str, bunch.feature_names)),
+        tuple(map(str, bunch.target_names)),
+    )

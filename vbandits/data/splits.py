@@ -1,0 +1,181 @@
+"""A dataset as an experiment declares it, and its rows: the same for every method and every seed."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from vbandits.data import corruptions, images
+from vbandits.data.images import Images
+from vbandits.registry import unknown
+from vbandits.streams import generator
+
+DIGITS = "digits"
+CLEAN = "none"
+"""What records call the test set as it is."""
+FOREIGN_ROWS = 1000
+"""Most images of each out-of-distribution set."""
+Rows = Annotated[int, Field(ge=1, strict=True)]
+Severity = Annotated[int, Field(ge=1, le=5, strict=True)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an experiment file may say of a dataset.
+
+    Attributes:
+        rows: to train on; by default all that are not held out.
+        validation_rows: held out of training, to fit temperatures on.
+        test_rows: at most, of the clean test set; by default all.
+        corrupted_rows: of the test set, corrupted at each severity; 0 does without corruptions.
+        corruptions: kinds; by default all.
+        severities: from 1 to 5.
+        out_of_distribution: "tiles", "photos" or other datasets of the same shape.
+        tuning: whether test rows are taken from the training rows that are left over: for choosing settings, which the
+            test set must not do.
+    """
+
+    rows: Rows | None = None
+    validation_rows: Rows = 1000
+    test_rows: Rows | None = None
+    corrupted_rows: Annotated[int, Field(ge=0, strict=True)] = 1000
+    corruptions: tuple[str, ...] = tuple(corruptions.CORRUPTIONS)
+    severities: tuple[Severity, ...] = (1, 2, 3, 4, 5)
+    out_of_distribution: tuple[str, ...] = ()
+    tuning: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.corruptions:
+            if name not in corruptions.CORRUPTIONS:
+                raise ValueError(unknown("corruption", name, corruptions.CORRUPTIONS))
+
+
+class Setting(NamedTuple):
+    """Test images under one corruption: x [N, D] as pixels, y [N]."""
+
+    corruption: str
+    severity: int
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a dataset: x as pixels in [0, 1], float32 [N, D]; y int64 [N].
+
+    Attributes:
+        mean: of all training pixels.
+        std: of all training pixels.
+    """
+
+    options: Options
+    shape: tuple[int, int, int]
+    classes: int
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    foreign: dict[str, np.ndarray]
+    mean: float
+    std: float
+
+    def settings(self) -> Iterator[Setting]:
+        """Yields the clean test set, and then its first rows under every corruption, made as they are asked for."""
+        yield Setting(CLEAN, 0, *self.test)
+        x, y = (part[: self.options.corrupted_rows] for part in self.test)
+        for kind in self.options.corruptions if len(x) else ():
+            for severity in self.options.severities:
+                yield Setting(kind, severity, corruptions.corrupt(x, self.shape, kind, severity, 0), y)
+
+    def standardised(self, x: np.ndarray) -> np.ndarray:
+        """Returns pixels in the units that methods learn in."""
+        return (x - np.float32(self.mean)) / np.float32(self.std)
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """The declaration of a dataset.
+
+    Attributes:
+        label: how reports call it.
+        id: its name for `load`.
+        data_dir: where its files lie; results do not depend on it.
+    """
+
+    label: str
+    id: str
+    options: Options = field(default_factory=Options)
+    data_dir: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Returns it as JSON, with everything that results depend on."""
+        return {"label": self.label, "id": self.id, "kwargs": {k: _listed(v) for k, v in asdict(self.options).items()}}
+
+    def load(self) -> Split:
+        """Returns its rows; which ones are held out or left out depends on nothing but the options.
+
+        Raises:
+            ValueError: if there is no such dataset, if its files are not there, or if it has too few rows.
+        """
+        found, options = load(self.id, self.data_dir), self.options
+        known, held = len(found.train_x), options.validation_rows
+        rows = known - held if options.rows is None else options.rows
+        if rows < 1 or rows + held > known:
+            wanted = f"rows ({'all others' if options.rows is None else rows}) and validation_rows ({held})"
+            raise ValueError(f"expected at most {known:,} {wanted} together, which is what {self.id} has to train on")
+        order = generator(0, "rows").permutation(known)
+        validation, train = order[:held], order[held : held + rows]
+        if options.tuning:
+            test_x, test_y, test = found.train_x, found.train_y, order[held + rows :][: options.test_rows]
+        else:
+            test_x, test_y = found.test_x, found.test_y
+            test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
+        if not len(test):
+            raise ValueError(f"expected rows that are left over to judge on, got rows ({rows}) of all {known:,}")
+        foreign = {
+            name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)), data_dir=self.data_dir)
+            for name in options.out_of_distribution
+        }
+        x = found.train_x[train]
+        return Split(
+            options,
+            found.shape,
+            found.classes,
+            (x, found.train_y[train]),
+            (found.train_x[validation], found.train_y[validation]),
+            (test_x[test], test_y[test]),
+            foreign,
+            float(x.mean(dtype=np.float64)),
+            float(x.std(dtype=np.float64)) or 1.0,
+        )
+
+
+def load(name: str, data_dir: str | None = None) -> Images:
+    """Returns a dataset by name: `digits`, which needs no files, or those of `envs.images`.
+
+    Raises:
+        ValueError: for an unknown name, or if its files are not there.
+    """
+    if name == DIGITS:
+        return _digits()
+    if name not in images.PUBLISHED:
+        raise ValueError(unknown("dataset", name, [DIGITS, *images.PUBLISHED]))
+    return images.load(name, data_dir)
+
+
+@cache
+def _digits() -> Images:
+    """Returns scikit-learn's 1,797 digits of 8 x 8 pixels, a fifth of them for the test."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    x, y = (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
+    order = generator(0, DIGITS).permutation(len(x))
+    test, train = order[: len(x) // 5], order[len(x) // 5 :]
+    return Images(DIGITS, (1, 8, 8), 10, x[train], y[train], x[test], y[test])
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

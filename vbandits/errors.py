@@ -1,0 +1,15 @@
+"""How bad input is refused."""
+
+
+class ConfigError(Exception):
+    """Bad input, found before any work; `errors` holds one message per fault."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def require(condition: bool, name: str, expected: str, got: object) -> None:
+    """Raises a ValueError that says what a parameter should have been, unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{name}: expected {expected}, got {got!r}")

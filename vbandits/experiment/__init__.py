@@ -1,0 +1,1 @@
+"""What every benchmark shares: experiment, jobs, engine, store, progress."""

@@ -1,0 +1,162 @@
+"""Runs cells, in this process or in others, and survives their failures."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from vbandits.experiment import resources
+from vbandits.experiment.benchmark import Cell
+from vbandits.experiment.store import Store
+from vbandits.source_hash import source_hash
+
+PULSE = 0.5
+"""Seconds between two notes of a cell's progress."""
+
+
+def run_cells(
+    cells: Mapping[str, Cell], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Runs cells and yields their markers as they finish.
+
+    Args:
+        cells: to run, by key.
+        store: where they are written.
+        workers: processes; 1 runs in this one.
+        backend: of joblib: "loky" on this machine, "dask" or "ray" across machines.
+        paths: appended to `sys.path` in every worker, to find a user's modules.
+    """
+    folder = str(store.folder.resolve())  # a worker may stand in another folder
+    waiting = dict(cells)
+    try:
+        for marker in _parallel(cells, folder, paths, workers, backend):
+            del waiting[marker["key"]]
+            yield marker
+    except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which cell it was
+        for name, cell in waiting.items():
+            if (finished := store.finished(name)) is not None:
+                yield finished
+                continue
+            try:
+                yield from _parallel({name: cell}, folder, paths, 2, backend)
+            except TerminatedWorkerError as error:
+                (store.cells / f"{name}.progress").unlink(missing_ok=True)
+                yield store.fail(
+                    name, cell, "the worker process died (out of memory, or a crash in compiled code)", str(error)
+                )
+
+
+def _parallel(
+    cells: Mapping[str, Cell], folder: str, paths: Sequence[str], workers: int, backend: str
+) -> Iterator[dict[str, Any]]:
+    with contextlib.ExitStack() as stack:
+        if backend != "loky":
+            stack.enter_context(_cluster(backend, workers))
+        elif workers > 1:  # the next run must see a user's modules as they are by then
+            stack.callback(lambda: get_reusable_executor().shutdown(kill_workers=True))
+        name = "sequential" if backend == "loky" and workers == 1 else backend
+        stack.enter_context(parallel_config(backend=name))
+        # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
+        parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
+        jobs = [delayed(execute)(name, cell, folder, tuple(paths), os.getpid()) for name, cell in cells.items()]
+        yield from cast(Iterator[dict[str, Any]], parallel(jobs))
+
+
+@contextlib.contextmanager
+def _cluster(backend: str, workers: int) -> Iterator[None]:
+    """Connects to dask (the scheduler at DASK_SCHEDULER_ADDRESS, or one started here) or ray."""
+    if backend == "ray":
+        from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]: an extra
+
+        register_ray()
+        yield
+        return
+    import dask  # pyright: ignore[reportMissingImports]: an extra
+    from distributed import Client  # pyright: ignore[reportMissingImports]
+
+    local = {} if dask.config.get("scheduler-address", None) else {"n_workers": workers, "threads_per_worker": 1}
+    with Client(**local):
+        yield
+
+
+def installed(backend: str) -> bool:
+    """Says whether what a backend needs is installed."""
+    needed = {"loky": "joblib", "dask": "distributed", "ray": "ray"}[backend]
+    return importlib.util.find_spec(needed) is not None
+
+
+def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
+    """Runs one cell and writes what it leaves under its key, also if it fails; returns its marker."""
+    if os.getpid() != parent:  # a worker: Ctrl-C is the parent's to handle
+        with contextlib.suppress(ValueError):  # signals belong to the main thread alone
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    extend_path(paths)
+    store = Store(folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Pulse(store.cells / f"{name}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
+            resources.reset(cell.device)
+            outcome = cell.run(pulse.beat)
+        return store.finish(name, cell, outcome, resources.peak(cell.device))
+    except (Exception, SystemExit) as error:  # a user's code may call exit()
+        notes = " ".join(getattr(error, "__notes__", []))
+        reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
+        return store.fail(name, cell, reason, traceback.format_exc())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _place(error: BaseException) -> str:
+    """Returns where in a user's own code an error comes from, or nothing."""
+    root = error.__cause__ or error
+    frames = [
+        (sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
+        for frame, line in traceback.walk_tb(root.__traceback__)
+    ]
+    for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
+        if module is not None and source_hash(module) is not None:
+            return f" ({Path(module.__file__ or '').name}:{line}, in {name})"
+    return ""
+
+
+def extend_path(paths: Sequence[str]) -> None:
+    """Appends folders to `sys.path`, behind everything that is installed."""
+    sys.path.extend(path for path in paths if path not in sys.path)
+
+
+class Pulse:
+    """Writes a cell's step and seconds to a file now and then, for the progress of the whole; it goes with the cell."""
+
+    def __init__(self, path: Path, child: bool) -> None:
+        """Takes the file, and whether this is a child of the process that runs the experiment."""
+        self._path = path
+        self._parent = os.getppid() if child else None
+        self._begun = self._last = time.monotonic()
+
+    def __enter__(self) -> "Pulse":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def beat(self, step: int) -> None:
+        """Notes a step, if the last note is old enough."""
+        now = time.monotonic()
+        if now - self._last >= PULSE:
+            self._last = now
+            if self._parent is not None and os.getppid() != self._parent:
+                os._exit(1)  # the run was killed: nobody waits for this cell, and the next run will make it
+            with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
+                self._path.write_text(f"{step} {now - self._begun}", encoding="utf-8")

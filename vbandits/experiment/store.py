@@ -1,0 +1,218 @@
+"""A results folder: the experiment as run, and a Parquet file and a marker per cell, written at once or not at all."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import BANDITS, KINDS, Cell, Experiment, Outcome
+from vbandits.experiment.results import StoredResults
+from vbandits.registry import load
+from vbandits.serialize import digest
+
+LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
+SHOWN = 4
+"""Changes that are told where an experiment is refused."""
+
+
+class Store:
+    """The folder of one experiment.
+
+    Layout: `experiment.json`; `cells/{key}.parquet` with `cells/{key}.json`, the marker, written after it; `report/`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.cells = self.folder / "cells"
+        self._described = self.folder / "experiment.json"
+
+    def prepare(self, experiment: Experiment, command: str, overwrite: bool) -> None:
+        """Makes the folder ready for an experiment: a new one, or the one that was begun here.
+
+        Raises:
+            ConfigError: if the folder holds another experiment, and `overwrite` is not set, or what is not ours.
+        """
+        document = experiment.document()
+        if not self._described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
+            raise ConfigError(
+                [f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"]
+            )
+        before = self._experiment() if self._described.exists() else None
+        if before is not None and before["fingerprint"] != digest(document):
+            if not overwrite:
+                raise ConfigError([_difference(self.folder, before, document)])
+            shutil.rmtree(self.cells, ignore_errors=True)
+            shutil.rmtree(self.folder / "report", ignore_errors=True)
+            before = None
+        self.cells.mkdir(parents=True, exist_ok=True)
+        for leftover in [*self.cells.glob("*.temporary"), *self.cells.glob("*.progress")]:
+            leftover.unlink(missing_ok=True)
+        if before is None:
+            made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
+            write_text(self._described, json.dumps(document | made, indent=2))
+
+    def marker(self, name: str) -> dict[str, Any] | None:
+        """Returns the marker of the cell with a key, if it finished or failed, or None."""
+        path = self.cells / f"{name}.json"
+        marker = _read(path) if path.exists() else None
+        whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
+        return marker if whole else None
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """Returns the marker of the cell with a key, if it finished, or None."""
+        marker = self.marker(name)
+        return marker if marker is not None and marker["status"] == "done" else None
+
+    def finish(self, name: str, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
+        """Writes a finished cell under its key and returns its marker."""
+        with atomic(self.cells / f"{name}.parquet") as path:
+            outcome.records.to_parquet(path, index=False)
+        return self._mark(
+            cell,
+            name,
+            status="done",
+            reason=None,
+            failures=outcome.failures,
+            seconds=outcome.seconds,
+            memory_mb=memory_mb,
+        )
+
+    def fail(self, name: str, cell: Cell, reason: str, details: str) -> dict[str, Any]:
+        """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
+        finished = self.finished(name)
+        return finished or self._mark(
+            cell, name, status="failed", reason=reason, failures=len(cell.seeds), details=details
+        )
+
+    def load(self) -> StoredResults:
+        """Reads back what there is.
+
+        Raises:
+            ConfigError: if the folder holds no experiment.
+        """
+        if not self._described.exists():
+            raise ConfigError([f"{self.folder}: expected a results folder with an experiment.json, got none"])
+        experiment = self._experiment()
+        cells = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
+        kind = KINDS[experiment.get("kind", BANDITS)]
+        frames = [self._records(cell, kind.axes) for cell in cells if cell["status"] == "done"]
+        records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return load(kind.results)(experiment, cells, records, self.folder)
+
+    def _experiment(self) -> dict[str, Any]:
+        experiment = _read(self._described)
+        if "fingerprint" not in experiment:
+            raise ConfigError(
+                [
+                    f"{self._described}: expected the experiment of a vbandits run, got something else: give "
+                    "another folder"
+                ]
+            )
+        return experiment
+
+    def _records(self, cell: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
+        frame = pd.read_parquet(self.cells / f"{cell['key']}.parquet")
+        for position, axis in enumerate(axes):
+            frame.insert(position, axis, cell[axis])
+        return frame
+
+    def _mark(self, cell: Cell, name: str, **content: Any) -> dict[str, Any]:
+        marker = {
+            "key": name,
+            **cell.names,
+            "seeds": list(cell.seeds),
+            "steps": cell.steps,
+            "device": cell.device,
+            "versions": versions(),
+            **content,
+        }
+        write_text(self.cells / f"{name}.json", json.dumps(marker, indent=2))
+        return marker
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError([f"{path}: expected JSON as a run leaves it, got: {error}"]) from None
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which replaces it once it is whole and on disk."""
+    handle, temporary = tempfile.mkstemp(suffix=".temporary", prefix=path.name, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file at once or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that results depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the results were made on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(), "gpu": gpu}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
+    old, new = (_leaves({name: document.get(name) for name in now}) for document in (before, now))
+    changed = [
+        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
+    shown = "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
+    return (
+        f"{folder}: expected the experiment that was begun in this folder, got another (changed: {shown}): give a new "
+        "--out, or --overwrite to discard its results"
+    )
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns the values of nested dicts and lists by path; entries of a list go by their label where they have one."""
+    if isinstance(value, dict):
+        parts = value
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        parts = {entry.get("label", i): entry for i, entry in enumerate(value)}
+    else:
+        return {path: value}
+    return {
+        leaf: found
+        for name, part in parts.items()
+        for leaf, found in _leaves(part, f"{path}.{name}".strip(".")).items()
+    }

@@ -1,0 +1,45 @@
+"""What results depend on, as JSON: configurations with all their fields, and a user's own code."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from vbandits.registry import ACQUISITIONS, NETWORKS, POSTERIORS, RULES, load
+from vbandits.source_hash import plain, reference, source_hash
+
+CHOICES = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS, "acquisition": ACQUISITIONS}
+"""Sections of an agent, method or learner that are chosen by kind."""
+
+
+def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
+    """Returns a posterior, rule or network as JSON: its kind and every field, the defaults too."""
+    if value is None:
+        return None
+    cls = type(value)
+    place = f"{cls.__module__}:{cls.__qualname__}"
+    registered = next((name for name, known in choices.items() if known == place), None)
+    content = (
+        {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else vars(value)
+    )
+    described: dict[str, Any] = {"kind": registered or place}
+    described |= {name: plain(entry) for name, entry in content.items()}
+    # the user's own files that it comes from, so that edited code is not taken for the code that ran
+    named = [
+        load(entry) if isinstance(entry, str) else entry
+        for entry in content.values()
+        if callable(entry) or (isinstance(entry, str) and ":" in entry)
+    ]
+    code = {reference(origin): found for origin in [cls, *named] if (found := source_hash(origin)) is not None}
+    return described | ({"code": code} if code else {})
+
+
+def digest(content: Any) -> str:
+    """Returns a hash of JSON content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def slug(name: str) -> str:
+    """Returns a name as it can stand in a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)[:60]
