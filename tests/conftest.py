@@ -10,6 +10,19 @@ import torch  # noqa: E402
 torch.set_num_threads(1)
 import pytest  # noqa: E402
 
+COLLECTED = pytest.StashKey[list[pytest.Item]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    config.stash[COLLECTED] = [*items]  # before slow tests are deselected
+
+
+@pytest.fixture
+def collected(request):
+    """All tests that were collected, quick and slow."""
+    return request.config.stash[COLLECTED]
+
 
 @pytest.fixture(scope="session")
 def standin_files(tmp_path_factory):
