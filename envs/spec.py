@@ -5,7 +5,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -17,10 +17,11 @@ from vbandits.data import Dataset
 from vbandits.data.pool import Pool
 from vbandits.envs.active import lane as active
 from vbandits.envs.active.lanes import ActiveLanes
-from vbandits.envs.active.spaces import BANDIT, POOL, STREAM, expect, family
+from vbandits.envs.active.spaces import BANDIT, KINDS, POOL, STREAM, expect, family
 from vbandits.envs.base import Native, SingleLane
 from vbandits.envs.hints import misfits
 from vbandits.envs.lanes import GymnasiumLanes, problems
+from vbandits.envs.spaces import Form
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
@@ -58,20 +59,33 @@ class EnvironmentSpec:
         batch = self.batch or 1
         return max(decisions - (self.delay or 0), 0) // batch * batch
 
-    def open(self, lanes: int, device: str = "cpu") -> Any:
-        """Returns the environment with a number of lanes: a vector environment of tensors on the device.
+    def open(self, num_envs: int, device: str = "cpu", families: Sequence[str] = ()) -> Any:
+        """Returns the environment with R sub-environments: a vector environment of tensors on the device.
+
+        Args:
+            num_envs: R.
+            device: of the tensors.
+            families: that will do, of "bandit", "pool" and "stream"; by default all.
 
         Raises:
-            ValueError: if there is no such environment, if it cannot be made, or if it is neither a bandit nor active
-                learning.
+            ValueError: if there is no such environment, if it cannot be made, or if it is of none of the families.
         """
+        environment = self._open(num_envs, device)
+        try:
+            expect(environment, *(families or KINDS))
+        except ValueError:
+            environment.close()
+            raise
+        return environment
+
+    def _open(self, num_envs: int, device: str) -> Any:
         native, defaults = self._native()
         if native is not None:
-            made = functools.partial(native, num_envs=lanes, device=device)
+            made = functools.partial(native, num_envs=num_envs, device=device)
             return self._make(made, self._arguments(native, defaults), native)
         with contextlib.ExitStack() as opened:
             environments, batched = [], GymnasiumLanes
-            for _ in range(lanes):
+            for _ in range(num_envs):
                 environment = self.single()
                 if found := unplayable(environment):
                     raise ValueError("; ".join(found))
@@ -150,24 +164,8 @@ class EnvironmentSpec:
 
 
 def open_problem(spec: EnvironmentSpec, lanes: int, device: str = "cpu", *kinds: str) -> Any:
-    """Returns an environment with a number of lanes, as `EnvironmentSpec.open` does, if it is of the right kind.
-
-    Args:
-        spec: what to open.
-        lanes: R.
-        device: of the tensors.
-        kinds: that will do, of "bandit", "pool" and "stream"; by default the two of active learning.
-
-    Raises:
-        ValueError: for another kind, and for what `EnvironmentSpec.open` refuses.
-    """
-    environment = spec.open(lanes, device)
-    try:
-        expect(environment, *(kinds or (POOL, STREAM)))
-    except ValueError:
-        environment.close()
-        raise
-    return environment
+    """Returns an environment of active learning, or of other families: `EnvironmentSpec.open`."""
+    return spec.open(lanes, device, kinds or (POOL, STREAM))
 
 
 def unplayable(environment: Any) -> list[str]:
@@ -206,13 +204,41 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
         raise ValueError(unknown(f"environment, also after importing {module}:", name, _nearest(name))) from error
 
 
-def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
+@dataclass(frozen=True)
+class EnvironmentInfo:
+    """What a declaration turned out to be when it was opened: kept, so that it need not be opened again to be told.
+
+    Attributes:
+        family: "bandit", or of active learning "pool" or "stream".
+        observations: the sizes of a bandit's observations; None of active learning.
+        notes: what the environment says of itself.
+        fingerprint: see `fingerprint`.
+    """
+
+    family: str
+    observations: Form | None
+    notes: tuple[str, ...]
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, spec: EnvironmentSpec, environment: Any) -> "EnvironmentInfo":
+        """Returns it of what `spec.open` returned."""
+        found = family(environment)
+        observations = Form.of(environment) if found == BANDIT else None
+        return cls(found, observations, tuple(getattr(environment, "notes", ())), fingerprint(spec, environment))
+
+
+def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any]:
     """Returns what identifies an environment, as JSON can hold it.
+
+    Args:
+        spec: its declaration.
+        environment: what `spec.open` returned; if it is not at hand, a native one is opened for its rows.
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
     the one that ran. Of a native environment that has a `dataset` or `pool` also `data`, a short hash of its rows in
-    their order, for which it is opened: copies of a published dataset may hold other rows, or the same in another
+    their order: copies of a published dataset may hold other rows, or the same in another
     order. Where files lie does not count.
     """
     source = resolve(spec.source)
@@ -222,7 +248,7 @@ def fingerprint(spec: EnvironmentSpec) -> dict[str, Any]:
     if native is not None:
         kwargs = _unbound(native).described(kwargs)
         kwargs.pop(DATA_DIR, None)
-        if (digest := _data(spec)) is not None:
+        if (digest := _data(spec, environment)) is not None:
             found["data"] = digest
     found["kwargs"] = plain(kwargs)
     found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
@@ -242,15 +268,16 @@ def parameters(source: Any) -> list[str]:
         return []
 
 
-def _data(spec: EnvironmentSpec) -> str | None:
+def _data(spec: EnvironmentSpec, environment: Any) -> str | None:
     """Returns a short hash of the dataset or pool of a native environment, or None if it has none or cannot be made."""
-    try:
-        environment = spec.open(1)
-    except ValueError:  # there are no results of it to be told apart
-        return None
-    with contextlib.closing(environment):
-        rows = getattr(environment, "dataset", None) or getattr(environment, "pool", None)
-        return rows.digest()[:LENGTH] if isinstance(rows, Dataset | Pool) else None
+    if environment is None:
+        try:
+            with contextlib.closing(spec.open(1)) as opened:
+                return _data(spec, opened)
+        except ValueError:  # there are no results of it to be told apart
+            return None
+    rows = getattr(environment, "dataset", None) or getattr(environment, "pool", None)
+    return rows.digest()[:LENGTH] if isinstance(rows, Dataset | Pool) else None
 
 
 def _origins(spec: EnvironmentSpec, source: Callable[..., Any] | EnvSpec) -> list[tuple[str, Any]]:

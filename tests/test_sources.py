@@ -21,7 +21,8 @@ from sklearn.linear_model import LinearRegression
 
 from vbandits.envs.base import BLOCK, Block, Native, NativeBandit, SingleLane
 from vbandits.envs.lanes import GymnasiumLanes
-from vbandits.envs.spec import EnvironmentSpec, fingerprint, resolve
+from vbandits.envs.spaces import Form
+from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
 from vbandits.registry import ENVIRONMENTS
 from vbandits.source_hash import plain, reference, source_hash
@@ -248,3 +249,23 @@ def test_values_are_plain_and_the_same_in_every_process():
     assert plain({1: (2, None), "p": Path("a/b"), "s": {3, 1, 2}}) == {"1": [2, None], "p": "a/b", "s": [1, 2, 3]}
     assert plain(object()) == plain(object()) == "<object object>"
     assert plain(torch.ones(2, 1)) == [[1.0], [1.0]]
+
+
+def test_an_open_environment_tells_all_that_a_declaration_is_asked_without_being_opened_again(registered, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        Coin, "__init__", lambda self, *a, _init=Coin.__init__, **k: (made.append(1), _init(self, *a, **k))[1]
+    )
+    specs = [
+        EnvironmentSpec("coin", "acme/Coin-v0"),
+        EnvironmentSpec("wine", "vbandits/Classification-v0", {"dataset": "wine"}),
+        EnvironmentSpec("pool", "vbandits/PoolActiveLearning-v0", {"budget": 3}),
+        EnvironmentSpec("ads", "outsider_envs:Ads"),
+    ]
+    infos = [EnvironmentInfo.of(spec, spec.open(2)) for spec in specs]
+    assert len(made) == 1
+    assert [info.fingerprint for info in infos] == [fingerprint(spec) for spec in specs]
+    assert ["data" in info.fingerprint for info in infos] == [False, True, True, False]
+    assert [info.family for info in infos] == ["bandit", "bandit", "pool", "bandit"]
+    assert [info.observations for info in infos] == [Form(1, 2), Form(13, 3), None, Form(4, 3)]
+    assert any("1,797" in note for note in infos[2].notes)
