@@ -36,17 +36,11 @@ def standin_files(tmp_path_factory):
 @pytest.fixture
 def standins(standin_files, monkeypatch):
     """Has every dataset that is published in files be a small stand-in; returns the data directory."""
-    from dataclasses import replace
-
-    from tests.standins import picture_counts
-    from vbandits.data import PUBLISHED, images
+    from vbandits.data import PUBLISHED
     from vbandits.data.folder import VARIABLE
 
     folder, published = standin_files
     for name, record in published.items():
         monkeypatch.setitem(PUBLISHED, name, record)
-        if name in images.PUBLISHED:
-            train, test = picture_counts()
-            monkeypatch.setitem(images.PUBLISHED, name, replace(images.PUBLISHED[name], train=train, test=test))
     monkeypatch.setenv(VARIABLE, str(folder))
     return folder

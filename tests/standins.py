@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vbandits.data import PUBLISHED, fetching, images, other, uci
+from vbandits.data import PUBLISHED, fetching, image_files, other, uci
 from vbandits.data.record import Layout, Published
 
 ROWS = 60
@@ -132,13 +132,9 @@ def pictures(place: Path) -> dict:
     from tests.test_images import idx
 
     x, y = digits(ROWS, 784).astype(np.uint8).reshape(ROWS, 28, 28), np.array(classes(10), np.uint8)
-    for file, array in zip(images.IDX, (x, y, x[:10], y[:10]), strict=True):
+    for file, array in zip(image_files.IDX, (x, y, x[:10], y[:10]), strict=True):
         (place / file).write_bytes(idx(array))
-    return {"counts": (counted(y.tolist(), 10),)}
-
-
-def picture_counts() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return counted(classes(10), 10), counted(classes(10, 10), 10)
+    return {"counts": (counted(classes(10), 10),), "test": counted(classes(10, 10), 10)}
 
 
 def letter(place: Path) -> dict:

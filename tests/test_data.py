@@ -77,7 +77,7 @@ def test_the_files_of_mnist_are_not_taken_for_those_of_clothes(standins, tmp_pat
     )
     with pytest.raises(ValueError, match=nowhere):
         load("fashion_mnist", tmp_path)
-    with pytest.raises(ValueError, match=nowhere.replace(", version 1", "")):
+    with pytest.raises(ValueError, match=nowhere):
         images.load("fashion_mnist", tmp_path)
     assert {row["dataset"]: row["found"] for row in listing(tmp_path)}["fashion_mnist"] == "not here"
     assert load("fashion_mnist", standins / "fashion_mnist").name == "fashion_mnist", "the folder itself is given"

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from vbandits.data import fetching, images, other, uci
+from vbandits.data import fetching, image_files, other, uci
 from vbandits.data.record import Dataset, Fetch, Layout, Published
 
 _UCI = "https://archive.ics.uci.edu/dataset"
@@ -16,25 +17,15 @@ def _one(read: Callable[[Sequence[Path]], Dataset], *files: str) -> tuple[Layout
 
 
 def _images(
-    name: str,
-    about: str,
-    layouts: tuple[Sequence[str], ...] = (tuple(images.IDX),),
-    sha256: str | None = None,
-    folders: tuple[str, ...] = (),
+    name: str, openml: str, train: tuple[int, ...], shape: tuple[int, int, int] = (1, 28, 28), **published: Any
 ) -> Published:
-    known = images.PUBLISHED[name]
-    read = partial(other.image_files, name=name)
     return Published(
         name=name,
-        about=about,
-        url=known.url,
-        features=math.prod(known.shape),
-        counts=(known.train,),
-        layouts=tuple(Layout(tuple(files), read) for files in layouts),
-        fetch=fetching.images_openml(name),
-        sha256=sha256,
-        folders=folders,
-        flat=known.flat,
+        features=math.prod(shape),
+        counts=(train,),
+        fetch=fetching.openml_images(openml, name, sum(train)),
+        shape=shape,
+        **published,
     )
 
 
@@ -45,7 +36,7 @@ def _bundled(name: str, about: str, features: int, *counts: int) -> Published:
         url="scikit-learn",
         features=features,
         counts=(counts,),
-        fetch=Fetch("scikit-learn", partial(other.bundled, name)),
+        fetch=Fetch("scikit-learn", partial(fetching.bundled, name)),
     )
 
 
@@ -125,16 +116,38 @@ _ALL = (
         layouts=_one(other.financial, "raw_stock_contexts"),
     ),
     _images(
-        "mnist",
-        "Handwritten digits, training part (LeCun et al., 1998)",
+        name="mnist",
+        about="Handwritten digits, training part (LeCun et al., 1998)",
+        url="http://yann.lecun.com/exdb/mnist (mirror: https://ossci-datasets.s3.amazonaws.com/mnist/)",
+        openml="mnist_784",
+        train=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        test=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+        layouts=_one(partial(image_files.idx, name="mnist"), *image_files.IDX),
         sha256="4e58fb0c0b85b6ad09782d2d836314b8ea3baff605a87f81b9eafca02c083e5e",
     ),
-    _images("fashion_mnist", "Clothes, training part (Xiao, Rasul and Vollgraf, 2017)"),
     _images(
-        "cifar10",
-        "Small photographs in colour, training part (Krizhevsky, 2009)",
-        ((images.CIFAR_ARCHIVE,), images.CIFAR_BATCHES),
-        folders=(f"cifar10/{images.CIFAR_FOLDER}", images.CIFAR_FOLDER),
+        name="fashion_mnist",
+        about="Clothes, training part (Xiao, Rasul and Vollgraf, 2017)",
+        url="https://github.com/zalandoresearch/fashion-mnist",
+        openml="Fashion-MNIST",
+        train=(6000,) * 10,
+        test=(1000,) * 10,
+        layouts=_one(partial(image_files.idx, name="fashion_mnist"), *image_files.IDX),
+        flat=False,
+    ),
+    _images(
+        name="cifar10",
+        about="Small photographs in colour, training part (Krizhevsky, 2009)",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        openml="CIFAR_10",
+        shape=(3, 32, 32),
+        train=(5000,) * 10,
+        test=(1000,) * 10,
+        layouts=(
+            Layout((image_files.CIFAR_ARCHIVE,), image_files.cifar_archive),
+            Layout(image_files.CIFAR_BATCHES, image_files.cifar_batches),
+        ),
+        folders=(f"cifar10/{image_files.CIFAR_FOLDER}", image_files.CIFAR_FOLDER),
     ),
     Published(
         name="letter",

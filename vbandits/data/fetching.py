@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from urllib.parse import urlparse
 import numpy as np
 import pyarrow as pa
 
-from vbandits.data import images, other, uci
+from vbandits.data import uci
+from vbandits.data.image_files import pictures
 from vbandits.data.record import Dataset, Fetch, coded
 
 ADULT_ROWS = (32_561, 16_281)
@@ -19,36 +21,54 @@ ADULT_ROWS = (32_561, 16_281)
 
 
 def openml(name: str, version: int, read: Callable[[Any, Path], Dataset], *, ordered: bool = False) -> Fetch:
-    """Returns how OpenML's dataset is fetched; `read` makes the dataset of scikit-learn's frame and a name for it."""
+    """Returns how OpenML's table is fetched; `read` makes the dataset of scikit-learn's frame and a name for it."""
+
+    def table(bunch: Any, where: Path) -> Dataset:
+        return read(bunch.data.assign(**{"the target": bunch.target}), where)
+
+    return _openml(name, version, table, ordered=ordered, as_frame=True, parser="auto")
+
+
+def openml_images(source: str, name: str, rows: int) -> Fetch:
+    """Returns how OpenML's images are fetched, version 1: so many training rows, and then the test set."""
+
+    def split(bunch: Any, where: Path) -> Dataset:
+        x, y = bunch.data, bunch.target.astype(np.int64)
+        return pictures(name, (x[:rows], y[:rows]), (x[rows:], y[rows:]))
+
+    return _openml(source, 1, split, as_frame=False)
+
+
+def _openml(name: str, version: int, read: Callable[[Any, Path], Dataset], ordered: bool = False, **how: Any) -> Fetch:
     source = f"OpenML's {name!r}, version {version}"
 
     def get() -> Dataset:
-        from sklearn.datasets import fetch_openml
-
-        with images.quietly():
-            bunch: Any = fetch_openml(name, version=version, as_frame=True, parser="auto", n_retries=1)
-        frame = bunch.data.assign(**{"the target": bunch.target})
-        return read(frame, Path(source))
+        return read(_fetched("fetch_openml", name, version=version, **how), Path(source))
 
     return Fetch(source, get, partial(_in_cache, name=name, version=version), ordered)
 
 
-def images_openml(name: str) -> Fetch:
-    """Returns how the training rows of images are fetched."""
-    published = images.PUBLISHED[name]
-    return Fetch(
-        f"OpenML's {published.openml!r}, version 1",
-        lambda: other.pictures(images.from_openml(published)),
-        partial(_in_cache, name=published.openml, version=1),
-    )
+def _fetched(function: str, *arguments: Any, **how: Any) -> Any:
+    """Lets scikit-learn fetch without its warnings before it tries again; a failure is raised all the same."""
+    from sklearn import datasets
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(datasets, function)(*arguments, n_retries=1, **how)
+
+
+def bundled(name: str) -> Dataset:
+    """Returns a dataset that comes with scikit-learn: digits, breast_cancer or wine."""
+    from sklearn import datasets
+
+    bunch: Any = getattr(datasets, f"load_{name}")()
+    names, classes = (tuple(map(str, words)) for words in (bunch.feature_names, bunch.target_names))
+    return Dataset(name, bunch.data.astype(np.float32), bunch.target.astype(np.int64), names, classes)
 
 
 def covertype() -> Dataset:
     """Returns covertype from scikit-learn, which gets UCI's own file."""
-    from sklearn.datasets import fetch_covtype
-
-    with images.quietly():
-        bunch: Any = fetch_covtype(n_retries=1)
+    bunch = _fetched("fetch_covtype")
     labels = coded(Path("scikit-learn's covertype"), bunch.target, uci.COVER)
     features = bunch.data.astype(np.float32)
     return Dataset("covertype", features, labels, uci.TERRAIN, tuple(uci.COVER.values()))
@@ -79,13 +99,12 @@ def adult(frame: Any, where: Path, rows: tuple[int, int] = ADULT_ROWS) -> Datase
 
 def letter(frame: Any, where: Path) -> Dataset:
     """Makes the dataset of 16 columns of numbers and the letter."""
-    capitals = {name: name for name in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-    return _numeric("letter", frame, where, uci.LETTER, capitals)
+    return _numeric("letter", frame, where, uci.LETTER, uci.CAPITALS)
 
 
 def pendigits(frame: Any, where: Path) -> Dataset:
     """Makes the dataset of 16 columns of numbers and the digit."""
-    return _numeric("pendigits", frame, where, uci.PEN, {str(digit): str(digit) for digit in range(10)})
+    return _numeric("pendigits", frame, where, uci.PEN, uci.DIGITS)
 
 
 def magic(frame: Any, where: Path) -> Dataset:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from vbandits.data import user
 from vbandits.data.catalogue import PUBLISHED
-from vbandits.data.folder import absent, directory, locate, places
-from vbandits.data.images import HELD
+from vbandits.data.folder import VARIABLE, directory, locate
 from vbandits.data.record import Dataset, Layout, Published, checked
 from vbandits.registry import unknown
+
+HELD = 2
+"""Datasets that stay in memory, as some take gigabytes: one that is learned, and one foreign to it."""
 
 
 def load(
@@ -89,10 +91,13 @@ def find(published: Published, folder: Path) -> tuple[Layout, list[Path]] | None
     Raises:
         ValueError: if some are missing.
     """
-    where = places(folder, (published.name, *published.folders), flat=published.flat)
+    names = (published.name, *published.folders)
+    places = [folder / name for name in names]
+    if published.flat or folder.name in names:  # the data directory itself may be the dataset's own
+        places.append(folder)
     for layout in published.layouts:
-        if (paths := locate(layout.files, where, published.url)) is not None:
-            return layout, list(paths.values())
+        if (paths := locate(layout.files, places, published.url)) is not None:
+            return layout, paths
     return None
 
 
@@ -128,8 +133,11 @@ def _named(published: Published, folder: Path | None) -> Dataset:
         return from_elsewhere(published)
     except (OSError, ValueError, ImportError) as error:
         why = f"{published.fetch.source} cannot be had ({error})" if published.fetch else str(error)
+        where = "the data directory" if published.flat else f"the folder {published.name} of the data directory"
+        looked = f"got nothing of it in {folder}" if folder else f"but {VARIABLE} is not set"
         raise ValueError(
-            absent(published.name, published.files(), published.url, folder, why, flat=published.flat)
+            f"{published.name}: expected {published.files()} in {where}, {looked}; and {why}. "
+            f"Download from {published.url} into DIRECTORY/{published.name}, set {VARIABLE}=DIRECTORY"
         ) from error
 
 

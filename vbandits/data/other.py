@@ -1,13 +1,11 @@
-"""The original files of the datasets without classes (ratings and stocks), images, and what comes with scikit-learn."""
+"""The original files of the datasets without classes: ratings and stocks."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vbandits.data import images
 from vbandits.data.folder import contents
 from vbandits.data.record import Dataset
 from vbandits.data.tables import commas, matrix, numbers
@@ -93,34 +91,3 @@ def _jester(path: Path, ratings: np.ndarray, names: tuple[str, ...], notes: tupl
     if not len(ratings) or not np.abs(ratings).max() <= 10:
         raise ValueError(f"{path}: expected ratings from -10 to 10, got {len(ratings):,} users with others among them")
     return Dataset("jester", ratings, None, names, (), notes)
-
-
-def image_files(paths: Sequence[Path], name: str) -> Dataset:
-    """Reads the training rows of `name` from the folder where its files lie."""
-    found = images.from_folder(images.PUBLISHED[name], paths[0].parent)
-    assert found is not None  # they lie there
-    return pictures(found)
-
-
-def pictures(found: images.Images) -> Dataset:
-    """Returns the training rows of images."""
-    names = tuple(f"pixel {number}" for number in range(found.train_x.shape[1]))
-    classes = tuple(str(number) for number in range(found.classes))
-    return Dataset(
-        found.name, found.train_x, found.train_y, names, classes, ("training rows alone", "pixels in [0, 1]")
-    )
-
-
-def bundled(name: str) -> Dataset:
-    """Returns a dataset that comes with scikit-learn: digits, breast_cancer or wine."""
-    from sklearn import datasets
-
-    bunch: Any = getattr(datasets, f"load_{name}")()
-    labels = bunch.target.astype(np.int64)
-    return Dataset(
-        name,
-        bunch.data.astype(np.float32),
-        labels,
-        tuple(map(str, bunch.feature_names)),
-        tuple(map(str, bunch.target_names)),
-    )

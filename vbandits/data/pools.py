@@ -11,8 +11,8 @@ import numpy as np
 
 from vbandits import data
 from vbandits.data import PUBLISHED, Dataset, images, synthetic
-from vbandits.data.images import HELD, Images
-from vbandits.data.loading import is_file
+from vbandits.data.images import Images
+from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
 from vbandits.data.user import ENDINGS, LEVELS, Continuous
 from vbandits.errors import require
@@ -106,14 +106,14 @@ def _named(
 ) -> Pool:
     if name not in names():
         raise ValueError(unknown("pool", name, names()) + f"; or give a file ({', '.join(ENDINGS)}) or arrays")
-    if name in images.PUBLISHED or name == REPEATED or name in synthetic.SYNTHETIC:
+    if name in images.names() or name == REPEATED or name in synthetic.SYNTHETIC:
         _refuse("test_part", (test_part,), False, f"without a test set alone, which {name} has")
     if name in synthetic.SYNTHETIC:
         return _synthetic(name, choice)
     if name == REPEATED:
         noise = COPY_NOISE if noise is None else noise
         return _repeated(images.load("mnist", data_dir), copies or COPIES, noise, choice)
-    if name in images.PUBLISHED:
+    if name in images.names():
         return _from_images(images.load(name, data_dir), choice)
     return _from_table(data.load(name, data_dir), choice)
 

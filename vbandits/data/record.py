@@ -22,6 +22,7 @@ class Dataset:
         class_names: K of them, in the order of the labels.
         notes: what was done to the rows between the file and the arrays.
         targets: numbers to predict, float64 [N], in the place of labels: of a user's own file, for a regression.
+        test: features [M, D] and labels [M] of a test set, where one was published apart from the rows (images).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     targets: np.ndarray | None = None
+    test: tuple[np.ndarray, np.ndarray] | None = None
 
     def digest(self) -> str:
         """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels or targets."""
@@ -96,6 +98,8 @@ class Published:
         sha256: `Dataset.digest` of its original files, where they were at hand.
         folders: further names of its folder in the data directory.
         flat: whether its files may lie flat in it; not where another dataset's are called the same.
+        shape: channels, height and width (C, H, W) of images, of which `features` is the product.
+        test: images of each class in the test set [K], where there is one; `counts` are then of the training set.
     """
 
     name: str
@@ -110,6 +114,8 @@ class Published:
     sha256: str | None = None
     folders: tuple[str, ...] = ()
     flat: bool = True
+    shape: tuple[int, int, int] | None = None
+    test: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -146,28 +152,45 @@ def checked(
     Raises:
         ValueError: if its size, its numbers, its classes or its bytes are others.
     """
-    mend = f" (is it another dataset, or damaged? The original is at {published.url})"
-    rows, width = found.features.shape
-    size = published.size if exact else rows
-    _require(
-        (rows, width) == (size, published.features),
-        where,
-        f"{size:,} rows of {published.features} features",
-        f"{rows:,} of {width}",
-        mend,
-    )
-    if found.features.dtype != np.uint8:
-        faulty = int((~np.isfinite(found.features)).sum())
-        _require(not faulty, where, "finite numbers", f"{faulty:,} that are not", mend)
-    if found.labels is not None and published.counts:
-        parts = published.counts if ordered else (tuple(map(sum, zip(*published.counts, strict=True))),)
-        pieces = np.split(found.labels, np.cumsum([sum(part) for part in parts])[:-1])
-        got = tuple(tuple(np.bincount(piece, minlength=published.classes).tolist()) for piece in pieces)
-        _require(got == parts, where, f"rows of the classes {_shown(parts)}", _shown(got), mend)
+    counts = published.counts
+    if counts and not ordered:
+        counts = (tuple(map(sum, zip(*counts, strict=True))),)
+    size = published.size if exact else len(found.features)
+    part = "" if found.test is None else ", training set"
+    _check(published, f"{where}{part}", found.features, found.labels, size, counts)
+    if found.test is not None:
+        _check(published, f"{where}, test set", *found.test, sum(published.test), (published.test,))
     if original and published.sha256 is not None:
         digest = found.digest()
-        _require(digest == published.sha256, where, f"the SHA-256 {published.sha256}", digest, mend)
+        _require(digest == published.sha256, where, f"the SHA-256 {published.sha256}", digest, published)
     return found
+
+
+def _check(
+    published: Published,
+    where: str,
+    features: np.ndarray,
+    labels: np.ndarray | None,
+    size: int,
+    counts: tuple[tuple[int, ...], ...],
+) -> None:
+    """Checks rows: how many there are, their numbers, and the classes of each of their parts."""
+    rows, columns = ("images", "pixels") if published.shape else ("rows", "features")
+    expected = f"{size:,} {rows} of {published.features} {columns}"
+    got = "{:,} of {}".format(*features.shape)
+    _require(features.shape == (size, published.features), where, expected, got, published)
+    if features.dtype != np.uint8:
+        faulty = int((~np.isfinite(features)).sum())
+        _require(not faulty, where, "finite numbers", f"{faulty:,} that are not", published)
+    if labels is None or not counts:
+        return
+    _require(labels.shape == (size,), where, f"{size:,} labels", f"{len(labels):,}", published)
+    least, most = int(labels.min()), int(labels.max())
+    last = published.classes - 1
+    _require(least >= 0 and most <= last, where, f"labels in 0..{last}", f"{least}..{most}", published)
+    pieces = np.split(labels, np.cumsum([sum(part) for part in counts])[:-1])
+    found = tuple(tuple(np.bincount(piece, minlength=published.classes).tolist()) for piece in pieces)
+    _require(found == counts, where, f"{rows} of the classes {_shown(counts)}", _shown(found), published)
 
 
 def coded(path: Path, values: np.ndarray, names: Mapping[str, str]) -> np.ndarray:
@@ -199,6 +222,7 @@ def _shown(counts: Sequence[Sequence[int]]) -> str:
     return " + ".join(", ".join(map(str, part)) for part in counts)
 
 
-def _require(condition: bool, where: str, expected: str, got: str, mend: str) -> None:
+def _require(condition: bool, where: str, expected: str, got: str, published: Published) -> None:
     if not condition:
-        raise ValueError(f"{where}: expected {expected}, got {got}{mend}")
+        mend = f"(is it another dataset, or damaged? The original is at {published.url})"
+        raise ValueError(f"{where}: expected {expected}, got {got} {mend}")

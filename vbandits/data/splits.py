@@ -160,8 +160,8 @@ def load(name: str, data_dir: str | None = None) -> Images:
     """
     if name == DIGITS:
         return _digits()
-    if name not in images.PUBLISHED:
-        raise ValueError(unknown("dataset", name, [DIGITS, *images.PUBLISHED]))
+    if name not in images.names():
+        raise ValueError(unknown("dataset", name, [DIGITS, *images.names()]))
     return images.load(name, data_dir)
 
 

@@ -1,6 +1,7 @@
 """The original files of the UCI repository's datasets, one reader each: paths in, `Dataset` out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ COVER = dict(
         strict=True,
     )
 )
+SENSORS = ("time", *(f"sensor {number}" for number in range(1, 9)))
 TERRAIN = (
     "elevation",
     "aspect",
@@ -93,6 +95,7 @@ OCCUPATIONS = (
     "Tech-support",
     "Transport-moving",
 )
+CAPITALS = {capital: capital for capital in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 LETTER = (
     "x-box",
     "y-box",
@@ -111,6 +114,7 @@ LETTER = (
     "y-ege",
     "yegvx",
 )
+DIGITS = {digit: digit for digit in "0123456789"}
 PEN = tuple(f"{axis}{number}" for number in range(1, 9) for axis in "xy")
 SOIL = {
     "1": "red soil",
@@ -136,27 +140,6 @@ def mushrooms(columns: Mapping[str, np.ndarray], labels: np.ndarray) -> Dataset:
     note = "a missing stalk-root ('?') is a level of its own"
     features, names = one_hot(columns)
     return Dataset("mushroom", features, labels, names, tuple(EDIBILITY.values()), (note,))
-
-
-def shuttle(paths: Sequence[Path]) -> Dataset:
-    """Reads shuttle.trn: nine whole numbers, and the class."""
-    features, labels = _last(paths, 9, SHUTTLE)
-    return Dataset(
-        "statlog",
-        features,
-        labels,
-        ("time", *(f"sensor {number}" for number in range(1, 9))),
-        tuple(SHUTTLE.values()),
-        ("training rows (shuttle.trn) alone, as is the custom",),
-    )
-
-
-def covertype(paths: Sequence[Path]) -> Dataset:
-    """Reads covtype.data: ten whole numbers, 44 indicators, and the class."""
-    table = commas(paths[0], 55)
-    *names, last = table.column_names
-    labels = coded(paths[0], table.column(last).to_numpy(), COVER)
-    return Dataset("covertype", matrix(table, names), labels, TERRAIN, tuple(COVER.values()))
 
 
 def adult(paths: Sequence[Path]) -> Dataset:
@@ -222,57 +205,66 @@ class _Codes(Mapping[str, np.ndarray]):
         return len(self._names)
 
 
-def letter(paths: Sequence[Path]) -> Dataset:
-    """Reads letter-recognition.data: the letter and sixteen whole numbers."""
-    table = commas(paths[0], 17, text=[0])
-    first, *names = table.column_names
-    capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    labels = coded(paths[0], words(table, first), {name: name for name in capitals})
-    return Dataset("letter", matrix(table, names), labels, LETTER, tuple(capitals))
-
-
-def pendigits(paths: Sequence[Path]) -> Dataset:
-    """Reads pendigits.tra and pendigits.tes: sixteen whole numbers, and the digit."""
-    digits = {str(digit): str(digit) for digit in range(10)}
-    features, labels = [], []
-    for path in paths:
-        table = commas(path, 17)
-        *names, last = table.column_names
-        features.append(matrix(table, names))
-        labels.append(coded(path, table.column(last).to_numpy(), digits))
-    return Dataset(
-        "pendigits",
-        np.concatenate(features),
-        np.concatenate(labels),
-        PEN,
-        tuple(digits),
-        ("training and test rows, in this order",),
-    )
-
-
-def satimage(paths: Sequence[Path]) -> Dataset:
-    """Reads sat.trn and sat.tst: 36 whole numbers, and the class, of which there is no 6."""
-    features, labels = _last(paths, 36, SOIL)
-    return Dataset(
-        "satimage", features, labels, SATELLITE, tuple(SOIL.values()), ("training and test rows, in this order",)
-    )
-
-
-def magic(paths: Sequence[Path]) -> Dataset:
-    """Reads magic04.data: ten numbers, and the class."""
-    table = commas(paths[0], 11, text=[10])
-    *names, last = table.column_names
-    labels = coded(paths[0], words(table, last), PARTICLES)
-    return Dataset("magic", matrix(table, names), labels, MAGIC, tuple(PARTICLES.values()))
-
-
 def _adult(path: Path) -> pa.Table:
     text = [index for index, name in enumerate(ADULT) if name not in ADULT_NUMBERS]
     return commas(path, len(ADULT), text=text).rename_columns(list(ADULT))
 
 
-def _last(paths: Sequence[Path], columns: int, names: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features and labels of files of numbers between blanks, the class last."""
-    tables = [numbers(path, columns + 1) for path in paths]
-    labels = [coded(path, table[:, -1], names) for path, table in zip(paths, tables, strict=True)]
-    return np.concatenate([table[:, :-1] for table in tables]), np.concatenate(labels)
+Rows = tuple[np.ndarray, np.ndarray]
+"""Numbers [N, D], and the class of each row as it is written [N]."""
+
+
+def _classified(
+    paths: Sequence[Path],
+    read: Callable[[Path, int], Rows],
+    name: str,
+    features: tuple[str, ...],
+    classes: Mapping[str, str],
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Reads files of numbers and one column for the class.
+
+    Args:
+        paths: of the files, whose rows follow each other.
+        read: returns the rows of a file with so many columns.
+        name: the dataset's.
+        features: names of the columns of numbers.
+        classes: what is written of each class, and what it is called.
+        notes: what was done to the rows.
+    """
+    parts = [read(path, len(features) + 1) for path in paths]
+    labels = [coded(path, values, classes) for path, (_, values) in zip(paths, parts, strict=True)]
+    x = parts[0][0] if len(parts) == 1 else np.concatenate([x for x, _ in parts])
+    return Dataset(name, x, np.concatenate(labels), features, tuple(classes.values()), notes)
+
+
+def _commas(path: Path, columns: int, *, target: int = -1, text: bool = False) -> Rows:
+    """Reads numbers between commas; `target` is the column of the class, which is text or a number."""
+    table = commas(path, columns, text=[target % columns] if text else ())
+    names = table.column_names
+    name = names.pop(target)
+    return matrix(table, names), words(table, name) if text else table.column(name).to_numpy()
+
+
+def _blanks(path: Path, columns: int) -> Rows:
+    """Reads numbers between blanks, the class last."""
+    table = numbers(path, columns)
+    return table[:, :-1], table[:, -1]
+
+
+BOTH_PARTS = ("training and test rows, in this order",)
+shuttle = partial(
+    _classified,
+    read=_blanks,
+    name="statlog",
+    features=SENSORS,
+    classes=SHUTTLE,
+    notes=("training rows (shuttle.trn) alone, as is the custom",),
+)
+covertype = partial(_classified, read=_commas, name="covertype", features=TERRAIN, classes=COVER)
+letter = partial(
+    _classified, read=partial(_commas, target=0, text=True), name="letter", features=LETTER, classes=CAPITALS
+)
+pendigits = partial(_classified, read=_commas, name="pendigits", features=PEN, classes=DIGITS, notes=BOTH_PARTS)
+satimage = partial(_classified, read=_blanks, name="satimage", features=SATELLITE, classes=SOIL, notes=BOTH_PARTS)
+magic = partial(_classified, read=partial(_commas, text=True), name="magic", features=MAGIC, classes=PARTICLES)
