@@ -1,20 +1,34 @@
 """Shapes in signatures are checked while the tests run; every test has one torch thread, as a worker has."""
 
+import os
+from pathlib import Path
+
+import pytest
 from jaxtyping import install_import_hook
 
-# is_pep484_tower: a whole number will do where a real one is expected, as type checkers have it
-install_import_hook("vbandits", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
-
-import torch  # noqa: E402
-
-torch.set_num_threads(1)
-import pytest  # noqa: E402
-
+ROOT = Path(__file__).parent.parent
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
+
+
+def pytest_configure(config):
+    """Has shapes and types checked: by default where shapes are named, with slow tests or on request everywhere."""
+    everywhere = config.option.markexpr != "not slow" or os.environ.get("VBANDITS_BEARTYPE") == "all"
+    # is_pep484_tower: a whole number will do where a real one is expected, as type checkers have it
+    checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    install_import_hook("vbandits" if everywhere else modules_that_name_shapes(), checker)
+
+
+def modules_that_name_shapes():
+    files = [file for folder in ("vbandits", "envs", "agents") for file in (ROOT / folder).rglob("*.py")]
+    names = [file.relative_to(ROOT).with_suffix("").parts for file in files if "from jaxtyping" in file.read_text()]
+    return sorted(".".join(parts if parts[0] == "vbandits" else ("vbandits", *parts)) for parts in names)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    import torch  # here: the process that only hands out tests does not wait for it
+
+    torch.set_num_threads(1)
     config.stash[COLLECTED] = [*items]  # before slow tests are deselected
 
 

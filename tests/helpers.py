@@ -7,9 +7,12 @@ from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.experiment.resolve import resolve
 from vbandits.networks import MLP
+from vbandits.registry import PRESETS
 from vbandits.types import Data, Optimizer, Schedule, Task
 
 WHEEL = "vbandits/Wheel-v0"
+LEARNING = [name for name, preset in PRESETS.items() if preset["posterior"] is not None]
+"""Presets that learn."""
 
 
 def preset(name: str, **sections) -> AgentSpec:

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 
 from tests.helpers import preset
+from tests.registries import over, product
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.encoding import Encoding
 from vbandits.agents.rehearsal import rehearse
@@ -137,7 +138,7 @@ def test_the_order_of_arms_with_features_does_not_matter():
             agent.learn()
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@over("name", PRESETS, quick=["ibvi", "linear-ts", "uniform"])
 def test_every_preset_plays_arms_with_features_that_come_and_go(name):
     """Sold-out products raise an error. One function of (context, product) is learned in few decisions."""
     cell = Cell(EnvironmentSpec("shop", arm_envs.Shop), preset(name), (0, 1, 2), 300)
@@ -156,11 +157,12 @@ CASES = [(name, {}) for name in PRESETS] + [
 ]
 
 
-@pytest.mark.parametrize("encoding", ["shared", "disjoint"])
-@pytest.mark.parametrize(("name", "sections"), CASES)
-def test_a_seed_plays_the_same_alone_where_rows_are_arms(name, sections, encoding):
+@product(("case", "encoding"), CASES, ["shared", "disjoint"])
+def test_a_seed_plays_the_same_alone_where_rows_are_arms(case, encoding):
     """Products with a single output are where a batch of one would have other last bits."""
     kwargs = {"function": "cosine", "arms": 40, "available": 0.4, "features": 5}
+
+    name, sections = case
 
     def records(seeds):
         environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)

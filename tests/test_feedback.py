@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tests.helpers import WHEEL, preset
+from tests.helpers import LEARNING, WHEEL, preset
+from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
 from vbandits.benchmarks.bandits.run import Cell, run_cell
@@ -13,7 +14,6 @@ from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.resolve import ConfigError, resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
-from vbandits.registry import PRESETS
 from vbandits.types import Schedule
 
 CASES = [(0, 1), (3, 1), (0, 8), (5, 4), (70, 1)]
@@ -99,7 +99,7 @@ def test_batches_train_as_much_as_single_outcomes():
         assert steps[-1] == 3 * 20
 
 
-@pytest.mark.parametrize("name", [name for name, content in PRESETS.items() if content["posterior"] is not None])
+@over("name", LEARNING, quick=["ibvi", "linear-ts"])
 def test_late_outcomes_are_all_recorded_and_scored(name):
     records = run(preset(name), delay=7, batch=5, steps=80)
     assert len(records) == 160

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.learners import arrays, begun, cell, play, same, spec
+from tests.registries import cells
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
 from vbandits.agents.learner import standardiser
 from vbandits.agents.model import Training
@@ -31,7 +32,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "classes"), PAIRS)
+@cells(("kind", "name", "classes"), PAIRS)
 def test_every_acquisition_works_with_every_posterior(kind, name, classes):
     learner = spec(load(ACQUISITIONS[name])(), load(POSTERIORS[kind])())
     environment, player, mask = begun(learner, classes=classes, batch=3)

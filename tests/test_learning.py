@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.helpers import play, preset
-from vbandits.registry import PRESETS
+from tests.helpers import LEARNING, play, preset
+from tests.registries import over
 
 COVERAGE = {"neural-linear": 0.78}
 """Of intervals of 90%, where it is not that: its noise comes from the rows that its features were fitted to."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset["posterior"] is not None])
+@pytest.mark.parametrize("name", LEARNING)
 def test_every_learning_agent_has_less_than_half_the_regret_of_chance_on_the_wheel(name):
     steps = 1000
     records = play(preset(name), range(16), steps, "vbandits/Wheel-v0", {"delta": 0.5}, recorded=10)
@@ -19,7 +19,7 @@ def test_every_learning_agent_has_less_than_half_the_regret_of_chance_on_the_whe
     assert regret.mean() < 0.5 * chance
 
 
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset["posterior"] is not None])
+@over("name", LEARNING, quick=["ibvi", "linear-ts"])
 def test_predictions_beat_the_mean_of_past_rewards(name):
     """Scored before the outcome is learned from: the error of the best guess without a context is about 1."""
     records = play(preset(name), range(4), 400, "vbandits/LinearBandit-v0", {"noise": 0.3, "arms": 3})

@@ -1,9 +1,12 @@
 """Law 1: a seed's result is its own."""
 
+from functools import cache
+
 import pytest
 import torch
 
-from tests.helpers import play, preset
+from tests.helpers import LEARNING, play, preset
+from tests.registries import over, product
 from vbandits.agents.agent import Agent
 from vbandits.benchmarks.bandits.run import Cell, run_cell
 from vbandits.envs.spaces import Form
@@ -20,18 +23,23 @@ def of_seed(records, seed):
     return records[records["seed"] == seed].reset_index(drop=True)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_seed_is_the_same_alone_in_a_block_of_8_and_among_32(name, problem):
-    environment, kwargs = PROBLEMS[problem]
-    spec = preset(name, schedule={"every": 5, "gradient_steps": 3})
-    alone = play(spec, [7], 60, environment, kwargs)
-    for seeds in (range(8), range(32), [31, 7, 2]):
-        assert of_seed(play(spec, seeds, 60, environment, kwargs), 7).equals(alone)
-    assert not of_seed(play(spec, [6], 60, environment, kwargs), 6)["action"].equals(alone["action"])
+@cache
+def alone(name, problem, seed):
+    return together(name, problem, (seed,))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+def together(name, problem, seeds):
+    return play(preset(name, schedule={"every": 5, "gradient_steps": 3}), seeds, 60, *PROBLEMS[problem])
+
+
+@product(("name", "problem", "seeds"), PRESETS, PROBLEMS, [(31, 7, 2), tuple(range(8)), tuple(range(32))], ids=str)
+def test_a_seed_is_the_same_alone_and_in_a_block(name, problem, seeds):
+    records = together(name, problem, seeds)
+    assert of_seed(records, 7).equals(alone(name, problem, 7))
+    assert not of_seed(records, 2)["action"].equals(alone(name, problem, 7)["action"])
+
+
+@over("name", PRESETS, quick=["ibvi", "linear-ts", "ensemble"])
 def test_a_short_run_is_the_beginning_of_a_long_one(name):
     spec = preset(name)
     short, long = play(spec, range(3), 80, recorded=200), play(spec, range(3), 130, recorded=200)
@@ -79,7 +87,7 @@ def test_a_diverged_seed_counts_as_a_failure_and_is_scored(clip):
     assert scored["nll"].notna().all()
 
 
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset["posterior"] is not None])
+@over("name", LEARNING, quick=["ibvi", "linear-ts", "neural-linear"])
 def test_predictions_do_not_know_outcomes_that_are_not_learned_from(name):
     agent = Agent(preset(name), (0, 1), Form(2, 3), 60)
     contexts = torch.randn(2, 60, 2, generator=torch.Generator().manual_seed(0))

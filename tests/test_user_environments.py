@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 
 from tests.helpers import preset
+from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits.run import Cell, run_cell
@@ -156,7 +157,7 @@ def test_images_are_flattened_and_no_regret_is_invented():
     assert np.isnan(play(outsider_envs.Images, LINEAR, steps=20)[2]).all()
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@over("name", PRESETS, quick=["ibvi", "linear-ts", "ensemble"])
 def test_no_agent_can_peek_into_info(name):
     """The answer is in every info. Whoever plays otherwise with it than without has looked."""
     agent = preset(name)
