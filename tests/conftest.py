@@ -58,3 +58,17 @@ def standins(standin_files, monkeypatch):
         monkeypatch.setitem(PUBLISHED, name, record)
     monkeypatch.setenv(VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    from urllib.error import URLError
+
+    from vbandits.data.folder import VARIABLE
+
+    def fail(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
+    monkeypatch.setattr("sklearn.datasets.fetch_covtype", fail)
+    monkeypatch.delenv(VARIABLE, raising=False)
