@@ -10,13 +10,11 @@ from rich.console import Console
 from tests import active_results
 from tests.active_results import METHODS, problem, results
 from tests.test_report import words
-from vbandits.benchmarks.active import figures as active_figures
-from vbandits.benchmarks.active import report as active
-from vbandits.benchmarks.active import tables as active_tables
+from vbandits.benchmarks.active import figures, tables
+from vbandits.benchmarks.active.report import report
 from vbandits.benchmarks.active.results import ActiveResults
-from vbandits.report import markdown, write
-from vbandits.report.figures import Figure
-from vbandits.report.terminal import table
+from vbandits.experiment.report import terminal, write
+from vbandits.report import markdown, page
 
 PROBLEMS = (problem("digits"), problem("boston", "regression"))
 PURSUITS = ("random", "bald", "epig")
@@ -33,18 +31,18 @@ def folder(given, tmp_path_factory):
 
 
 def found(given, title, place=0):
-    return dict(active.report(given).sections[place].tables)[title]
+    return report(given).sections[place].tables[title]
 
 
 def column(made, *head):
     place = [(h.text, h.detail) for h in made.heads].index(head)
-    return {row.agent: row.entries[place] for row in made.rows}
+    return {row.label: row.entries[place] for row in made.rows}
 
 
 def test_tables_say_what_the_summary_says(given):
     rows = given.summary().query("problem == 'digits'").set_index("learner")
-    made = found(given, active.LEARNING)
-    assert [row.agent for row in made.rows] == list(rows.index)
+    made = found(given, tables.LEARNING)
+    assert [row.label for row in made.rows] == list(rows.index)
     for head, name, scale, places in (
         (("Accuracy", "% at the end"), "accuracy", 100, 1),
         (("Mean accuracy", "% over labels"), "area", 100, 1),
@@ -69,11 +67,11 @@ def test_tables_say_what_the_summary_says(given):
 
 
 def test_the_best_of_a_regression_are_the_lowest(given):
-    made = found(given, active.LEARNING, 1)
+    made = found(given, tables.LEARNING, 1)
     rmse = column(made, "Mean RMSE", "over labels")
     assert next(iter(rmse)) == "ibvi epig"
     assert {name for name, entry in rmse.items() if entry.strong} == {"ibvi epig"}
-    scores = found(given, active.PREDICTIONS, 1)
+    scores = found(given, tables.PREDICTIONS, 1)
     assert [(head.text, head.detail) for head in scores.heads] == [
         ("NLL", "test"),
         ("NLL", "pool"),
@@ -92,17 +90,17 @@ def test_the_best_of_a_regression_are_the_lowest(given):
 
 def test_the_heat_map_is_darkest_and_bold_where_the_area_is_best(given):
     area = given.summary().query("problem == 'digits'").set_index("learner")["area"]
-    made = found(given, active.MAPS["accuracy"])
+    made = found(given, tables.MAPS["accuracy"])
     assert made.heat
     assert [head.text for head in made.heads] == list(PURSUITS)
-    assert [row.agent for row in made.rows] == ["ibvi", "deterministic"]
+    assert [row.label for row in made.rows] == ["ibvi", "deterministic"]
     for row in made.rows:
         for pursuit, entry in zip(PURSUITS, row.entries, strict=True):
-            value = area[f"{row.agent} {pursuit}"]
+            value = area[f"{row.label} {pursuit}"]
             assert entry.text == f"{100 * value:.1f}"
             assert entry.shade == pytest.approx((value - area.min()) / (area.max() - area.min()))
             assert entry.strong == (value == area.max())
-    lower = found(given, active.MAPS["rmse"], 1)
+    lower = found(given, tables.MAPS["rmse"], 1)
     assert lower.rows[0].entries[2].shade == 1  # the lowest error
     assert lower.rows[0].entries[2].strong
     assert lower.rows[1].entries[0].shade == 0
@@ -113,41 +111,41 @@ def test_a_hole_in_the_grid_stays_empty():
     entries = whole.experiment["learners"][:-1]
     records = whole.records[whole.records["learner"] != "deterministic bald"]
     given = ActiveResults(whole.experiment | {"learners": entries}, whole.cells[:-1], records)
-    made = found(given, active.MAPS["accuracy"])
+    made = found(given, tables.MAPS["accuracy"])
     assert [entry.text for entry in made.rows[1].entries][1] == ""
-    assert "There are no results" not in words(active.render(active.report(given), given))
+    assert "There are no results" not in words(page.render(report(given)))
 
 
 def test_learners_stand_overall_by_the_mean_of_normalised_regret(given):
-    order = active_tables.standing(given)
+    order = tables.rank(given)
     means = given.summary().pivot(index="learner", columns="problem", values="regret_best").mean(axis=1).sort_values()
-    assert order.learners == list(means.index)
-    for learner in order.learners:
+    assert list(order.methods) == list(means.index)
+    for learner in order.methods:
         value, low, high = order.means[learner]
         assert value == pytest.approx(100 * means[learner])
         assert low < value < high
-    (title, heat), (_, ranking) = active.report(given).overall
-    assert title == active.OVERALL_MAP
+    (title, heat), (_, ranking) = report(given).opening[0].tables.items()
+    assert title == tables.OVERALL_MAP
     assert heat.rows[0].entries[2].text == f"{100 * means['ibvi epig']:.1f}"
     assert heat.rows[0].entries[2].shade == 1
     assert [row.rank for row in ranking.rows] == list("123456")
-    assert not active.report(results()).overall  # of one problem
+    assert not report(results()).opening  # of one problem
 
 
 def test_a_learner_without_results_on_a_problem_has_no_mean():
     given = results(PROBLEMS, failed=[("boston", "ibvi bald", "ValueError: no\n luck")])
-    order = active_tables.standing(given)
-    assert order.learners[-1] == "ibvi bald"
+    order = tables.rank(given)
+    assert order.methods[-1] == "ibvi bald"
     assert np.isnan(order.means["ibvi bald"][0])
-    report = active.report(given)
-    assert report.warnings == ["1 cell failed, and with it 5 of 40 runs: these have no results."]
-    assert report.failures[0].places == ["boston · ibvi bald (seeds 0–4)"]  # noqa: RUF001
-    row = report.overall[1][1].rows[-1]
+    made = report(given)
+    assert made.warnings == ["1 cell failed, and with it 5 of 40 runs: these have no results."]
+    assert made.failures[0].places == ["boston · ibvi bald (seeds 0–4)"]  # noqa: RUF001
+    row = made.opening[0].tables["All learners"].rows[-1]
     assert (row.rank, row.entries[0].text) == ("–", "–")  # noqa: RUF001
-    heat = dict(report.sections[1].tables)[active.MAPS["rmse"]]
+    heat = made.sections[1].tables[tables.MAPS["rmse"]]
     assert heat.rows[0].entries[1].text == "–"  # noqa: RUF001
     assert heat.rows[0].entries[1].shade == 0
-    seen = words(active.render(report, given))
+    seen = words(page.render(made))
     assert "ValueError: no luck" in seen
     assert not re.search(r"\bnan\b", seen, re.IGNORECASE)
 
@@ -163,7 +161,7 @@ def test_same_results_give_same_bytes(given, folder, tmp_path):
 
 def test_the_page_stands_alone_and_markdown_says_the_same(given, folder):
     html, text = ((folder / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
-    assert text == markdown.render(active.report(given))
+    assert text == markdown.render(report(given))
     assert "<script" not in html.lower()
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*|url\((?!#)|@import|https?://""", html)
     assert not re.search(r"\bnan\b", words(html) + text, re.IGNORECASE)
@@ -172,8 +170,8 @@ def test_the_page_stands_alone_and_markdown_says_the_same(given, folder):
     used = set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', html))
     assert {one or other for one, other in used} <= set(ids)
     assert "2 problems × 6 learners × 5 seeds" in words(html)  # noqa: RUF001
-    for section in active.report(given).sections:
-        for _, made in section.tables:
+    for section in report(given).sections:
+        for made in section.tables.values():
             for entry in (entry for row in made.rows for entry in row.entries):
                 assert entry.text in text
                 assert entry.interval in html
@@ -197,29 +195,29 @@ def test_every_method_has_a_panel_of_curves_and_of_calibration(given, folder):
 
 
 def test_panels_of_a_figure_share_axes_colours_and_the_dotted_line_is_the_fit_to_all_labels(monkeypatch, given):
-    how = active_figures.lines(given)
+    how = figures.lines(given)
     assert how.grid["deterministic"]["bald"] == "deterministic bald"
-    assert how.looks["bald"].color == how.learner_looks()["ibvi bald"].color
-    assert how.looks["bald"].color != how.looks["epig"].color
-    assert how.looks["random"].dashes
+    assert how.styles["bald"].color == how.learner_styles()["ibvi bald"].color
+    assert how.styles["bald"].color != how.styles["epig"].color
+    assert how.styles["random"].dashes
     drawn = []
 
-    def panel(own, how, name, texts, mark, frame, salt):
-        drawn.append((name, mark, frame))
-        return Figure("", texts.caption)
+    def panel(own, how, name, texts, mark, limits, salt):
+        drawn.append((name, mark, limits))
+        return ""
 
-    monkeypatch.setattr(active_figures, "_panel", panel)
-    active_figures.curves_of(given, "digits", how, "salt")
+    monkeypatch.setattr(figures, "_panel", panel)
+    figures.curves_of(given, "digits", how, "salt")
     (first, fit, frame), (second, worse, other) = drawn
     assert (first, second) == ("ibvi", "deterministic")
     assert (fit, worse) == pytest.approx((100 * METHODS["ibvi"], 100 * METHODS["deterministic"]))
     assert frame == other
-    left, right, bottom, top = frame
+    (left, right), (bottom, top) = frame
     assert (left, right) == (20, 220)
     accuracy = 100 * given.records.query("problem == 'digits'")["accuracy"]
     assert bottom < accuracy.groupby(given.records["round"]).mean().min() < 95 < top < 110
     drawn.clear()
-    active_figures.calibration_of(given, "boston", how, "salt")
+    figures.calibration_of(given, "boston", how, "salt")
     assert [mark for _, mark, _ in drawn] == [90] * 4
     assert len({frame for _, _, frame in drawn}) == 1  # test and pool are on the same axes
 
@@ -230,12 +228,12 @@ def test_a_single_method_or_acquisition_is_one_panel_with_names_at_its_lines():
         (("ibvi", "laplace"), ("bald",), ("ibvi", "laplace")),
     ):
         given = results(methods=methods, pursuits=pursuits)
-        how = active_figures.lines(given)
+        how = figures.lines(given)
         assert how.single
         assert how.every == list(names)
-        report = active.report(given)
-        assert [title for title, _ in report.sections[0].tables] == [active.LEARNING, active.PREDICTIONS]
-        html = active.render(report, given)
+        made = report(given)
+        assert list(made.sections[0].tables) == [tables.LEARNING, tables.PREDICTIONS]
+        html = page.render(made)
         assert "Accuracy, % against labels in digits." in html
         assert '<ul class="legend"' not in html
         figure = re.search(r'<svg class="figure".*?</svg>', html, re.DOTALL).group()
@@ -246,24 +244,24 @@ def test_of_many_acquisitions_the_best_and_chance_are_drawn(monkeypatch):
     speeds = {f"a{i}": 100.0 - 5 * i for i in range(12)}
     monkeypatch.setattr(active_results, "PURSUITS", {"random": 150.0} | speeds)
     given = results(pursuits=("random", *speeds), noise=0)
-    how = active_figures.lines(given)
-    assert active_figures.chosen(given, "digits", how) == ["random", *(f"a{i}" for i in range(5, 12))]
-    curves, *_ = active_figures.curves_of(given, "digits", how, "salt")
-    assert curves.omitted == 5
+    how = figures.lines(given)
+    assert figures.chosen(given, "digits", how) == ["random", *(f"a{i}" for i in range(5, 12))]
+    curves, *_ = figures.curves_of(given, "digits", how, "salt")
+    assert "the 5 that did worst" in curves.caption
     assert {name for name, _ in curves.legend} == {"random", *(f"a{i}" for i in range(5, 12))}
-    assert "Not drawn, of all lines: the 5 that did worst" in words(active.render(active.report(given), given))
+    assert "Not drawn, of all lines: the 5 that did worst" in words(page.render(report(given)))
 
 
 def test_a_stream_shows_what_was_bought_and_its_reward():
     given = results((problem("clicks", family="stream"),))
-    made = found(given, active.LEARNING)
+    made = found(given, tables.LEARNING)
     row = given.summary().set_index("learner").loc["ibvi bald"]
     assert column(made, "Bought", "labels")["ibvi bald"].text == f"{row.bought:.0f}"
     assert float(column(made, "Reward", "in all")["ibvi bald"].text) == pytest.approx(row.reward, abs=0.5)
     rewards = column(made, "Reward", "in all")
     best = given.summary().set_index("learner")["reward"].idxmax()
     assert rewards[best].strong
-    html = active.render(active.report(given), given)
+    html = page.render(report(given))
     assert "Reward so far against rows seen in clicks with ibvi" in html
 
 
@@ -272,7 +270,7 @@ def test_one_seed_has_no_interval_and_no_best(tmp_path):
     html = given.report(tmp_path).read_text(encoding="utf-8")
     assert "There is a single seed" in html
     assert "<strong>" not in html
-    assert not any(made.intervals for section in active.report(given).sections for _, made in section.tables)
+    assert not any(made.intervals for section in report(given).sections for made in section.tables.values())
 
 
 @pytest.mark.parametrize("kind", ["failed", "nothing"])
@@ -290,15 +288,15 @@ def test_an_experiment_without_results_still_renders(tmp_path, kind):
 
 def test_an_empty_pool_has_no_figure_of_its_own_and_a_part_of_one_ends_early():
     given = results((problem("digits") | {"pool": 150},), noise=0)
-    _, pool = active_figures.calibration_of(given, "digits", active_figures.lines(given), "salt")
-    assert pool.figures[0].svg
-    assert "bald" in pool.figures[0].svg
+    _, pool = figures.calibration_of(given, "digits", figures.lines(given), "salt")
+    assert pool.svgs[0]
+    assert "bald" in pool.svgs[0]
     empty = results((problem("digits") | {"pool": 0},))
-    assert len(active_figures.calibration_of(empty, "digits", active_figures.lines(empty), "salt")) == 1
+    assert len(figures.calibration_of(empty, "digits", figures.lines(empty), "salt")) == 1
 
 
 def test_cost_is_over_all_problems(given):
-    made = active.report(given).cost
+    made = report(given).sections[-1].tables[""]
     assert [(head.text, head.detail) for head in made.heads] == [
         ("Training", "seconds"),
         ("Querying", "seconds"),
@@ -312,7 +310,7 @@ def test_cost_is_over_all_problems(given):
 
 def printed(given, width):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(table(given))
+    console.print(terminal(given))
     console.file.close()
     return console.export_text().splitlines()
 

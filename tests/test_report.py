@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vbandits.benchmarks.bandits import report as content
+from vbandits.benchmarks.bandits import figures
 from vbandits.benchmarks.bandits.ranking import rank
+from vbandits.benchmarks.bandits.report import report
 from vbandits.benchmarks.bandits.results import Results
-from vbandits.report import figures, markdown, statistics, write
+from vbandits.experiment.report import write
+from vbandits.report import markdown, statistics
+from vbandits.report.figures import Curve
 from vbandits.report.formats import DASH, compact, decimals, number
 
 STEPS = 40
@@ -201,17 +204,28 @@ def test_failed_cells_are_listed_by_reason(tmp_path):
 
 def test_an_agent_that_lacks_an_environment_is_not_ranked_by_what_it_survived():
     slopes = {"lucky": 0.01, "good": 0.1, "bad": 0.6, "uniform": 1.0}
-    ranking = rank(results(slopes=slopes, failed=(("linear", "lucky", "broke"),)))
-    assert ranking.agents == ("good", "bad", "uniform", "lucky")
+    given = results(slopes=slopes, failed=(("linear", "lucky", "broke"),))
+    ranking = rank(given)
+    assert ranking.methods == ("good", "bad", "uniform", "lucky")
     assert ranking.ranks == {"good": 1, "bad": 2, "uniform": 3, "lucky": None}
-    assert ranking.failures == {"lucky": 5, "good": 0, "bad": 0, "uniform": 0}
-    assert ranking.seeds["lucky"] == (5, 10)
+    shown = report(given).opening[0].tables[""]
+    failures, runs = ({row.label: row.entries[place] for row in shown.rows} for place in (-2, -1))
+    assert {agent: entry.text for agent, entry in failures.items()} == {
+        "lucky": "5",
+        "good": "0",
+        "bad": "0",
+        "uniform": "0",
+    }
+    assert [(entry.text, entry.alarm) for entry in (runs["lucky"], runs["good"])] == [
+        ("5 of 10", True),
+        ("10 of 10", False),
+    ]
 
 
 def test_unfinished_experiments_say_so():
     given = results()
     partial = Results(given.experiment, given.cells[:-1], given.records)
-    assert content.report(partial).warnings == ["5 of 30 runs have not been made yet: this report is of a part."]
+    assert report(partial).warnings == ["5 of 30 runs have not been made yet: this report is of a part."]
 
 
 def test_ranking_is_by_mean_relative_regret():
@@ -219,24 +233,26 @@ def test_ranking_is_by_mean_relative_regret():
     ranking = rank(given)
     summary: Any = given.summary()
     means = summary.groupby("agent")["relative_regret"].mean().sort_values()
-    assert list(ranking.agents) == list(means.index) == ["good", "middle", "bad", "uniform"]
-    for agent in ranking.agents:
+    assert list(ranking.methods) == list(means.index) == ["good", "middle", "bad", "uniform"]
+    for agent in ranking.methods:
         assert ranking.means[agent][0] == pytest.approx(means[agent])
     assert ranking.leaders == {"good"}
 
 
 def test_environment_without_regret_is_reported_by_reward(tmp_path):
     given = results(**MIXED | {"failed": ()})
-    report = content.report(given)
-    section = report.sections[2]
-    assert section.column.measure == "reward"
-    assert [head.text for head in section.table.heads][:3] == ["Mean reward", "NLL", "CRPS"]
-    assert section.column.leaders == {"good"}  # the highest reward, not the lowest
+    ranking = rank(given)
+    shop = ranking.problem("shop")
+    assert shop.measure == "reward"
+    shown = report(given).sections[2].tables[""]
+    assert [head.text for head in shown.heads][:3] == ["Mean reward", "NLL", "CRPS"]
+    assert shop.leaders == {"good"}  # the highest reward, not the lowest
+    assert [row.label for row in shown.rows if row.entries[0].strong] == ["good"]
     reward = given.summary().query("environment == 'shop' and agent == 'good'")["reward"].item()
-    value, low, high = section.column.estimates["good"]
+    value, low, high = shop.estimates["good"]
     assert value == pytest.approx(reward)
     assert low < value < high
-    assert len(report.ranking.comparable) == 2
+    assert len(ranking.comparable) == 2
     html = page(given, tmp_path)
     assert "regret is never invented" in html
     assert "Mean reward per decision in shop" not in html
@@ -259,7 +275,7 @@ def test_one_seed_has_no_interval(tmp_path):
     given = results(seeds=[7])
     html = page(given, tmp_path)
     assert "There is a single seed" in html
-    assert not content.report(given).ranking_table.intervals
+    assert not report(given).opening[0].tables[""].intervals
     assert not rank(given).leaders
     assert "<strong>" not in html
 
@@ -271,15 +287,15 @@ def test_an_experiment_without_results_still_renders(tmp_path, kind):
     given = results(failed=everything)
     given = given if kind == "failed" else Results(given.experiment, [], given.records)
     html = page(given, tmp_path)
-    assert html.count("There are no results.") == 2
+    assert html.count("There are no results here") == 2
     assert ("RuntimeError: no luck" in html) == (kind == "failed")
 
 
 def test_markdown_shows_the_same_numbers_as_the_page(tmp_path):
     given = results()
-    html, text = page(given, tmp_path), markdown.render(content.report(given))
+    html, text = page(given, tmp_path), markdown.render(report(given))
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == text
-    for row in content.report(given).ranking_table.rows:
+    for row in report(given).opening[0].tables[""].rows:
         for entry in row.entries:
             assert entry.text in html
             assert entry.text in text
@@ -318,10 +334,10 @@ def test_leaders_are_told_apart_by_differences_paired_by_seed():
 def test_coverage_gap_of_known_pits():
     pit = np.tile([0.01, 0.2, 0.4, 0.6, 0.8], 2)  # three of five, 0.2 and 0.8 outside, lie within the 50% interval
     records = pd.DataFrame({"seed": np.repeat([0, 1], 5), "pit": pit})
-    value, low, high = statistics.coverage_gap(records, 0.5)
+    value, low, high = figures.coverage_gap(records, 0.5)
     assert value == pytest.approx(40 - 50)
     assert low == pytest.approx(high) == pytest.approx(value)
-    assert statistics.coverage_gap(records, 0.95)[0] == pytest.approx(80 - 95)
+    assert figures.coverage_gap(records, 0.95)[0] == pytest.approx(80 - 95)
 
 
 def test_probability_is_read_back_from_brier():
@@ -329,7 +345,7 @@ def test_probability_is_read_back_from_brier():
     reward = np.array([1.0, 0.0, 0.0, 1.0])
     records = pd.DataFrame({"seed": [0, 0, 1, 1], "reward": reward, "brier": (probability - reward) ** 2})
     expected = 100 * (probability - reward).mean()
-    assert statistics.probability_gap(records)[0] == pytest.approx(expected)
+    assert figures.probability_gap(records)[0] == pytest.approx(expected)
 
 
 def test_spread_keeps_order_distance_and_frame():
@@ -353,7 +369,7 @@ def test_curves_are_thinned_to_the_ends():
             "cumulative_regret": np.concatenate([steps * 4.0, steps * 2.0]),
         }
     )
-    shown, values = statistics.curves(records, "cumulative_regret")
+    shown, values = figures.by_step(records, "cumulative_regret")
     assert len(shown) == statistics.POINTS
     assert (shown[0], shown[-1]) == (0, 999)
     np.testing.assert_array_equal(values, np.outer([2.0, 4.0], shown))  # seeds in order
@@ -362,7 +378,7 @@ def test_curves_are_thinned_to_the_ends():
 def test_uniform_leaves_the_frame_only_where_it_dwarfs_the_others():
     def curve(agent, end):
         mean = np.linspace(0, end, 5)
-        return figures.Curve(agent, np.arange(5), mean, mean, mean)
+        return Curve(agent, np.arange(5), mean, mean, mean)
 
     assert figures.frame([curve("a", 10), curve("uniform", 100)], False) == (0, pytest.approx(11.5), True)
     assert figures.frame([curve("a", 80), curve("uniform", 100)], False) == (0, pytest.approx(105), False)

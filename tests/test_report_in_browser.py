@@ -8,7 +8,7 @@ import pytest
 
 from tests import active_results
 from tests.test_report import MIXED, results
-from vbandits.report import write
+from vbandits.experiment.report import write
 
 PROBE = """<pre id="probe"></pre><script>
 addEventListener("load", () => {

@@ -15,7 +15,7 @@ import vbandits
 from tests.test_report import words
 from tests.test_running import markers
 from tests.test_running import vbandits as command
-from vbandits.benchmarks.supervised import report as supervised
+from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
 from vbandits.experiment import resources
@@ -23,7 +23,7 @@ from vbandits.experiment.resolve import ConfigError, resolve
 from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
 from vbandits.predictive import Classes
-from vbandits.report import markdown
+from vbandits.report import markdown, page
 
 FILE = """
 name = "small"
@@ -350,11 +350,11 @@ def test_python_runs_the_same_experiment(results):
 
 
 def test_the_report_says_what_the_summary_says(results, folder):
-    report = supervised.report(results)
+    report = report_of(results)
     html, text = (folder / "report" / "index.html").read_text(), (folder / "report" / "report.md").read_text()
     assert text == markdown.render(report)
-    assert supervised.render(report, results) == html
-    (_, clean), (_, corrupted) = report.sections[0].tables
+    assert page.render(report) == html
+    clean, corrupted = report.sections[0].tables.values()
     assert [head.text for head in clean.heads] == [
         "Error",
         "NLL",
@@ -366,7 +366,7 @@ def test_the_report_says_what_the_summary_says(results, folder):
     ]
     assert [head.text for head in corrupted.heads] == ["Error", "NLL", "ECE", "Brier score", "AUROC"]
     summary = results.summary()
-    assert [row.agent for row in clean.rows] == summary["method"].tolist()
+    assert [row.label for row in clean.rows] == summary["method"].tolist()
     assert [row.entries[0].text for row in clean.rows] == [f"{100 * error:.1f}" for error in summary["error"]]
     assert sum(row.entries[0].strong for row in clean.rows) == 2  # the same error: neither is worse
     seen = words(html)
@@ -392,11 +392,11 @@ def test_failed_cells_are_in_the_report(results, tmp_path):
     broken = [marker if marker["method"] == "deterministic" else marker | failed for marker in results.cells]
     records = results.records[results.records["method"] == "deterministic"]
     given = SupervisedResults(results.experiment, broken, records)
-    page = words(given.report(tmp_path).read_text())
-    assert "1 cell failed, and with it 3 of 6 runs: these have no results." in page
-    assert "digits · temperature-scaled (seeds 0–2)" in page  # noqa: RUF001
+    seen = words(given.report(tmp_path).read_text())
+    assert "1 cell failed, and with it 3 of 6 runs: these have no results." in seen
+    assert "digits · temperature-scaled (seeds 0–2)" in seen  # noqa: RUF001
     nothing = SupervisedResults(results.experiment, [], pd.DataFrame())
-    assert "There are no results." in words(nothing.report(tmp_path).read_text())
+    assert "There are no results here" in words(nothing.report(tmp_path).read_text())
 
 
 def test_the_terminal_shows_a_table_per_dataset(folder, capsys):

@@ -2,12 +2,13 @@ import pytest
 from rich.console import Console
 from test_report import MIXED, results
 
-from vbandits.report.terminal import LONGEST, table
+from vbandits.experiment.report import terminal
+from vbandits.report.terminal import LONGEST
 
 
 def printed(given, width):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(table(given))
+    console.print(terminal(given))
     console.file.close()
     return console.export_text().splitlines()
 

@@ -386,10 +386,9 @@ def _say_all(outcomes: Iterable[Any]) -> int:
 
 def _show(results: Any, folder: Path) -> int:
     from vbandits.experiment.progress import say
-    from vbandits.report import write
-    from vbandits.report.terminal import table
+    from vbandits.experiment.report import terminal, write
 
     page = write(results, folder / "report")
-    Console().print(table(results))
+    Console().print(terminal(results))
     say(Console(stderr=True), f"Report: {page}")
     return FAILED if any(cell["status"] == "failed" for cell in results.cells) else 0

@@ -1,4 +1,4 @@
-"""What any run left, read back: records, cells, and the summary that every report shows."""
+"""What a run left, read back: records, markers of jobs, and the summary that every report shows."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,15 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from vbandits.metrics import intervals
+
 
 @dataclass(frozen=True)
 class StoredResults:
-    """What is common to the results of all kinds of experiments.
+    """What is common to the results of all benchmarks.
 
     Attributes:
         experiment: the experiment as run, with versions, device and command (`experiment.json`).
-        cells: one marker per cell, finished or failed: its names, seeds, status, reason, failures, seconds.
-        records: what the cells recorded, with their names.
+        cells: one marker per job, finished or failed: its names, seeds, status, reason, failures, seconds.
+        records: what the jobs recorded, with their names.
         folder: where they lie.
     """
 
@@ -25,15 +27,17 @@ class StoredResults:
     records: pd.DataFrame
     folder: Path | None = None
 
+    benchmark: ClassVar[str]
+    """Whose results these are."""
     axes: ClassVar[tuple[str, str]]
-    """What problems and contenders are called, as columns of `records`."""
+    """What problems and methods are called, as columns of `records`."""
     shown: ClassVar[tuple[str, ...]]
     """Columns of the summary in the representation."""
     losses: ClassVar[tuple[str, ...]]
-    """Columns of the summary by which contenders are ordered within a problem: the first that exists."""
+    """Columns of the summary by which methods are ordered within a problem: the first that exists."""
 
     def summary(self) -> pd.DataFrame:
-        """Returns one row per problem and contender, the problems in the experiment's order, the best first."""
+        """Returns one row per problem and method, the problems in the experiment's order, the best first."""
         return self._summary.copy()
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -41,7 +45,7 @@ class StoredResults:
 
         Without a path, the folder is `report` in the results folder; results in memory alone need one.
         """
-        from vbandits.report import write
+        from vbandits.experiment.report import write
 
         if path is None and self.folder is None:
             raise ValueError("expected a path, as these results are in no folder: report('report'), or run(out=...)")
@@ -54,20 +58,39 @@ class StoredResults:
 
     @cached_property
     def parts(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """The records by problem and contender."""
+        """The records by problem and method."""
         if not len(self.records):
             return {}
         groups: Any = self.records.groupby(list(self.axes))
-        return {(str(problem), str(contender)): part for (problem, contender), part in groups}
+        return {(str(problem), str(method)): part for (problem, method), part in groups}
 
     def labels(self, axis: str) -> list[str]:
         """Returns the labels along an axis, in the experiment's order."""
         return [entry["label"] for entry in self.experiment[f"{axis}s"]]
 
+    def rows(self, problem: str) -> pd.DataFrame:
+        """Returns the rows of the summary on a problem, the best method first."""
+        return self._summary.loc[self._summary[self.axes[0]] == problem].copy()
+
+    def of(self, problem: str) -> dict[str, pd.DataFrame]:
+        """Returns the records of a problem by method, the best first; without methods that have none."""
+        methods = map(str, self.rows(problem)[self.axes[1]])
+        return {method: self.parts[problem, method] for method in methods if (problem, method) in self.parts}
+
+    def costs(self, *columns: str) -> pd.DataFrame:
+        """Returns by method, in the experiment's order: the sum of columns over all problems, and the most memory."""
+        by_method: Any = self._summary.groupby(self.axes[1])
+        totals = by_method[list(columns)].sum(min_count=1)
+        return totals.assign(memory_mb=by_method["memory_mb"].max()).loc[self.labels(self.axes[1])]
+
+    def loss(self, problem: str, method: str, column: str) -> pd.Series:
+        """Returns what a column of the summary is the mean of, by seed, with the sign by which lower is better."""
+        raise NotImplementedError
+
     @cached_property
     def _summary(self) -> pd.DataFrame:
-        problems, contenders = (self.labels(axis) for axis in self.axes)
-        frame = pd.DataFrame([self._row(problem, contender) for problem in problems for contender in contenders])
+        problems, methods = (self.labels(axis) for axis in self.axes)
+        frame = pd.DataFrame([self._row(problem, method) for problem in problems for method in methods])
         order = {label: i for i, label in enumerate(problems)}
         return (
             frame.assign(_order=[order[name] for name in frame[self.axes[0]]], _best=self._loss(frame))
@@ -77,38 +100,55 @@ class StoredResults:
         )
 
     def _loss(self, frame: pd.DataFrame) -> pd.Series:
-        """Returns for every row of the summary what contenders are ordered by, the least first."""
+        """Returns for every row of the summary what methods are ordered by, the least first."""
         first: Any
         first, *others = (frame[name.removeprefix("-")] * (-1 if name.startswith("-") else 1) for name in self.losses)
         for other in others:
             first = first.fillna(other)
         return first
 
-    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+    def _row(self, problem: str, method: str) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _ended(self, problem: str, contender: str, seconds: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _ended(self, problem: str, method: str, seconds: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns what begins a row of the summary, names, seeds, failures and any steps, and what ends it, the cost.
 
         Args:
             problem: its label.
-            contender: its label.
+            method: its label.
             seconds: the purpose that each column of seconds is made from.
         """
-        names = dict(zip(self.axes, (problem, contender), strict=True))
-        cells = [cell for cell in self.cells if all(cell[axis] == label for axis, label in names.items())]
-        failed = sum(len(cell["seeds"]) for cell in cells if cell["status"] == "failed")
-        done = [cell for cell in cells if cell["status"] == "done"]
+        names = dict(zip(self.axes, (problem, method), strict=True))
+        jobs = [job for job in self.cells if all(job[axis] == label for axis, label in names.items())]
+        failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
+        done = [job for job in jobs if job["status"] == "done"]
         begin = (
             names
             | {
-                "seeds": sum(len(cell["seeds"]) for cell in done),
-                "failures": failed + sum(cell["failures"] for cell in done),
+                "seeds": sum(len(job["seeds"]) for job in done),
+                "failures": failed + sum(job["failures"] for job in done),
             }
             | {name: self.experiment[name] for name in ("steps",) if name in self.experiment}
         )
         cost = {
-            column: sum(cell["seconds"][purpose] for cell in done) if done else np.nan
+            column: sum(job["seconds"][purpose] for job in done) if done else np.nan
             for column, purpose in seconds.items()
         }
-        return begin, cost | {"memory_mb": max((cell["memory_mb"] for cell in done), default=np.nan)}
+        return begin, cost | {"memory_mb": max((job["memory_mb"] for job in done), default=np.nan)}
+
+
+def estimated(name: str, values: np.ndarray, reference: np.ndarray | None = None) -> dict[str, float]:
+    """Returns a column of the summary with the ends of its 95% interval, which resamples whole seeds.
+
+    Args:
+        name: of the column.
+        values: one per seed [R], whose mean is wanted; without any, all is NaN.
+        reference: one per seed [R], where the ratio of the two means is wanted.
+    """
+    if not len(values):
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    if reference is None:
+        mean, ends = values.mean(), intervals.mean_interval(values)
+    else:
+        mean, ends = values.mean() / reference.mean(), intervals.ratio_interval(values, reference)
+    return {name: float(mean), f"{name}_low": ends[0], f"{name}_high": ends[1]}

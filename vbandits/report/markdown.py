@@ -1,20 +1,21 @@
 """The report in Markdown: the page's tables and texts, without its figures."""
 
 import re
+from collections.abc import Iterable
 
-from vbandits.report.common import Chapter, Facts, Report
+from vbandits.report.page import Facts, Report, Section
 from vbandits.report.tables import Entry, Table
 
 
 def render(report: Report) -> str:
     """Returns the report in Markdown."""
-    parts = [f"# {escape(report.name)}", report.lead, *_chapters(report.opening)]
+    parts = [f"# {escape(report.name)}", report.lead, *_sections(report.opening)]
     if report.warnings:
         parts += ["## Failed" if report.failures else "## Incomplete", *map(escape, report.warnings)]
     if report.failures:
         lines = [f"- {escape(failure.reason)}: {escape(', '.join(failure.places))}" for failure in report.failures]
         parts.append("\n".join(lines))
-    parts += [*_chapters(report.chapters), "## Cost", _table(report.cost), "## How this was made", _facts(report.facts)]
+    parts += [*_sections(report.sections), "## How this was made", _facts(report.facts)]
     parts += ["### What the numbers are", _facts(report.definitions)]
     for title, entries in report.settings:
         parts += [f"### {title}", *(f"**{escape(label)}**\n\n{_facts(facts)}" for label, facts in entries)]
@@ -26,13 +27,15 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
-def _chapters(chapters: list[Chapter]) -> list[str]:
+def _sections(sections: Iterable[Section]) -> list[str]:
     parts = []
-    for chapter in chapters:
-        parts += [f"## {escape(chapter.title)}", *map(escape, chapter.before)]
-        for title, table in chapter.tables:
-            parts += [f"### {escape(title)}" if title else "", _table(table)]
-        parts += map(escape, chapter.after)
+    for section in sections:
+        parts.append(f"## {escape(section.title)}")
+        for item in section.items:
+            if isinstance(item, str):
+                parts.append(escape(item))
+            elif isinstance(item, Table):
+                parts += [f"### {escape(item.title)}" if item.title else "", _table(item)]
     return parts
 
 
@@ -43,7 +46,7 @@ def _table(table: Table) -> str:
     rank = ["Rank"] if table.ranked else []
     lines = [[*rank, table.what, *heads], [*(["---:"] * len(rank)), "---", *(["---:"] * len(heads))]]
     lines += [
-        [*([row.rank] if table.ranked else []), escape(row.agent), *(_entry(entry) for entry in row.entries)]
+        [*([row.rank] if table.ranked else []), escape(row.label), *(_entry(entry) for entry in row.entries)]
         for row in table.rows
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

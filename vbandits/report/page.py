@@ -1,14 +1,12 @@
-"""The report of a bandit experiment as one self-contained page, and what every page has."""
+"""A report as parts that a page and a Markdown file both show, and the page."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from vbandits.benchmarks.bandits.report import BanditReport
-from vbandits.benchmarks.bandits.results import Results
-from vbandits.report import figures, statistics, wording
-from vbandits.report.common import Report
-from vbandits.report.palette import Look, looks
-from vbandits.report.tables import cost
+from vbandits.report.formats import count
+from vbandits.report.palette import Style
+from vbandits.report.tables import Table
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -16,10 +14,108 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and its caption."""
+    """A figure and its caption; without SVG, a note that stands in its place."""
 
     svg: str
     caption: str
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Small figures with one legend and one caption.
+
+    Attributes:
+        title: what the vertical axes show.
+        svgs: the panels.
+        legend: names of the lines and how they are drawn.
+        caption: of all.
+        columns: panels in a row.
+    """
+
+    title: str
+    svgs: Sequence[str]
+    legend: Sequence[tuple[str, Style]]
+    caption: str
+    columns: int
+
+
+Figures = Callable[[], Sequence[Drawing | Panels]]
+"""Draws figures that stand side by side, or panels; called when a page is written, and by nothing else."""
+Item = str | Table | Figures
+"""A part of a section: a note, a table, or figures."""
+Facts = list[tuple[str, str]]
+"""Names and texts, in order."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, the anchor that links lead to, and what stands below it, in order."""
+
+    title: str
+    anchor: str
+    items: Sequence[Item]
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables by their titles."""
+        return {item.title: item for item in self.items if isinstance(item, Table)}
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes."""
+        return [item for item in self.items if isinstance(item, str)]
+
+    @property
+    def wide(self) -> bool:
+        """Whether a table of it is printed on a page turned on its side."""
+        return any(table.wide for table in self.tables.values())
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A reason, and the jobs that failed for it: problem, method and seeds of each."""
+
+    reason: str
+    jobs: list[tuple[str, str, str]]
+
+    @property
+    def places(self) -> list[str]:
+        """The jobs in words."""
+        return [f"{problem} · {method} (seeds {seeds})" for problem, method, seeds in self.jobs]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says.
+
+    Attributes:
+        name: of the experiment.
+        lead: one line of what was run.
+        opening: sections before the warnings.
+        warnings: what is missing.
+        failures: the jobs that failed.
+        sections: all others: a problem each, and the cost.
+        definitions: what the numbers are.
+        facts: how it was made.
+        settings: by title, the full configuration of every method and problem, by label.
+        styles: how the methods are drawn, by label.
+    """
+
+    name: str
+    lead: str
+    warnings: list[str]
+    failures: list[Failure]
+    sections: Sequence[Section]
+    definitions: Facts
+    facts: Facts
+    settings: list[tuple[str, list[tuple[str, Facts]]]]
+    opening: Sequence[Section] = ()
+    styles: Mapping[str, Style] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> str:
+        """How many jobs failed, in words."""
+        return count(sum(len(failure.jobs) for failure in self.failures), "cell")
 
 
 def templates(*packages: str) -> "Environment":
@@ -30,43 +126,7 @@ def templates(*packages: str) -> "Environment":
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def fill(template: str, report: Report, **values: Any) -> str:
-    """Returns a template with these values, in a page that stands alone."""
-    return templates("vbandits.report").get_template(template).render(report=report, **values)
-
-
-def render(report: BanditReport, results: Results) -> str:
-    """Returns the page."""
-    look = looks(results.labels("agent"))
-    totals = cost(results.summary()).loc[list(report.ranking.agents)]
-    timed = statistics.exists(totals, "seconds")
-    return fill(
-        "bandits.html.j2",
-        report,
-        look=look,
-        drawings=_drawings(report, results, look),
-        cost=drawing(figures.cost(totals, look, "cost")) if timed else None,
-        no_calibration=wording.NO_CALIBRATION,
-    )
-
-
-def _drawings(
-    report: BanditReport, results: Results, look: dict[str, Look]
-) -> dict[str, tuple[Drawing, Drawing | None]]:
-    """Returns curves and calibration of every environment that has records."""
-    parts = results.parts
-    drawn = {}
-    for section in report.sections:
-        ordered = [row.agent for row in section.table.rows]
-        own = {agent: parts[section.label, agent] for agent in ordered if (section.label, agent) in parts}
-        if own:
-            curves = figures.regret(own, look, section.column.measure, section.label, f"{section.anchor}-curves")
-            calibration = figures.calibration(own, look, section.label, f"{section.anchor}-calibration")
-            drawn[section.label] = (drawing(curves), calibration and drawing(calibration))
-    return drawn
-
-
-def drawing(figure: figures.Figure) -> Drawing:
-    """Returns a figure with its caption."""
-    caption = wording.CAPTIONS[figure.caption]
-    return Drawing(figure.svg, f"{caption} {wording.CLIPPED}" if figure.clipped else caption)
+def render(report: Report) -> str:
+    """Returns the page; figures are drawn now."""
+    template = templates("vbandits.report").get_template("report.html.j2")
+    return template.render(report=report, styles=report.styles)

@@ -1,9 +1,7 @@
-"""How an agent looks: the same colour and dashes in every figure and table, in light and in dark."""
+"""How a method is drawn: the same colour and dashes in every figure and table, in light and in dark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from vbandits.benchmarks.bandits.results import YARDSTICK
 
 INK, MUTED, GRID = "#101418", "#5f6b7a", "#dfe3e8"
 """Drawn in these, shown in the page's own colours."""
@@ -17,7 +15,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line"} | {c: f"--color-{i}
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """Colour, dashes in points, and the page's variable for the colour."""
 
     color: str
@@ -34,10 +32,10 @@ class Look:
         return (0.0, self.dashes) if self.dashes else "solid"
 
 
-def looks(agents: Sequence[str], yardstick: str = YARDSTICK) -> dict[str, Look]:
-    """Returns the look of every agent, by its place in the experiment; that which acts by chance is grey and dashed."""
-    learning = [agent for agent in agents if agent != yardstick]
+def styles(labels: Sequence[str], baseline: str = "") -> dict[str, Style]:
+    """Returns the style of every label, by its place; a baseline, which acts by chance, is grey and dashed."""
+    others = [label for label in labels if label != baseline]
     found = {
-        agent: Look(COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]) for i, agent in enumerate(learning)
+        label: Style(COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)]) for i, label in enumerate(others)
     }
-    return found | {yardstick: Look(MUTED, (3.0, 3.0))}
+    return found | ({baseline: Style(MUTED, (3.0, 3.0))} if baseline in labels else {})

@@ -1,4 +1,4 @@
-"""The report's arithmetic: which agents lead, a curve's band, how far coverage is off. Nothing is drawn here."""
+"""The arithmetic of reports: intervals, which methods lead, a curve's band. Nothing is drawn here."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from vbandits.metrics import calibration, intervals
+from vbandits.metrics import intervals
 
 POINTS = 120
 """Most points of a curve: more are not seen, and make the page heavy."""
@@ -32,13 +32,6 @@ def mean_band(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.n
     return mean, mean - half, mean + half
 
 
-def curves(records: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns steps [G] and one row per seed [R, G] of a column of an agent's records, thinned evenly."""
-    table = records.pivot(index="seed", columns="step", values=column).sort_index(axis=0).sort_index(axis=1)
-    kept = thinned(table.shape[1])
-    return table.columns.to_numpy()[kept], table.to_numpy(dtype=float)[:, kept]
-
-
 def thinned(size: int) -> np.ndarray:
     """Returns at most `POINTS` places of so many, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, size - 1, min(POINTS, size)).round().astype(int))
@@ -50,35 +43,35 @@ def exists(frame: pd.DataFrame, column: str) -> bool:
 
 
 def leaders(losses: Mapping[str, pd.Series]) -> frozenset[str]:
-    """Returns the agent of the lowest mean loss, and those not told apart from it; none where there is one seed.
+    """Returns the method of the lowest mean loss, and those not told apart from it; none where there is one seed.
 
-    An agent is told apart from the best if the 95% interval of the mean difference, paired by seed, excludes 0.
+    A method is told apart from the best if the 95% interval of the mean difference, paired by seed, excludes 0.
 
     Args:
-        losses: each agent's loss, by seed.
+        losses: each method's loss, by seed.
     """
-    known = {agent: loss for agent, loss in losses.items() if len(loss) and np.isfinite(loss).all()}
+    known = {method: loss for method, loss in losses.items() if len(loss) and np.isfinite(loss).all()}
     if not known:
         return frozenset()
-    best = min(known, key=lambda agent: known[agent].mean())
+    best = min(known, key=lambda method: known[method].mean())
     if len(known[best]) < 2:
         return frozenset()
     tied = {best}
-    for agent, loss in known.items():
+    for method, loss in known.items():
         difference = (loss - known[best]).dropna().to_numpy()
-        if agent != best and not intervals.mean_interval(difference)[0] > 0:
-            tied.add(agent)
+        if method != best and not intervals.mean_interval(difference)[0] > 0:
+            tied.add(method)
     return frozenset(tied)
 
 
 def mean_ratio(pairs: Iterable[tuple[pd.Series, pd.Series]]) -> pd.Series:
-    """Returns the mean over environments of mean(own) / mean(reference), as each seed has it; their mean is the ratio.
+    """Returns the mean over problems of mean(own) / mean(reference), as each seed has it; their mean is the ratio.
 
     A seed departs from it by its linear influence on the ratios (the delta method), so that seeds can be resampled or
-    compared: the same ones in every environment.
+    compared: the same ones in every problem.
 
     Args:
-        pairs: per environment, own and reference by seed.
+        pairs: per problem, own and reference by seed.
     """
     ratios, influences = [], []
     for own, reference in pairs:
@@ -97,30 +90,8 @@ def mean_interval(by_seed: pd.Series) -> Interval:
     return float(by_seed.mean()), low, high
 
 
-def coverage_gap(records: pd.DataFrame, level: float) -> Interval:
-    """Returns observed minus nominal coverage of central intervals, in percentage points, over seeds."""
-    pits: Any = records.groupby("seed")["pit"]
-    by_seed = [calibration.coverage(pit.to_numpy(), level) for _, pit in pits]
-    return _over_seeds(100 * (np.array(by_seed) - level))
-
-
-def brier_score(records: pd.DataFrame) -> Interval:
-    """Returns the mean Brier score over seeds."""
-    briers: Any = records.groupby("seed")["brier"]
-    return _over_seeds(briers.mean().to_numpy())
-
-
-def probability_gap(records: pd.DataFrame) -> Interval:
-    """Returns the mean predicted probability of reward minus how often it came, in percentage points, over seeds.
-
-    The probability is read back from the Brier score (p - y)^2 of each decision.
-    """
-    scored: Any = records[records["brier"].notna()]
-    gap: Any = np.sqrt(scored["brier"]) * np.where(scored["reward"] > 0.5, -1.0, 1.0)
-    return _over_seeds(100 * gap.groupby(scored["seed"]).mean().to_numpy())
-
-
-def _over_seeds(by_seed: np.ndarray) -> Interval:
+def student_interval(by_seed: np.ndarray) -> Interval:
+    """Returns the mean over the seeds that have a value, and its Student's t interval, as figures show it."""
     known = by_seed[np.isfinite(by_seed)]
     if not known.size:
         return NAN, NAN, NAN

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vbandits.benchmarks.active.results import POOL, SIGN, ActiveResults
-from vbandits.benchmarks.active.tables import PERCENT
-from vbandits.report import statistics
-from vbandits.report.canvas import LEFT, Canvas, shorten
-from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Figure, draw, height, label_ends
-from vbandits.report.formats import decimals, number
-from vbandits.report.palette import INK, Look, looks
+from vbandits.benchmarks.active.tables import shown_as
+from vbandits.report import figures, statistics, texts
+from vbandits.report.canvas import shorten
+from vbandits.report.figures import Curve, Frame
+from vbandits.report.page import Drawing, Panels
+from vbandits.report.palette import INK, Style, styles
 
 MOST = 8
 """Most lines of a panel: more are not told apart."""
@@ -28,43 +28,40 @@ SCORE_TEXTS = {
     "coverage_90": ("90% intervals cover", "%"),
     "reward": ("Reward so far", ""),
 }
-WHERE = {"test": " on the test set", "pool": " on the rest of the pool"}
+WHERE = {"test": "on the test set", "pool": "on the rest of the pool"}
 CALIBRATION = {"accuracy": "ece_debiased", "rmse": "coverage_90"}
-"""What shows whether a learner can be trusted, by what it is judged by."""
+"""What shows whether a learner can be trusted, by what it is evaluated by."""
 IDEAL = {"ece_debiased": 0.0, "coverage_90": 90.0}
+
+_LABELS = (
+    f" against labels known: {texts.BAND.removesuffix('.')}. Dotted: the fit to all labels of the pool (of several "
+    "methods, the best)."
+)
+CAPTIONS = {
+    "accuracy": f"Accuracy on the test set{_LABELS} Higher is better.",
+    "rmse": f"Root mean squared error on the test set{_LABELS} Lower is better.",
+    "reward": f"Reward so far against the rows of the stream that came by: {texts.BAND} Higher is better.",
+    "ece_debiased": (
+        "How far confidence is from accuracy, with part of the bias of few rows taken off, so that it may fall below "
+        "0, against labels known. Dotted: calibrated. Mean over seeds and 95% band, pointwise. Lower is better."
+    ),
+    "coverage_90": (
+        "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; "
+        "below it a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
+    ),
+}
+REST = " These are the rows that a learner had not bought: what it left, and no sample of the problem."
 
 Grid = dict[str, dict[str, str]]
 """The learners by panel and line."""
 
 
 @dataclass(frozen=True)
-class Panels:
-    """Panels with one legend and one caption.
-
-    Attributes:
-        title: what the vertical axes show.
-        figures: the panels.
-        legend: names of the lines and how they look.
-        caption: key of the caption.
-        columns: panels in a row.
-        omitted: lines that are not drawn.
-    """
-
-    title: str
-    figures: list[Figure]
-    legend: list[tuple[str, Look]]
-    caption: str
-    columns: int
-    omitted: int = 0
-
-
-@dataclass(frozen=True)
 class Texts:
-    """What panels say: the score on their vertical axes, the problem, the caption's key, the other axes, which rows."""
+    """What panels say: the score on their vertical axes, the problem, the other axes, which rows, and the caption."""
 
     score: str
     problem: str
-    caption: str
     axis: str = "Labels"
     where: str = ""
 
@@ -72,7 +69,13 @@ class Texts:
     def title(self) -> str:
         """What the vertical axes show."""
         text, unit = SCORE_TEXTS[self.score]
-        return f"{text}{self.where}{', ' if unit else ''}{unit}"
+        return f"{text}{' ' if self.where else ''}{self.where}{', ' if unit else ''}{unit}"
+
+    @property
+    def caption(self) -> str:
+        """How to read them."""
+        where = f"{self.where[:1].upper()}{self.where[1:]}. " if self.where else ""
+        return f"{where}{CAPTIONS[self.score]}{REST if self.where == WHERE['pool'] else ''}"
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,12 @@ class Lines:
 
     Attributes:
         grid: the learners by panel and line.
-        looks: of the lines.
+        styles: of the lines.
         chance: the line that buys labels at random, if there is one.
     """
 
     grid: Grid
-    looks: dict[str, Look]
+    styles: dict[str, Style]
     chance: str = ""
 
     @property
@@ -100,9 +103,9 @@ class Lines:
         """All lines, in their order."""
         return list(dict.fromkeys(line for own in self.grid.values() for line in own))
 
-    def learner_looks(self) -> dict[str, Look]:
-        """Returns the look of every learner: that of its line."""
-        return {learner: self.looks[line] for panel in self.grid.values() for line, learner in panel.items()}
+    def learner_styles(self) -> dict[str, Style]:
+        """Returns the style of every learner: that of its line."""
+        return {learner: self.styles[line] for panel in self.grid.values() for line, learner in panel.items()}
 
 
 def lines(results: ActiveResults) -> Lines:
@@ -113,15 +116,15 @@ def lines(results: ActiveResults) -> Lines:
         (acquisition for (_, acquisition), learner in results.grid.items() if results.random_of(learner) == learner), ""
     )
     if len(acquisitions) == 1:
-        return Lines({"": {method: learner for (method, _), learner in results.grid.items()}}, looks(methods))
+        return Lines({"": {method: learner for (method, _), learner in results.grid.items()}}, styles(methods))
     grid = {
         method: {acquisition: learner for (own, acquisition), learner in results.grid.items() if own == method}
         for method in methods
     }
-    return Lines(grid if len(methods) > 1 else {"": grid[methods[0]]}, looks(acquisitions, chance), chance)
+    return Lines(grid if len(methods) > 1 else {"": grid[methods[0]]}, styles(acquisitions, chance), chance)
 
 
-def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Panels]:
+def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
     """Returns the curves of accuracy or RMSE against labels, and of the reward of a stream; none without results."""
     measure = results.measure(problem)
     full = {
@@ -132,32 +135,26 @@ def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> li
     marks = {}
     for panel, own in how.grid.items():
         fits = [SIGN[measure] * full[learner] for learner in own.values() if np.isfinite(full.get(learner, np.nan))]
-        marks[panel] = _scale(measure) * SIGN[measure] * max(fits, default=np.nan)
+        marks[panel] = shown_as(measure)[0] * SIGN[measure] * max(fits, default=np.nan)
     learned = _curves(results, problem, how, measure)
     rewarded = _curves(results, problem, how, "reward", "seen")
-    drawn = [_panels(how, learned, Texts(measure, problem, f"curves_{measure}"), marks, f"{salt}-curves")]
-    drawn += [_panels(how, rewarded, Texts("reward", problem, "rewards", "Rows seen"), {}, f"{salt}-reward")]
-    return [panels for panels in drawn if panels.figures]
+    return [
+        *_drawn(how, learned, Texts(measure, problem), marks, f"{salt}-curves"),
+        *_drawn(how, rewarded, Texts("reward", problem, "Rows seen"), {}, f"{salt}-reward"),
+    ]
 
 
-def calibration_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Panels]:
+def calibration_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
     """Returns calibration against labels on the test set and on the rest of the pool, on the same axes."""
     score = CALIBRATION[results.measure(problem)]
     places = {"test": score, "pool": f"{POOL}{score}"}
-    shown = {where: _curves(results, problem, how, column) for where, column in places.items()}
+    shown = {place: _curves(results, problem, how, column) for place, column in places.items()}
     marks, every = dict.fromkeys(how.grid, IDEAL[score]), [curve for own in shown.values() for curve in _all(own)]
-    drawn = [
-        _panels(
-            how, own, Texts(score, problem, f"{score}_{where}", where=WHERE[where]), marks, f"{salt}-{where}", every
-        )
-        for where, own in shown.items()
+    return [
+        drawing
+        for place, own in shown.items()
+        for drawing in _drawn(how, own, Texts(score, problem, where=WHERE[place]), marks, f"{salt}-{place}", every)
     ]
-    return [panels for panels in drawn if panels.figures]
-
-
-def _scale(column: str) -> float:
-    """Returns what a column of the records is drawn in: a fraction in percent."""
-    return 100.0 if column.removeprefix(POOL) in PERCENT else 1.0
 
 
 Shown = dict[str, list[Curve]]
@@ -178,30 +175,36 @@ def _curves(results: ActiveResults, problem: str, how: Lines, column: str, again
     return {panel: own for panel, own in shown.items() if own}
 
 
-def _panels(
-    how: Lines, shown: Shown, texts: Texts, marks: Mapping[str, float], salt: str, framed: Sequence[Curve] = ()
-) -> Panels:
-    """Returns a panel for each method, all on the same axes.
+def _drawn(
+    how: Lines, shown: Shown, says: Texts, marks: Mapping[str, float], salt: str, framed: Sequence[Curve] = ()
+) -> list[Drawing | Panels]:
+    """Returns a panel for each method, all on the same axes, or one large figure; nothing without curves.
 
     Args:
         how: the experiment is drawn.
         shown: the curves.
-        texts: what the panels say.
+        says: what the panels say.
         marks: a value for which there is a dotted line, by panel.
         salt: makes ids unique.
         framed: curves that the axes have room for, if not those shown.
     """
+    if not shown:
+        return []
     marks = {panel: marks.get(panel, np.nan) for panel in shown}
-    frame = _frame(framed or _all(shown), [*marks.values()]) if shown else (0.0, 1.0, 0.0, 1.0)
-    figures = [
-        _panel(own, how, panel, texts, marks[panel], frame, f"{salt}-{place}")
+    x, y = _limits(framed or _all(shown), [*marks.values()])
+    svgs = [
+        _panel(own, how, panel, says, marks[panel], (x, y), f"{salt}-{place}")
         for place, (panel, own) in enumerate(shown.items())
     ]
-    drawn = {curve.agent for curve in _all(shown)}
-    legend = [] if how.single else [(line, look) for line, look in how.looks.items() if line in drawn]
-    rows = max(math.ceil(len(figures) / ABREAST), 1)
-    columns = max(math.ceil(len(figures) / rows), FEWEST)
-    return Panels(texts.title, figures, legend, texts.caption, columns, max(len(how.every) - MOST, 0))
+    omitted = max(len(how.every) - MOST, 0)
+    more = f" Not drawn, of all lines: the {omitted} that did worst by area; they are in the tables." if omitted else ""
+    caption = f"{says.caption}{more}"
+    if how.single:
+        return [Drawing(svgs[0], caption)]
+    drawn = {curve.label for curve in _all(shown)}
+    legend = [(line, style) for line, style in how.styles.items() if line in drawn]
+    rows = math.ceil(len(svgs) / ABREAST)
+    return [Panels(says.title, svgs, legend, caption, max(math.ceil(len(svgs) / rows), FEWEST))]
 
 
 def chosen(results: ActiveResults, problem: str, how: Lines) -> list[str]:
@@ -230,7 +233,7 @@ def _curve(results: ActiveResults, problem: str, learner: str, line: str, column
     if trace is None:
         return None
     x, values = trace.curves(column, against)
-    mean, low, high = statistics.mean_band(_scale(column) * values)
+    mean, low, high = statistics.mean_band(shown_as(column)[0] * values)
     known = np.flatnonzero(np.isfinite(mean) & np.isfinite(x))
     if not known.size:
         return None
@@ -238,9 +241,13 @@ def _curve(results: ActiveResults, problem: str, learner: str, line: str, column
     return Curve(line, x[kept], mean[kept], low[kept], high[kept])
 
 
-def _frame(shown: Sequence[Curve], marks: Sequence[float]) -> tuple[float, float, float, float]:
-    """Returns left, right, bottom and top: room for all means and marks, and for bands where they have settled, as far
-    as that does not flatten the means: bands of a few seeds can be wider than anything that was measured."""
+Limits = tuple[tuple[float, float], tuple[float, float]]
+"""Of the horizontal and of the vertical axis."""
+
+
+def _limits(shown: Sequence[Curve], marks: Sequence[float]) -> Limits:
+    """Returns room for all means and marks, and for bands where they have settled, as far as that does not flatten the
+    means: bands of a few seeds can be wider than anything that was measured."""
     settled = [np.concatenate([c.mean, *(end[len(end) // 20 :] for end in (c.low, c.high))]) for c in shown]
     values = np.concatenate([*settled, np.asarray(marks, float)])
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -249,34 +256,24 @@ def _frame(shown: Sequence[Curve], marks: Sequence[float]) -> tuple[float, float
     room = most - least or abs(most) or 1.0
     low, high = max(low, least - room), min(high, most + room)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    left, right = min(float(c.steps[0]) for c in shown), max(float(c.steps[-1]) for c in shown)
-    return left, right if right > left else left + 1, low - margin, high + margin
+    left, right = min(float(c.x[0]) for c in shown), max(float(c.x[-1]) for c in shown)
+    return (left, right if right > left else left + 1), (low - margin, high + margin)
 
 
-def _panel(
-    shown: Sequence[Curve],
-    how: Lines,
-    panel: str,
-    texts: Texts,
-    mark: float,
-    frame: tuple[float, float, float, float],
-    salt: str,
-) -> Figure:
+def _panel(shown: Sequence[Curve], how: Lines, panel: str, says: Texts, mark: float, limits: Limits, salt: str) -> str:
     """Returns a panel; one that stands alone is larger, and has its names at the ends of the curves."""
-    left, right, bottom, top = frame
-    names = [curve.agent for curve in shown]
-    canvas = Canvas(height(len(shown)), salt) if how.single else Canvas(HEIGHT, salt, WIDTH)
-    with canvas:
-        axes = canvas.axes(LEFT, TOP, canvas.label_width(names) + 22 if how.single else EDGE, BOTTOM)
+    where = f"{says.problem} with {panel}" if panel else says.problem
+
+    def finish(axes) -> None:
         if np.isfinite(mark):
-            axes.axhline(mark, color=INK, linewidth=1.0, linestyle=DOTTED, zorder=1)
-        draw(axes, shown, how.looks)
-        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=texts.axis, ylabel="")
-        canvas.heading(axes, texts.title if how.single else shorten(panel))
-        if how.single:
-            label_ends(canvas, axes, shown, how.looks)
-        places = decimals([float(curve.mean[-1]) for curve in shown])
-        ends = ", ".join(f"{curve.agent} {number(float(curve.mean[-1]), places)}" for curve in shown)
-        where = f"{texts.problem} with {panel}" if panel else texts.problem
-        what = f"{texts.title} against {texts.axis.lower()} in {where}"
-        return Figure(canvas.svg(f"{what}. Means over seeds at the end: {ends}."), texts.caption)
+            axes.axhline(mark, color=INK, linewidth=1.0, linestyle=DOTTED, zorder=0.9)
+
+    return figures.curves(
+        shown,
+        how.styles,
+        Frame(*limits, says.axis, says.title if how.single else shorten(panel)),
+        f"{says.title} against {says.axis.lower()} in {where}",
+        salt,
+        finish=finish,
+        panel=None if how.single else (WIDTH, HEIGHT),
+    )

@@ -1,4 +1,4 @@
-"""What active learning left, read back: records, cells, and the summary that every report shows."""
+"""What active learning left, read back: its records, and the summary that every report shows."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,17 +7,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from vbandits.experiment.results import StoredResults
-from vbandits.metrics import intervals, learning
+from vbandits.experiment.results import StoredResults, estimated
+from vbandits.metrics import learning
+from vbandits.report.statistics import mean_ratio
 
 MEASURES = {"classes": "accuracy", "regression": "rmse"}
-"""What the learners of a task are judged by."""
+"""What the learners of a task are evaluated by."""
 SIGN = {"accuracy": 1.0, "rmse": -1.0}
 """By which a measure is a quality: the higher, the better."""
 SCORES = ("nll", "brier", "ece", "ece_debiased", "crps", "coverage_90")
 """Columns of the records besides the measure: of predictions for the test set."""
 POOL = "pool_"
 """Begins the name of a column on those rows of the pool whose labels are not bought."""
+HIGHER = ("accuracy", "reward")
+"""The higher the better; of other columns of the records, the lower."""
 LEVELS = {"labels_90": 0.9, "labels_95": 0.95}
 """Accuracies that labels are counted up to."""
 RANDOM = "random"
@@ -36,7 +39,7 @@ class ActiveResults(StoredResults):
     """The results of active learning.
 
     Attributes:
-        cells: one marker per cell, finished or failed: problem, learner, seeds, status, reason, failures, seconds.
+        cells: one marker per job, finished or failed: problem, learner, seeds, status, reason, failures, seconds.
         records: one row per seed and evaluation: problem, learner, seed; round (0: before anything was bought); labels
             (known, initial ones included), bought and cost so far; accuracy, nll, brier, ece, ece_debiased for classes,
             rmse, nll, crps, coverage_90 for a regression, on the test set and with the prefix `pool_` on the rows of
@@ -45,6 +48,7 @@ class ActiveResults(StoredResults):
             exist.
     """
 
+    benchmark: ClassVar = "active"
     axes: ClassVar = ("problem", "learner")
     shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "regret_best", "speed_up")
     losses: ClassVar = ("area",)  # with the sign of the problem's measure
@@ -52,7 +56,7 @@ class ActiveResults(StoredResults):
     def summary(self) -> pd.DataFrame:
         """Returns one row per problem and learner, the problems in the experiment's order, the best area first.
 
-        Columns: problem, learner, seeds (with results), failures (seeds that diverged or whose cell failed); accuracy
+        Columns: problem, learner, seeds (with results), failures (seeds that diverged or whose job failed); accuracy
         or rmse at the end; area (mean accuracy or RMSE over the labels bought, up to the most that a learner of the
         problem bought); regret_own and regret_best (cumulative regret, normalised so that 1 is to learn nothing,
         against the learner's own fit to all labels, seed by seed, and against the best such fit of the problem's
@@ -71,7 +75,7 @@ class ActiveResults(StoredResults):
         return next(entry for entry in self.experiment[f"{axis}s"] if entry["label"] == label)
 
     def measure(self, problem: str) -> str:
-        """Returns what learners of a problem are judged by: "accuracy" or "rmse"."""
+        """Returns what learners of a problem are evaluated by: "accuracy" or "rmse"."""
         return MEASURES[self.entry("problem", problem)["task"]]
 
     @cached_property
@@ -144,11 +148,21 @@ class ActiveResults(StoredResults):
     def _loss(self, frame: pd.DataFrame) -> pd.Series:
         return pd.Series([-SIGN[self.measure(problem)] for problem in frame["problem"]]) * frame["area"]
 
-    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+    def loss(self, problem: str, method: str, column: str) -> pd.Series:
+        """Returns a column of the summary as each seed has it, as a loss; a regret as its seed's part in the ratio."""
+        sign = SIGN[self.measure(problem)]
+        if column == "area":
+            return -sign * self.area(problem, method)
+        if column.startswith("regret"):
+            regret, idle = self.regret(problem, method, own=column == "regret_own")
+            return mean_ratio([(regret, idle)]) if idle.mean() > 0 else pd.Series(dtype=float)
+        return (-1.0 if column.removeprefix(POOL) in HIGHER else 1.0) * self.traces[problem, method].last(column)
+
+    def _row(self, problem: str, method: str) -> dict[str, Any]:
         purposes = ("training", "querying", "environment", "evaluation")
-        begin, cost = self._ended(problem, contender, {f"{purpose}_seconds": purpose for purpose in purposes})
-        known = (problem, contender) in self.parts
-        row = dict.fromkeys(_columns(), np.nan) | (self._measured(problem, contender) if known else {})
+        begin, cost = self._ended(problem, method, {f"{purpose}_seconds": purpose for purpose in purposes})
+        known = (problem, method) in self.parts
+        row = dict.fromkeys(_columns(), np.nan) | (self._measured(problem, method) if known else {})
         seconds = {
             "seconds": cost["training_seconds"] + cost["querying_seconds"],
             "seconds_per_query": ratio(cost["querying_seconds"], row["bought"] * begin["seeds"]),
@@ -266,15 +280,9 @@ def _columns() -> list[str]:
 
 def _mean(name: str, by_seed: pd.Series) -> dict[str, float]:
     values = by_seed.to_numpy()
-    row = {name: float(values.mean())}
-    if name in INTERVALS:
-        row[f"{name}_low"], row[f"{name}_high"] = intervals.mean_interval(values)
-    return row
+    return estimated(name, values) if name in INTERVALS else {name: float(values.mean())}
 
 
 def _ratio(name: str, regret: Regret) -> dict[str, float]:
-    value, (low, high) = normalised(regret), (np.nan, np.nan)
-    if np.isfinite(value):
-        own, idle = (part.to_numpy() for part in regret)
-        low, high = intervals.ratio_interval(own, idle)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+    own, idle = (part.to_numpy() for part in regret)
+    return estimated(name, own, idle) if np.isfinite(normalised(regret)) else estimated(name, np.array([]))

@@ -1,4 +1,4 @@
-"""What a bandit run left, read back: records, cells, and the summary that every report shows."""
+"""What a bandit run left, read back: its records, and the summary that every report shows."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from vbandits.experiment.results import StoredResults
-from vbandits.metrics import calibration, intervals
+from vbandits.experiment.results import StoredResults, estimated
+from vbandits.metrics import calibration
 from vbandits.metrics.regret import simple_regret
 
 YARDSTICK = "uniform"
@@ -19,11 +19,12 @@ class Results(StoredResults):
     """The results of a bandit experiment.
 
     Attributes:
-        cells: one marker per cell, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
+        cells: one marker per job, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
         records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
             cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
     """
 
+    benchmark: ClassVar = "bandits"
     axes: ClassVar = ("environment", "agent")
     shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
     losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
@@ -31,7 +32,7 @@ class Results(StoredResults):
     def summary(self) -> pd.DataFrame:
         """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
 
-        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
+        Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose job failed), steps;
         cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
         interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
         decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
@@ -40,10 +41,15 @@ class Results(StoredResults):
         """
         return super().summary()
 
-    def _row(self, problem: str, contender: str) -> dict[str, Any]:
+    def loss(self, problem: str, method: str, column: str) -> pd.Series:
+        """Returns what agents are compared by, by seed: the cumulative regret, or the reward with its sign turned."""
+        part = self.parts[problem, method]
+        return -mean_reward(part) if column == "reward" else final(part, "cumulative_regret")
+
+    def _row(self, problem: str, method: str) -> dict[str, Any]:
         seconds = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
-        begin, cost = self._ended(problem, contender, seconds)
-        return begin | _measures(self.parts.get((problem, contender)), self.parts.get((problem, YARDSTICK))) | cost
+        begin, cost = self._ended(problem, method, seconds)
+        return begin | _measures(self.parts.get((problem, method)), self.parts.get((problem, YARDSTICK))) | cost
 
 
 def final(records: pd.DataFrame, column: str) -> pd.Series:
@@ -58,34 +64,19 @@ def mean_reward(records: pd.DataFrame) -> pd.Series:
 
 
 def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
-    nan = float("nan")
-    names = (
-        "cumulative_regret",
-        "cumulative_regret_low",
-        "cumulative_regret_high",
-        "relative_regret",
-        "relative_regret_low",
-        "relative_regret_high",
-        "simple_regret",
-        "reward",
-        "nll",
-        "crps",
-        "brier",
-        *(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS),
-    )
-    row = dict.fromkeys(names, nan)
+    nan, nothing = float("nan"), np.array([])
+    row = estimated("cumulative_regret", nothing) | estimated("relative_regret", nothing)
+    row |= dict.fromkeys(("simple_regret", "reward", "nll", "crps", "brier"), nan)
+    row |= {f"coverage_{100 * level:.0f}": nan for level in calibration.LEVELS}
     if records is None:
         return row
     regret = final(records, "cumulative_regret")
-    row["cumulative_regret"] = float(np.mean(regret.to_numpy()))
-    row["cumulative_regret_low"], row["cumulative_regret_high"] = intervals.mean_interval(regret.to_numpy())
+    row |= estimated("cumulative_regret", regret.to_numpy())
     if uniform is not None:
         both = pd.concat([regret, final(uniform, "cumulative_regret")], axis=1, join="inner", keys=["own", "uniform"])
         own, reference = both["own"].to_numpy(), both["uniform"].to_numpy()
         if np.isfinite(reference).all() and reference.mean() > 0:
-            row["relative_regret"] = 100 * own.mean() / reference.mean()
-            low, high = intervals.ratio_interval(own, reference)
-            row["relative_regret_low"], row["relative_regret_high"] = 100 * low, 100 * high
+            row |= {name: 100 * value for name, value in estimated("relative_regret", own, reference).items()}
     curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
     row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
     row["reward"] = mean_reward(records).to_numpy().mean()

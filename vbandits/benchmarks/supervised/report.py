@@ -1,143 +1,131 @@
-"""The report of a supervised experiment: what it says, and its page."""
+"""What the report of a supervised experiment says, dataset by dataset."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-import pandas as pd
-
-from vbandits.benchmarks.supervised import figures as supervised_figures
-from vbandits.benchmarks.supervised.results import AUROC, CORRUPTED, SupervisedResults, by_seed
-from vbandits.report import figures, statistics, wording
-from vbandits.report.common import Chapter, Report, Section, common_parts
-from vbandits.report.formats import decimals, interval, number, percent_decimals
-from vbandits.report.page import Drawing, drawing, fill
-from vbandits.report.palette import GRID, Look, looks
-from vbandits.report.tables import Entry, Head, Side, Table, costs, failed, numbers, table
+from vbandits.benchmarks.supervised import figures
+from vbandits.benchmarks.supervised.results import AUROC, CORRUPTED, SupervisedResults
+from vbandits.experiment.report import ProblemTable, assemble, comparison, cost_section, problem_sections
+from vbandits.report import palette, texts
+from vbandits.report.formats import decimals, percent_decimals
+from vbandits.report.page import Item, Report
+from vbandits.report.palette import GRID
+from vbandits.report.tables import Table
+from vbandits.report.terminal import Column, Layout
 
 HEADS = {"error": ("Error", "%"), "nll": ("NLL", "nats"), "ece": ("ECE", "%"), "brier": ("Brier score", "")}
-PERCENT = ("error", "ece")
+"""What measures are called, and their units: fractions are shown in percent."""
 CLEAN_TITLE, CORRUPTED_TITLE = "In distribution", "Under corruption"
 
+DEFINITIONS = [
+    ("Error", "Part of the test images whose most probable class is not their label, in percent."),
+    (
+        "Predictive distribution",
+        "The equal mixture over the posterior's draws of the softmax of the logits (of an ensemble: over its members), "
+        "each draw's logits divided by the temperature.",
+    ),
+    (
+        "Temperature",
+        "1 unless a method says otherwise; where it is fitted, the one of least NLL of the whole mixture on rows held "
+        "out of training, for each seed. Shown is the mean over seeds.",
+    ),
+    (
+        "NLL",
+        "Mean negative log of the probability of the label, in nats; lower is better. A probability below 2.2e-16 "
+        "counts as that.",
+    ),
+    (
+        "ECE",
+        "Expected calibration error, in percent: how far confidence is from accuracy, over 15 bins of equal width. It "
+        "is biased upwards where bins hold few images; lower is better.",
+    ),
+    (
+        "Brier score",
+        "Squared distance of the probabilities from the label's unit vector, from 0 to 2; lower is better.",
+    ),
+    (
+        "AUROC",
+        "How well the predictive entropy tells images of an out-of-distribution set from those of the test set: 1 is "
+        "perfect, 0.5 is chance. Under corruption: from those of the corrupted test set, which belong to the classes.",
+    ),
+    (
+        "Under corruption",
+        "The mean over all kinds of corruption and severities, each of which counts the same. The corruptions are our "
+        "own; their numbers compare with nothing but this report's.",
+    ),
+    (
+        "Seeds",
+        "A seed is initial weights, minibatches and draws. Every method and every seed trains on the same rows, and is "
+        "evaluated on the same images.",
+    ),
+    texts.intervals("They say nothing of other training or test rows."),
+    texts.failures("they predict all classes alike"),
+    texts.cost("training and all predictions"),
+]
 
-@dataclass(frozen=True)
-class SupervisedReport(Report):
-    """Everything that the report says, dataset by dataset."""
+LAYOUT = Layout(
+    columns=(
+        Column("error", "error %", 1, places=2, scale=100),
+        Column("error_interval", "95%", 6, places=2, scale=100),
+        Column("nll", "NLL", 3),
+        Column("nll_interval", "95%", 10),
+        Column("ece", "ECE %", 7, places=2, scale=100),
+        Column("corrupted_error", "corrupted %", 4, places=1, scale=100),
+        Column("corrupted_nll", "NLL", 5),
+        Column("corrupted_ece", "ECE %", 8, places=1, scale=100),
+        Column("seconds", "seconds", 9),
+        Column("failures", "failed", 2, places=0),
+    ),
+    note="corrupted: mean over corruptions and severities, as NLL and ECE after it; 95%: interval of the mean over "
+    "seeds",
+    splits="error",
+)
 
-    sections: list[Section]
 
-    @property
-    def chapters(self) -> list[Chapter]:
-        """The datasets."""
-        return [section.chapter for section in self.sections]
-
-
-def report(results: SupervisedResults) -> SupervisedReport:
+def report(results: SupervisedResults) -> Report:
     """Returns the report of an experiment."""
-    seeds = len(results.experiment["seeds"])
-    diverging = ", and predict all classes alike"
-    return SupervisedReport(
-        **common_parts(results, "", diverging, "gradient step"),
-        cost=_cost_table(results),
-        definitions=wording.SUPERVISED_DEFINITIONS,
-        sections=[
-            Section(label, f"dataset-{place}", _tables(results, label, seeds), _notes(seeds))
-            for place, label in enumerate(results.labels("dataset"), 1)
-        ],
+    experiment, styles = results.experiment, palette.styles(results.labels("method"))
+
+    def items(label: str, anchor: str) -> list[Item]:
+        drawn = partial(figures.drawings, results, label, HEADS, styles, anchor)
+        note = f"Ordered by NLL in distribution. {comparison(results)}"
+        return [*_tables(results, label), note, *([drawn] if results.of(label) else [])]
+
+    cost = cost_section(
+        results,
+        results.costs("seconds", "prediction_seconds"),
+        (
+            ("seconds", "Training", "seconds"),
+            ("prediction_seconds", "Prediction", "seconds"),
+            ("memory_mb", "Memory", "MB at most"),
+        ),
+        {"seconds": None, "prediction_seconds": GRID},
+        "Training (the method's colour), prediction (light grey)",
+        styles,
+    )
+    return assemble(
+        results,
+        sections=[*problem_sections(results, items), cost],
+        definitions=DEFINITIONS,
+        styles=styles,
+        steps="gradient step",
+        facts={"Training": f"{experiment['steps']:,} gradient steps on {experiment['batch_size']:,} rows each"},
+        diverging=", and predict all classes alike",
     )
 
 
-def _notes(seeds: int) -> list[str]:
-    return [
-        f"Ordered by NLL in distribution. {wording.BOLD_METHOD} {wording.TIED}"
-        if seeds > 1
-        else wording.ONE_SEED_METHODS
-    ]
-
-
-def _tables(results: SupervisedResults, dataset: str, wanted: int) -> list[tuple[str, Table]]:
-    summary = results.summary()
-    rows = summary.loc[summary["dataset"] == dataset, :]
-    methods = [str(method) for method in rows["method"]]
-    tables = []
-    for title, prefix in ((CLEAN_TITLE, ""), (CORRUPTED_TITLE, CORRUPTED)):
-        names = [f"{prefix}{name}" for name in results.measures() if statistics.exists(rows, f"{prefix}{name}")]
-        sides = [_measured(results, dataset, rows, name) for name in names]
-        if not prefix:
-            if (rows["temperature"].dropna() != 1).any():
-                sides.append((Head("Temperature"), numbers(rows["temperature"].to_numpy(dtype=float))))
-            sides.append((Head("Failures", "seeds"), [failed(int(value)) for value in rows["failures"]]))
-            if int(rows["seeds"].to_numpy().min()) < wanted:
-                sides.append((Head("Seeds", f"of {wanted}"), [Entry(str(n), alarm=n < wanted) for n in rows["seeds"]]))
-        if names or not prefix:
-            tables.append((title, table(methods, sides, what="Method")))
-    return tables
-
-
-def _measured(results: SupervisedResults, dataset: str, rows: pd.DataFrame, column: str) -> Side:
-    """Returns a column: its mean over seeds with its interval, the best in bold."""
-    name = column.removeprefix(CORRUPTED)
-    scale, auroc = (100 if name in PERCENT else 1), name.startswith(AUROC)
-    values, low, high = (scale * rows[f"{column}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
-    losses = {
-        method: by_seed(results.parts.get((dataset, method)), column) * (-1 if auroc else 1)
-        for method in map(str, rows["method"])
-    }
-    best = statistics.leaders(losses)
-    places = percent_decimals(values) if name in PERCENT else 3 if auroc else decimals(values)
-    entries = [
-        Entry(number(value, places), "" if lower == upper else interval(lower, upper, places), strong=method in best)
-        for method, value, lower, upper in zip(losses, values, low, high, strict=True)
-    ]
-    head = Head("AUROC", name.removeprefix(AUROC)) if auroc else Head(*HEADS[name])
-    return head, entries
-
-
-def _cost(results: SupervisedResults) -> pd.DataFrame:
-    """Returns per method, in the experiment's order: seconds by purpose over all datasets, and the most memory."""
-    by_method: Any = results.summary().groupby("method")
-    totals = by_method[["seconds", "prediction_seconds"]].sum(min_count=1)
-    return totals.assign(memory_mb=by_method["memory_mb"].max()).loc[results.labels("method")]
-
-
-def _cost_table(results: SupervisedResults) -> Table:
-    names = (
-        ("seconds", "Training", "seconds"),
-        ("prediction_seconds", "Prediction", "seconds"),
-        ("memory_mb", "Memory", "MB at most"),
-    )
-    return costs(_cost(results), names, "Method")
-
-
-def render(report: SupervisedReport, results: SupervisedResults) -> str:
-    """Returns the page."""
-    look, totals = looks(results.labels("method")), _cost(results)
-    cost = None
-    if statistics.exists(totals, "seconds"):
-        heading = "Training (the method's colour), prediction (light grey)"
-        bars = figures.cost(
-            totals, look, "cost", {"prediction_seconds": GRID}, heading, "the methods over all datasets"
-        )
-        cost = Drawing(bars.svg, wording.CAPTIONS["cost_methods"])
-    drawings = {section.label: _drawings(results, section, look) for section in report.sections}
-    return fill("supervised.html.j2", report, look=look, drawings=drawings, cost=cost)
-
-
-def _drawings(results: SupervisedResults, section: Section, look: Mapping[str, Look]) -> list[Drawing]:
-    """Returns the figures of a dataset; none without results."""
-    ordered = [row.agent for row in section.tables[0][1].rows]
-    own = {
-        method: results.parts[section.label, method] for method in ordered if (section.label, method) in results.parts
-    }
-    if not own:
-        return []
-    corrupted = any(bool((part["severity"] > 0).any()) for part in own.values())
-    drawn = []
-    for name in ("error", "nll", "ece") if corrupted else ():
-        text, unit = HEADS[name]
-        heading = f"{text}, {unit}" if unit else text
-        scale = 100.0 if name in PERCENT else 1.0
-        salt = f"{section.anchor}-{name}"
-        drawn.append(supervised_figures.severity(own, look, name, heading, scale, section.label, salt))
-    drawn.append(supervised_figures.reliability(own, look, section.label, corrupted, f"{section.anchor}-reliability"))
-    return [drawing(figure) for figure in drawn]
+def _tables(results: SupervisedResults, dataset: str) -> list[Table]:
+    clean, corrupted = ProblemTable(results, dataset), ProblemTable(results, dataset)
+    for made, prefix in ((clean, ""), (corrupted, CORRUPTED)):
+        for name in results.measures():
+            if name.startswith(AUROC):
+                made.add(f"{prefix}{name}", "AUROC", name.removeprefix(AUROC), places=3)
+            else:
+                head, unit = HEADS[name]
+                percent = unit == "%"
+                places = percent_decimals if percent else decimals
+                made.add(f"{prefix}{name}", head, unit, scale=100 if percent else 1, places=places)
+    if (clean.rows["temperature"].dropna() != 1).to_numpy().any():
+        clean.add("temperature", "Temperature", bold=False)
+    clean.ended()
+    under = [corrupted.table(CORRUPTED_TITLE)] if corrupted.columns else []
+    return [clean.table(CLEAN_TITLE), *under]

@@ -1,4 +1,4 @@
-"""What a supervised run left, read back: records, cells, and the summary that every report shows."""
+"""What a supervised run left, read back: its records, and the summary that every report shows."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from vbandits.experiment.results import StoredResults
-from vbandits.metrics import classification, intervals
+from vbandits.experiment.results import StoredResults, estimated
+from vbandits.metrics import classification
 
 MEASURES = ("error", "nll", "ece", "brier")
 CORRUPTED = "corrupted_"
@@ -26,12 +26,13 @@ class SupervisedResults(StoredResults):
     """The results of a supervised experiment.
 
     Attributes:
-        cells: one marker per cell, finished or failed: dataset, method, seeds, status, reason, failures, seconds.
+        cells: one marker per job, finished or failed: dataset, method, seeds, status, reason, failures, seconds.
         records: one row per seed and evaluation setting: dataset, method, seed, corruption ("none": the clean test
             set), severity, error, nll, ece, brier, auroc_NAME for every out-of-distribution set, temperature; and
             confidence_BB, accuracy_BB and rows_BB, the bins of the reliability diagram.
     """
 
+    benchmark: ClassVar = "supervised"
     axes: ClassVar = ("dataset", "method")
     shown: ClassVar = ("dataset", "method", "seeds", "failures", "error", "nll", "ece", "corrupted_error")
     losses: ClassVar = ("nll",)
@@ -39,7 +40,7 @@ class SupervisedResults(StoredResults):
     def summary(self) -> pd.DataFrame:
         """Returns one row per dataset and method, the datasets in the experiment's order, the lowest NLL first.
 
-        Columns: dataset, method, seeds (with results), failures (seeds that diverged or whose cell failed), steps;
+        Columns: dataset, method, seeds (with results), failures (seeds that diverged or whose job failed), steps;
         error, nll, ece, brier and auroc_NAME on the clean test set, and with the prefix `corrupted_` their mean over
         all corruptions and severities, each with `_low` and `_high`, the 95% interval of the mean over seeds;
         temperature; seconds of training, prediction_seconds, and memory_mb, the largest of the process.
@@ -50,15 +51,16 @@ class SupervisedResults(StoredResults):
         """Returns the columns of the records that are measured: errors and scores, and the AUROCs that there are."""
         return [*MEASURES, *(name for name in self.records.columns if name.startswith(AUROC))]
 
-    def _row(self, problem: str, contender: str) -> dict[str, Any]:
-        begin, cost = self._ended(problem, contender, {"seconds": "training", "prediction_seconds": "prediction"})
-        records, row = self.parts.get((problem, contender)), {}
-        for prefix in ("", CORRUPTED):
-            for name in self.measures():
-                values = by_seed(records, f"{prefix}{name}").to_numpy()
-                row[f"{prefix}{name}"] = values.mean() if values.size else np.nan
-                ends = intervals.mean_interval(values) if values.size else (np.nan, np.nan)
-                row[f"{prefix}{name}_low"], row[f"{prefix}{name}_high"] = ends
+    def loss(self, problem: str, method: str, column: str) -> pd.Series:
+        """Returns a column of the summary as each seed has it, an AUROC with its sign turned."""
+        higher = column.removeprefix(CORRUPTED).startswith(AUROC)
+        return (-1 if higher else 1) * by_seed(self.parts[problem, method], column)
+
+    def _row(self, problem: str, method: str) -> dict[str, Any]:
+        begin, cost = self._ended(problem, method, {"seconds": "training", "prediction_seconds": "prediction"})
+        records, row = self.parts.get((problem, method)), {}
+        for name in (f"{prefix}{name}" for prefix in ("", CORRUPTED) for name in self.measures()):
+            row |= estimated(name, by_seed(records, name).to_numpy())
         row["temperature"] = np.nan if records is None else records["temperature"].mean()
         return begin | row | cost
 
