@@ -2,19 +2,73 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Field
 from torch import Tensor
 
-from vbandits.agents.acquisition.base import Rows, View
+from vbandits.agents.acquisition.base import AT_ONCE, Acquisition, Rows, View
 from vbandits.agents.memory import NoiseVariance
-from vbandits.agents.model import LIMIT, LearnerSpec, Model
+from vbandits.agents.model import Model
 from vbandits.envs.active.spaces import rows_of
+from vbandits.likelihoods import Categorical, Gaussian
+from vbandits.networks import MLP
+from vbandits.networks.images import with_image
+from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import Stream
+from vbandits.types import Optimizer, Posterior, Schedule, Task
+
+
+@dataclass(frozen=True)
+class Training:
+    """When and how long a learner trains.
+
+    Attributes:
+        every: purchases between two trainings.
+        gradient_steps: steps of SGD in one training (exact posteriors ignore it).
+        batch_size: rows in a minibatch.
+        start: "scratch" trains from fresh initial weights each time, "warm" goes on from the last ones.
+        full_steps: steps of the fit to all labels of the pool that a learner is compared with.
+        first: rows of a stream whose label is asked for before the acquisition decides.
+    """
+
+    every: Annotated[int, Field(ge=1)] = 1
+    gradient_steps: Annotated[int, Field(ge=0)] = 200
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    start: Literal["scratch", "warm"] = "scratch"
+    full_steps: Annotated[int, Field(ge=1)] = 2000
+    first: Annotated[int, Field(ge=1)] = 10
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """The declaration of a learner, as a file or a script gives it.
+
+    Attributes:
+        label: how reports call it.
+        posterior: of the function from rows to targets.
+        acquisition: which labels to buy.
+        network: builds the network of network posteriors.
+        training: when and how long it trains.
+        optimizer: how weights move.
+        candidates: rows of the pool, drawn anew for every purchase, that the acquisition looks at; by default all.
+        method: how reports call everything but the acquisition.
+        acquired: how they call the acquisition.
+    """
+
+    label: str
+    posterior: Posterior
+    acquisition: Acquisition
+    network: Any = field(default_factory=MLP)
+    training: Training = field(default_factory=Training)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    candidates: Annotated[int, Field(ge=1)] | None = None
+    method: str = ""
+    acquired: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +110,7 @@ class Learner:
 
     Attributes:
         acquisition: its own.
-        failed: replicas whose posterior has diverged [R]; they query at random from then on.
+        model: of the labels. Replicas that diverge query at random from then on.
         known: rows whose label is known, in the order in which they became so [R, n].
     """
 
@@ -71,8 +125,19 @@ class Learner:
         device = torch.device(device)
         self.spec, self.inputs = spec, inputs
         self.acquisition = copy.deepcopy(spec.acquisition)  # whatever it remembers is of these replicas alone
-        self.model = Model(spec, seeds, inputs.pool.shape[1], inputs.classes, inputs.image, device, dtype)
-        self.failed = torch.zeros(len(seeds), dtype=torch.bool, device=device)
+        features, outputs = inputs.pool.shape[1], inputs.classes or 1
+        task = Task(
+            seeds=seeds,
+            features=features,
+            outputs=outputs,
+            network=with_image(spec.network, inputs.image).build(features, outputs),
+            likelihood=Categorical() if inputs.classes else Gaussian(),
+            schedule=Schedule(1, spec.training.gradient_steps, spec.training.batch_size),
+            optimizer=spec.optimizer,
+            device=device,
+            dtype=dtype,
+        )
+        self.model = _model(spec, task)
         self.known = torch.empty(len(seeds), 0, dtype=torch.long, device=device)
         self._labels = torch.empty(len(seeds), 0, dtype=torch.float64, device=device)
         self._noise = NoiseVariance(len(seeds), device)
@@ -85,11 +150,11 @@ class Learner:
     def know(self, rows: Int64[Tensor, "R b"], labels: Float[Tensor, "R b"] | Int64[Tensor, "R b"]) -> None:
         """Takes labels of rows; they are learned from at the next `learn`."""
         labels = labels.double()
-        if self.model.trained and not self.inputs.classes:
+        if self.model.trained and self.model.task.likelihood.standardised:
             values = self.model.draw(2)(self.inputs.pool[rows])[..., 0]  # [R, 2, b], made before the label is known
             predicted = self.model.scaling.y_shift.unsqueeze(2) + self.model.scaling.y_scale.unsqueeze(2) * values
             for place in range(rows.shape[1]):
-                self._noise.add(labels[:, place], predicted[:, :, place].where(~self.failed.unsqueeze(1), 0))
+                self._noise.add(labels[:, place], predicted[:, :, place].where(~self.model.diverged.unsqueeze(1), 0))
         self.known = torch.cat([self.known, rows], 1)
         self._labels = torch.cat([self._labels, labels], 1)
         self._purchases += 1
@@ -107,10 +172,11 @@ class Learner:
     def learn(self) -> None:
         """Trains on all labels that are known."""
         self._purchases = 0
+        if self.spec.training.start == "scratch" and self.model.trained:
+            self.model.restart()
         x = self.inputs.pool[self.known]
-        self.model.train(x, self._labels, self._noise.value)
-        values = self.model.draw(2)(x)
-        self.failed |= ~(values.abs().amax((1, 2, 3)) < LIMIT)
+        self.model.fit(x, self._labels, self._noise.standardised)
+        self.model.guard(self.model.draw(2)(x))
 
     def query(self, mask: Tensor, count: int) -> Int64[Tensor, "R b"]:
         """Chooses `count` rows of the pool for every replica.
@@ -123,15 +189,15 @@ class Learner:
         view = self.view(Rows(self.inputs.pool, candidates))
         places = self.acquisition.select(view, count)
         instead = self._streams["at random"].uniform(candidates.shape[1]).argsort(dim=1, stable=True)[:, :count]
-        places = instead.where(self.failed.unsqueeze(1), places)
+        places = instead.where(self.model.diverged.unsqueeze(1), places)
         return candidates.gather(1, places)
 
     def view(self, candidates: Rows) -> View:
         """Returns what an acquisition may look at; a replica that has diverged shows zeros."""
 
         def shown(functions: Any) -> Any:
-            lost = self.failed[:, None, None, None]
-            return lambda x: functions(x).where(~lost, 0)
+            sound = ~self.model.diverged[:, None, None, None]
+            return lambda x: functions(x).where(sound, 0)
 
         return View(
             candidates=candidates,
@@ -139,8 +205,8 @@ class Learner:
             targets=self._targets,
             classes=self.inputs.classes,
             draw=lambda draws: shown(self.model.draw(draws)),
-            embed=lambda x: self.model.embed(x).where(~self.failed[:, None, None], 0),
-            noise=self.model.noise.where(~self.failed, 1),
+            embed=lambda x: self.model.embed(x).where(~self.model.diverged[:, None, None], 0),
+            noise=self.model.noise.where(~self.model.diverged, 1),
             uniform=self._streams["acquisition"].uniform,
         )
 
@@ -160,13 +226,15 @@ class Learner:
 
     def reference(self, labels: Tensor) -> Model:
         """Returns a model of the same kind, trained from scratch on the labels [R, N] of the whole pool."""
-        spec = self.spec
-        steps = spec.training.full_steps
-        optimizer, usual = spec.optimizer, max(spec.training.gradient_steps, 1)
+        task, steps = self.model.task, self.spec.training.full_steps
+        optimizer, usual = task.optimizer, max(task.schedule.gradient_steps, 1)
         if optimizer.decay_steps:  # falls as it does in a training of the usual length
             optimizer = replace(optimizer, decay_steps=max(optimizer.decay_steps * steps // usual, 1))
-        spec = replace(spec, training=replace(spec.training, gradient_steps=steps), optimizer=optimizer)
-        task, inputs = self.model.task, self.inputs
-        model = Model(spec, task.seeds, task.features, inputs.classes, inputs.image, task.device, task.dtype)
-        model.train(inputs.pool.expand(len(labels), -1, -1), labels.double(), self._noise.value)
+        schedule = replace(task.schedule, gradient_steps=steps)
+        model = _model(self.spec, replace(task, schedule=schedule, optimizer=optimizer))
+        model.fit(self.inputs.pool.expand(len(labels), -1, -1), labels.double(), self._noise.standardised)
         return model
+
+
+def _model(spec: LearnerSpec, task: Task) -> Model:
+    return Model(spec.posterior, task, rows_at_once=AT_ONCE // PREDICTIVE_DRAWS)

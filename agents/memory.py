@@ -99,8 +99,12 @@ class NoiseVariance:
         self._residual = self.DECAY * self._residual + (rewards - draws.mean(1)).square()
         self._variance = self.DECAY * self._variance + (draws[:, 0] - draws[:, 1]).square() / 2
 
-    def value(self, prior: Tensor) -> Tensor:
-        """Returns the estimate [R]; `prior` [R], the variance of rewards, counts as one observation, the oldest."""
+    def standardised(self, scale: Tensor) -> Tensor:
+        """Returns the estimate [R] in units in which targets of the standard deviation `scale` [R] have variance 1.
+
+        Their variance counts as one observation, the oldest.
+        """
+        prior = scale.double().square()
         total = self._weight + self._prior_weight
         residual = (self._residual + self._prior_weight * prior) / total
-        return (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual).clamp(min=1e-12)
+        return (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual).clamp(min=1e-12) / prior

@@ -1,179 +1,167 @@
-"""A posterior and its training: what a learner believes of targets, given the labels that it knows."""
+"""One trained model: a posterior of R replicas, how targets are scaled for it, and which replicas have diverged."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from functools import reduce
+from typing import Any, cast
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from pydantic import Field
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from vbandits.agents.acquisition.base import AT_ONCE, Acquisition
-from vbandits.likelihoods import Categorical, Gaussian
-from vbandits.networks import MLP
-from vbandits.networks.images import with_image
-from vbandits.posteriors.common import PREDICTIVE_DRAWS
-from vbandits.predictive import Classes
 from vbandits.streams import derived
-from vbandits.types import Data, Functions, Optimizer, Posterior, Scaling, Schedule, Task
+from vbandits.types import Data, Functions, Posterior, Scaling, Task
 
 LIMIT = 1e6
-"""Values beyond this, where targets have variance 1, are those of a posterior that has diverged."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """When and how long a learner trains.
-
-    Attributes:
-        every: purchases between two trainings.
-        gradient_steps: steps of SGD in one training (exact posteriors ignore it).
-        batch_size: rows in a minibatch.
-        start: "scratch" trains from fresh initial weights each time, "warm" goes on from the last ones.
-        full_steps: steps of the fit to all labels of the pool that a learner is compared with.
-        first: rows of a stream whose label is asked for before the acquisition decides.
-    """
-
-    every: Annotated[int, Field(ge=1)] = 1
-    gradient_steps: Annotated[int, Field(ge=0)] = 200
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    start: Literal["scratch", "warm"] = "scratch"
-    full_steps: Annotated[int, Field(ge=1)] = 2000
-    first: Annotated[int, Field(ge=1)] = 10
-
-
-@dataclass(frozen=True)
-class LearnerSpec:
-    """The declaration of a learner, as a file or a script gives it.
-
-    Attributes:
-        label: how reports call it.
-        posterior: of the function from rows to targets.
-        acquisition: which labels to buy.
-        network: builds the network of network posteriors.
-        training: when and how long it trains.
-        optimizer: how weights move.
-        candidates: rows of the pool, drawn anew for every purchase, that the acquisition looks at; by default all.
-        method: how reports call everything but the acquisition.
-        acquired: how they call the acquisition.
-    """
-
-    label: str
-    posterior: Posterior
-    acquisition: Acquisition
-    network: Any = field(default_factory=MLP)
-    training: Training = field(default_factory=Training)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    candidates: Annotated[int, Field(ge=1)] | None = None
-    method: str = ""
-    acquired: str = ""
+"""Values beyond this, where targets have variance 1, are those of a replica that has diverged: clipping keeps them
+finite."""
 
 
 class Model:
-    """The posterior of R replicas.
+    """What is believed of targets given the rows learned from: of an agent, a learner, or a supervised method.
 
     Attributes:
-        scaling: of targets, float64; rows come standardised.
+        posterior: of the functions from rows to targets.
+        task: what it models.
+        state: of the posterior.
+        scaling: that predictions are turned back by.
         noise: variance of a target about the function [R], in standardised units.
-        trained: whether it has learned from anything yet.
+        updates: times that it has learned.
+        diverged: replicas whose values were once not within the limit [R].
     """
 
-    def __init__(
-        self,
-        spec: LearnerSpec,
-        seeds: tuple[int, ...],
-        features: int,
-        classes: int,
-        image: tuple[int, int, int] | None,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        outputs, training = classes or 1, spec.training
-        self.task = Task(
-            seeds=seeds,
-            features=features,
-            outputs=outputs,
-            network=with_image(spec.network, image).build(features, outputs),
-            likelihood=Categorical() if classes else Gaussian(),
-            schedule=Schedule(every=1, gradient_steps=training.gradient_steps, batch_size=training.batch_size),
-            optimizer=spec.optimizer,
-            device=device,
-            dtype=dtype,
-        )
-        self._posterior: Any = spec.posterior
-        self._plain = Scaling.identity(len(seeds), features, device, dtype)
-        self._afresh = training.start == "scratch"
-        self._trainings = 0
-        self._state = self._posterior.init(self.task)
-        self.scaling = Scaling.identity(len(seeds), features, device, torch.float64)
-        self._origin = torch.zeros(len(seeds), 1, dtype=torch.float64, device=device)  # that the posterior counts from
-        self.noise = torch.ones(len(seeds), dtype=dtype, device=device)
+    def __init__(self, posterior: Posterior, task: Task, limit: float = LIMIT, rows_at_once: int = 1) -> None:
+        """Starts before any data.
+
+        Args:
+            posterior: of the functions.
+            task: what it models.
+            limit: of the size of values that `guard` takes for sound.
+            rows_at_once: rows that `predictions` makes at a time, so that memory stays bounded. It must not depend on
+                the number of replicas (law 1).
+        """
+        self.posterior, self.task = posterior, task
+        self.state = posterior.init(task)
+        self.scaling = Scaling.identity(len(task.seeds), task.features, task.device, task.dtype)
+        self.noise = torch.ones(len(task.seeds), dtype=task.dtype, device=task.device)
+        self.updates = 0
+        self.diverged = torch.zeros(len(task.seeds), dtype=torch.bool, device=task.device)
+        self._limit, self._rows_at_once = limit, rows_at_once
+        self._origin = torch.zeros(len(task.seeds), 1, dtype=torch.float64, device=task.device)
 
     @property
     def trained(self) -> bool:
         """Whether it has learned from anything yet."""
-        return self._trainings > 0
+        return self.updates > 0
 
-    def train(
+    def update(self, data: Data, scaling: Scaling | None = None, times: int = 1) -> None:
+        """Learns from all rows so far, as often as is said; by default `data.scaling` turns predictions back."""
+        self.scaling, self.noise = scaling or data.scaling, data.noise
+        self.updates += times
+        for _ in range(times):
+            self.posterior.update(self.state, data)
+
+    def fit(
         self,
         x: Float[Tensor, "R n D"],
-        labels: Float[Tensor, "R n"],
-        noise: Callable[[Float[Tensor, " R"]], Float[Tensor, " R"]],
+        labels: Shaped[Tensor, "R n"],
+        noise: Callable[[Float[Tensor, " R"]], Float[Tensor, " R"]] | None = None,
     ) -> None:
-        """Learns from rows and their labels, classes or numbers.
+        """Learns from standardised rows and their labels, which are scaled here if the likelihood has them so.
 
         Args:
-            x: standardised rows.
-            labels: of the rows.
-            noise: gives the noise variance in units of the target, given the variance of targets [R].
+            x: all rows so far.
+            labels: of the rows: classes, or numbers in their own units.
+            noise: gives the noise variance in standardised units from the standard deviation of targets [R]; by default
+                it stays as it is.
         """
-        if self._afresh and self._trainings:
-            self._state = self._posterior.init(replace(self.task, seeds=derived(self.task.seeds, self._trainings)))
-        self._trainings += 1
-        if isinstance(self.task.likelihood, Categorical):
-            data = Data(x, labels.long(), torch.zeros_like(x[:, :, 0]), self._plain, self.noise)
-        else:
-            if self._trainings == 1:
-                self._origin = labels[:, :1].double()
-            self.scaling = self._scaled(labels)
-            scale = self.scaling.y_scale[:, 0]
-            self.noise = (noise(scale.square()) / scale.square()).to(self.task.dtype)
-            shift, size = ((self.scaling.y_shift - self._origin), self.scaling.y_scale)
-            inside = replace(self._plain, y_shift=shift.to(self.task.dtype), y_scale=size.to(self.task.dtype))
-            y = (labels.double() - self._origin).to(self.task.dtype)  # no digits are lost where numbers are large
-            data = Data(x, torch.zeros_like(labels).long(), y, inside, self.noise)
-        self._posterior.update(self._state, data)
+        output, y = self.task.likelihood.targets(labels)
+        scaling = inside = self.scaling
+        if self.task.likelihood.standardised:
+            y = y.double()
+            if not self.trained:
+                self._origin = y[:, :1]  # the posterior counts from it: no digits are lost where numbers are large
+            mean, std = _moments(y)
+            scaling = replace(scaling, y_shift=mean, y_scale=std)  # in float64
+            shift, y = mean - self._origin, y - self._origin
+            inside = replace(scaling, y_shift=shift.to(self.task.dtype), y_scale=std.to(self.task.dtype))
+            if noise is not None:
+                self.noise = noise(std[:, 0]).to(self.task.dtype)
+        self.update(Data(x, output, y.to(self.task.dtype), inside, self.noise), scaling)
 
-    def _scaled(self, labels: Float[Tensor, "R n"]) -> Scaling:
-        """Returns the scaling of targets by their mean and standard deviation, a replica at a time: no sum's order
-        could depend on R."""
-        moments = torch.stack([torch.stack([lane.mean(), lane.std(correction=0)]) for lane in labels.double()])
-        mean, std = moments.unsqueeze(2).unbind(1)
-        return replace(self.scaling, y_shift=mean, y_scale=std.where(std > 1e-12 * (1 + mean.abs()), 1))
+    def restart(self) -> None:
+        """Goes back to fresh initial weights, other ones after every update."""
+        self.state = self.posterior.init(replace(self.task, seeds=derived(self.task.seeds, self.updates)))
+
+    @property
+    def extends(self) -> bool:
+        """Whether `extend` can take single rows by now."""
+        return self.trained and hasattr(self.posterior, "extend")
+
+    def extend(self, data: Data) -> None:
+        """Learns from the rows that are new, with scaling and noise as they are, see `types.Posterior`."""
+        cast(Any, self.posterior).extend(self.state, data)
 
     def draw(self, draws: int) -> Functions:
         """Draws functions, see `types.Posterior.draw`."""
-        return self._posterior.draw(self._state, draws)
+        return self.posterior.draw(self.state, draws)
+
+    def mean(self) -> Functions:
+        """Returns the mean function, see `types.Posterior.mean`."""
+        return self.posterior.mean(self.state)
 
     def embed(self, x: Float[Tensor, "R n D"]) -> Float[Tensor, "R n H"]:
         """Returns features of rows: those that the outputs are linear in, or the rows where the posterior has none."""
-        return self._posterior.embed(self._state, x) if hasattr(self._posterior, "embed") else x
+        embed = getattr(self.posterior, "embed", None)
+        return x if embed is None else embed(self.state, x)
 
-    def predict(self, blocks: Callable[[int], Iterator[Float[Tensor, "R n D"]]]) -> Iterator[Any]:
-        """Yields the predictive distributions of a number of rows at a time, in units of the target.
+    def guard(self, *values: Float[Tensor, "R ..."]) -> None:
+        """Notes the replicas that have diverged: one of their values is not within the limit, or not a number."""
+        largest = reduce(torch.maximum, (part.abs().flatten(1).amax(1) for part in values))
+        self.diverged |= ~(largest < self._limit)
+
+    def predict(self, x: Float[Tensor, "R n D"], output: Int64[Tensor, "R n"] | None = None) -> Any:
+        """Returns the predictive distribution of the targets of standardised rows, in their own units.
 
         Args:
-            blocks: gives the rows, so many at a time, as `Rows.blocks` does.
+            x: the rows.
+            output: that each target belongs to, by default the first.
+
+        Raises:
+            ValueError: if the posterior cannot learn such targets.
         """
-        for x in blocks(AT_ONCE // PREDICTIVE_DRAWS):
+        if output is None:
             output = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
-            with torch.no_grad():
-                found = self._posterior.predict(self._state, x, output, self.noise)
-            classes = isinstance(self.task.likelihood, Categorical)
-            if classes and not isinstance(found, Classes):
-                raise ValueError(
-                    "expected a posterior that can learn classes, whose predict returns vbandits.predictive.Classes, "
-                    f"got {type(self._posterior).__name__}, which is for regressions (it gave {type(found).__name__})"
-                )
-            yield found if classes else found.affine(self.scaling.y_shift, self.scaling.y_scale)
+        with torch.no_grad():
+            found: Any = self.posterior.predict(self.state, x, output, self.noise)
+        likelihood, name = self.task.likelihood, type(self.posterior).__name__
+        if not isinstance(found, likelihood.predictive_type):
+            raise ValueError(
+                f"expected {name}.predict to return {likelihood.predictive_type.__name__} (see vbandits.predictive) "
+                f"for targets that are {type(likelihood).__name__}, got {type(found).__name__}: use a posterior that "
+                "can learn such targets"
+            )
+        return found.affine(self.scaling.y_shift, self.scaling.y_scale) if likelihood.standardised else found
+
+    def predictions(self, blocks: Callable[[int], Iterator[Float[Tensor, "R n D"]]]) -> Iterator[Any]:
+        """Yields the predictive distributions of a number of rows at a time.
+
+        Args:
+            blocks: gives the rows, so many at a time.
+        """
+        return map(self.predict, blocks(self._rows_at_once))
+
+    def climate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and standard deviation of the targets learned from, each [R, 1]: of a normal distribution that
+        stands in for the predictions of a replica that has diverged."""
+        mean, std = (value.double().cpu().numpy() for value in (self.scaling.y_shift, self.scaling.y_scale))
+        return mean, std
+
+
+def _moments(y: Float[Tensor, "R n"]) -> tuple[Float[Tensor, "R 1"], Float[Tensor, "R 1"]]:
+    """Returns mean and standard deviation, 1 for what does not vary; a replica at a time: no sum's order could depend
+    on R."""
+    moments = torch.stack([torch.stack([own.mean(), own.std(correction=0)]) for own in y])
+    mean, std = moments.unsqueeze(2).unbind(1)
+    return mean, std.where(std > 1e-12 * (1 + mean.abs()), 1)

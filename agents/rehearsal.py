@@ -1,17 +1,19 @@
-"""A look at a posterior and a rule before any work: do they keep the contract's shapes, and can they be trained?"""
+"""A dry run of a posterior, and of what acts on it, before any work: are shapes as the contract says, does it train?"""
 
 from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.agent import Agent
-from vbandits.agents.learner import Inputs, Learner, standardiser
-from vbandits.agents.model import LearnerSpec
+from vbandits.agents.learner import Inputs, Learner, LearnerSpec, standardiser
+from vbandits.agents.model import Model
 from vbandits.agents.rules import UNAVAILABLE
 from vbandits.envs.active.spaces import STREAM, family
-from vbandits.types import Data
+from vbandits.types import Data, Rule
 
 METHODS = ("init", "update", "draw", "mean", "predict")
 ROWS, DRAWS, SMALL = 3, 2, 60
@@ -23,37 +25,27 @@ def rehearse(agent: Agent) -> None:
     Raises:
         ValueError: if a method is missing, or what it returns has another shape than `vbandits.types` says.
     """
-    posterior, rule, outputs = agent.spec.posterior, agent.spec.rule, agent.task.outputs
-    if posterior is None:
+    if agent.model is None:
         return
-    _require_methods(posterior)
-    name = type(posterior).__name__
-    x = torch.zeros(1, ROWS, agent.task.features, dtype=agent.task.dtype)
-    for method, functions, draws in (
-        ("draw", posterior.draw(agent.state, DRAWS), DRAWS),
-        ("mean", posterior.mean(agent.state), 1),
-    ):
-        _expect(f"{name}.{method}", functions(x), (1, draws, ROWS, outputs), "[R, S, N, K]")
-    arms = agent.encoding.form.arms
-    decision = torch.zeros(1, arms if agent.encoding.rows_are_arms else 1, agent.task.features, dtype=agent.task.dtype)
-    values = agent.encoding.values(posterior.draw(agent.state, max(rule.draws, 1))(decision))
-    action = rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64))
-    _expect(f"{type(rule).__name__}.choose", action, (1,), "[R]")
-    if not 0 <= int(action) < arms:
-        raise ValueError(
-            f"expected {type(rule).__name__}.choose to return an arm from 0 to {arms - 1}, got {int(action)}"
-        )
-    if agent.encoding.form.masked:
-        there = torch.arange(arms) == arms - 1
-        values = values.where(there, UNAVAILABLE)
-        action = int(rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64)))
-        if action != arms - 1:
+    _require_methods(agent.model.posterior)
+    form, task, rule = agent.encoding.form, agent.task, agent.spec.rule
+    x = torch.zeros(1, ROWS, task.features, dtype=task.dtype)
+    _check(agent.model, x)
+    decision = x.new_zeros(1, form.arms if agent.encoding.rows_are_arms else 1, task.features)
+    values = agent.encoding.values(agent.model.draw(max(rule.draws, 1))(decision))
+    chosen, name = _chosen(rule, values), f"{type(rule).__name__}.choose"
+    if not 0 <= chosen < form.arms:
+        raise ValueError(f"expected {name} to return an arm from 0 to {form.arms - 1}, got {chosen}")
+    if form.masked:
+        only = form.arms - 1
+        chosen = _chosen(rule, values.where(torch.arange(form.arms) == only, UNAVAILABLE))
+        if chosen != only:
             raise ValueError(
-                f"expected {type(rule).__name__}.choose to return the one arm that is available, {arms - 1} (the "
-                f"values of all others are -inf), got {action}"
+                f"expected {name} to return the one arm that is available, {only} (the values of all others are "
+                f"-inf), got {chosen}"
             )
-    nothing = torch.zeros(1, ROWS, dtype=agent.task.dtype)
-    posterior.update(agent.state, Data.of(x, nothing.long(), nothing))
+    nothing = x.new_zeros(1, ROWS)
+    agent.model.update(Data.of(x, nothing.long(), nothing))
 
 
 def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
@@ -71,19 +63,26 @@ def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
     small = replace(spec, training=replace(spec.training, gradient_steps=min(spec.training.gradient_steps, 1)))
     learner = Learner(small, (0,), inputs, environment.features.device)
     known = torch.arange(min(rows - count, max(classes, ROWS)), device=environment.features.device).unsqueeze(0)
+    _check(learner.model, inputs.pool[known])
     learner.know(known, known % classes if classes else known.double())
     learner.learn()
     mask = torch.ones(1, rows, dtype=torch.int8, device=known.device).scatter(1, known, 0)
+    name = type(spec.acquisition).__name__
     if family(environment) == STREAM:
         score = learner.acquisition.score(learner.view(Rows(inputs.pool, known[:, :1])))
-        _expect(f"{type(spec.acquisition).__name__}.score", score, (1, 1), "[R, C]")
+        _expect(f"{name}.score", score, (1, 1), "[R, C]")
     bought = learner.query(mask, count)
-    name = f"{type(spec.acquisition).__name__}.select"
-    _expect(name, bought, (1, count), "[R, b]")
+    _expect(f"{name}.select", bought, (1, count), "[R, b]")
     if len(set(bought.flatten().tolist())) < count:
-        raise ValueError(f"expected {name} to return {count} different rows, got {bought.flatten().tolist()}")
-    for _ in learner.model.predict(Rows(inputs.test, known[:, :1] * 0).blocks):
-        pass
+        raise ValueError(f"expected {name}.select to return {count} different rows, got {bought.flatten().tolist()}")
+    learner.model.predict(inputs.test[known[:, :1] * 0])
+
+
+def _check(model: Model, x: Float[Tensor, "1 N D"]) -> None:
+    """Draws from a model of one replica, and takes its mean function, at some rows."""
+    name = type(model.posterior).__name__
+    for method, functions, draws in (("draw", model.draw(DRAWS), DRAWS), ("mean", model.mean(), 1)):
+        _expect(f"{name}.{method}", functions(x), (1, draws, x.shape[1], model.task.outputs), "[R, S, N, K]")
 
 
 def _require_methods(posterior: Any) -> None:
@@ -93,6 +92,12 @@ def _require_methods(posterior: Any) -> None:
         raise ValueError(f"expected {name} to have the methods {', '.join(METHODS)}, got no {', '.join(missing)}")
 
 
-def _expect(what: str, values: torch.Tensor, shape: tuple[int, ...], letters: str) -> None:
+def _chosen(rule: Rule, values: Float[Tensor, "1 S A"]) -> int:
+    action = rule.choose(values, torch.full((1, 2), 0.5, dtype=torch.float64))
+    _expect(f"{type(rule).__name__}.choose", action, (1,), "[R]")
+    return int(action)
+
+
+def _expect(what: str, values: Tensor, shape: tuple[int, ...], letters: str) -> None:
     if tuple(values.shape) != shape:
         raise ValueError(f"expected {what} to give a tensor {letters} = {list(shape)}, got {list(values.shape)}")

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from vbandits.agents.acquisition import PosteriorSampling
 from vbandits.agents.acquisition.base import Rows, Scored, View
-from vbandits.agents.learner import Inputs, Learner, standardiser
-from vbandits.agents.model import LearnerSpec
+from vbandits.agents.learner import Inputs, Learner, LearnerSpec, standardiser
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import Stream
 

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from vbandits.agents.acquisition import Random
-from vbandits.agents.learner import Inputs, Learner
-from vbandits.agents.model import LearnerSpec, Training
+from vbandits.agents.learner import Inputs, Learner, LearnerSpec, Training
 from vbandits.benchmarks.active.config import resolve
 from vbandits.benchmarks.active.experiment import ActiveCell
 from vbandits.benchmarks.active.run import run_cell

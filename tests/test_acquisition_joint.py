@@ -4,7 +4,8 @@ import torch
 from tests.tables import classes, enumerated_information, means, view
 from vbandits.agents.acquisition import BALD, BatchBALD, IntegratedVariance, MaxDet, joint
 from vbandits.agents.acquisition.covariance import Belief
-from vbandits.agents.acquisition.joint import Outcomes, expected_entropy, joint_information
+from vbandits.agents.acquisition.joint import Outcomes, expected_entropy
+from vbandits.agents.acquisition.scores import entropy
 
 
 def greedy(p, count):
@@ -14,6 +15,15 @@ def greedy(p, count):
         free = [row for row in range(p.shape[1]) if row not in chosen]
         chosen.append(max(free, key=lambda row: enumerated_information(p, [*chosen, row], None)))
     return chosen
+
+
+def joint_information(log_p):
+    """Information between the labels of all rows [R, S, b, K] and the function, by the chain rule of `BatchBALD`."""
+    outcomes, total = Outcomes.none(*log_p.shape[:2]), 0.0
+    for p in log_p.exp().split(1, 2):
+        total = total + (expected_entropy([p], outcomes) - entropy(p).mean(1)).squeeze(1)
+        outcomes = outcomes.enumerated(p.squeeze(2))
+    return total
 
 
 def test_joint_information_is_that_of_all_joint_outcomes():

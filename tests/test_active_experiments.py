@@ -10,7 +10,7 @@ import torch
 import vbandits
 from tests.learners import SMALL, arrays, play, same, spec
 from vbandits.agents.acquisition import BADGE, BALD, PosteriorSampling, Random
-from vbandits.agents.model import LearnerSpec, Training
+from vbandits.agents.learner import LearnerSpec, Training
 from vbandits.api import execute
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.active.stream import StreamActiveLearning

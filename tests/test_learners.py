@@ -1,5 +1,7 @@
 """Learners: what they know, how they train, what they show to acquisitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,7 @@ import torch
 from tests.learners import arrays, begun, cell, play, same, spec
 from tests.registries import cells
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
-from vbandits.agents.learner import standardiser
-from vbandits.agents.model import Training
+from vbandits.agents.learner import Training, standardiser
 from vbandits.benchmarks.active.evaluation import Judge
 from vbandits.benchmarks.active.run import run_cell
 from vbandits.data.pool import Pool
@@ -44,7 +45,7 @@ def test_every_acquisition_works_with_every_posterior(kind, name, classes):
         player.know(rows, observation["labels"].gather(1, rows))
         player.learn()
     assert player.known.shape == (2, (3 if classes else 4) + 6)
-    assert not player.failed.any()
+    assert not player.model.diverged.any()
 
 
 @pytest.mark.parametrize("classes", [3, 0])
@@ -153,11 +154,11 @@ def test_lanes_with_other_numbers_of_open_rows_are_refused():
 
 def test_a_replica_that_diverges_queries_at_random_and_leaves_others_alone():
     player, mask = begun(spec(BALD(draws=8)))[1:]
-    for leaf in player.model._state.parameters.detached.values():
+    for leaf in player.model.state.parameters.detached.values():
         leaf[0] = torch.nan
-    player.model._posterior, player.model._afresh = Still(rank=2), False
+    player.model.posterior, player.spec = Still(rank=2), replace(player.spec, training=Training(start="warm"))
     player.learn()
-    assert player.failed.tolist() == [True, False]
+    assert player.model.diverged.tolist() == [True, False]
     rows = torch.cat([player.query(mask, 3) for _ in range(20)], 1)
     assert len(set(rows[0].tolist())) > 20  # of 29: anything
     assert mask.gather(1, rows).all()
@@ -188,13 +189,13 @@ def test_failures_are_counted_and_their_scores_are_those_of_chance(classes):
 @pytest.mark.parametrize("classes", [3, 0])
 def test_large_values_are_a_failure_even_where_they_are_finite(classes):
     environment, player, _ = begun(spec(posterior=Deterministic()), classes=classes)
-    for leaf in player.model._state.parameters.detached.values():
+    for leaf in player.model.state.parameters.detached.values():
         leaf[0] *= 1e8
-    player.model._posterior, player.model._afresh = Frozen(), False
+    player.model.posterior, player.spec = Frozen(), replace(player.spec, training=Training(start="warm"))
     player.learn()
     judge = Judge(player, environment.test_targets)
     measured = judge.measure()
-    assert player.failed.tolist() == judge.lost.tolist() == [True, False]
+    assert player.model.diverged.tolist() == judge.lost.tolist() == [True, False]
     assert measured["nll"][0] < 100
 
 
@@ -206,12 +207,12 @@ def test_judging_changes_no_learner_and_a_reference_is_no_failure_of_its_own():
     judge.measure()
     reference = player.reference(environment.answers())
     sound = judge.full(reference)["full_accuracy"]
-    player.failed[0] = True
+    player.model.diverged[0] = True
     assert judge.full(reference)["full_accuracy"].tolist() == sound.tolist()
-    for leaf in reference._state.parameters.detached.values():
+    for leaf in reference.state.parameters.detached.values():
         leaf[1] = torch.nan
     assert np.isfinite(judge.full(reference)["full_accuracy"]).all()
-    assert player.failed.tolist() == [True, False]
+    assert player.model.diverged.tolist() == [True, False]
     assert not judge.lost.any()
 
 
@@ -252,7 +253,7 @@ def test_the_reference_is_the_fit_to_every_label_of_the_pool():
     design = torch.cat([player.inputs.pool.double(), torch.ones(len(x), 1)], 1)
     weights = torch.linalg.lstsq(design, environment.targets.unsqueeze(1)).solution
     expected = (design @ weights).squeeze(1)
-    mean = next(model.predict(lambda size: iter([player.inputs.pool.expand(2, -1, -1)]))).mean()
+    mean = model.predict(player.inputs.pool.expand(2, -1, -1)).mean()
     np.testing.assert_allclose(mean[0], expected.numpy(), atol=0.08)  # a prior, and the targets' own units
     assert not np.allclose(mean[0], mean[0].mean(), atol=0.5)
 
@@ -286,7 +287,7 @@ def test_features_of_posteriors_are_the_inputs_of_their_last_layer():
         width = {"linear": 4, "ensemble": 40}.get(kind, 8)
         assert found.shape == (2, 6, width)
         if kind in ("deterministic", "laplace"):  # the mean function is linear in them
-            values = player.model._posterior.mean(player.model._state)(x)[:, 0]
+            values = player.model.mean()(x)[:, 0]
             design = torch.cat([found, torch.ones(2, 6, 1)], 2).double()
             solution = torch.linalg.lstsq(design, values.double(), driver="gelsd").solution
             torch.testing.assert_close(design @ solution, values.double(), rtol=0, atol=1e-4)

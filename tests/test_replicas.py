@@ -69,8 +69,8 @@ def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
             if one.due:
                 one.learn()
         if step == 20:
-            agent.state.parameters.detached["mean/1"][1] = float("nan")
-    assert agent.failed.tolist() == [False, True, False]
+            agent.model.state.parameters.detached["mean/1"][1] = float("nan")
+    assert agent.diverged.tolist() == [False, True, False]
     actions, expected = torch.stack(actions), torch.stack(expected)
     assert torch.equal(actions[:, [0, 2]], expected[:, [0, 2]])
     assert actions[21:, 1].unique().numel() == 5

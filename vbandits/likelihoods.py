@@ -1,4 +1,4 @@
-"""How targets follow from a network's outputs: the loss, its expectation over a linear last layer, the predictive."""
+"""How targets follow from a network's outputs, see `types.Likelihood`: the squared error, and classes."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vbandits.predictive import Classes, Mixture
+from vbandits.predictive import Classes, Mixture, Predictive
 
 
 def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) -> Float[Tensor, "R S N"]:
@@ -25,6 +25,17 @@ class Gaussian:
     """
 
     learned_noise: bool = False
+    standardised = True
+    predictive_type = Predictive
+
+    @property
+    def squared_loss(self) -> bool:
+        """True for a noise variance that is given: one that is learned adds a term of its own."""
+        return not self.learned_noise
+
+    def targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns output 0 and the labels."""
+        return torch.zeros_like(labels, dtype=torch.long), labels
 
     def selection(self, output: Tensor) -> Tensor | None:
         """Returns `output`: no other is looked at."""
@@ -52,6 +63,15 @@ class Gaussian:
 @dataclass(frozen=True)
 class Categorical:
     """The target is the output itself, a class of K: cross-entropy of the softmax; `y` is not used."""
+
+    standardised = False
+    squared_loss = False
+    learned_noise = False
+    predictive_type = Classes
+
+    def targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the labels, and zeros."""
+        return labels.long(), torch.zeros_like(labels, dtype=torch.float32)
 
     def selection(self, output: Tensor) -> Tensor | None:
         """Returns None: the softmax needs all outputs."""

@@ -1,7 +1,10 @@
-"""Predictive distributions of a scalar, in the units of the reward."""
+"""Predictive distributions of targets: of numbers, in their own units, and of classes."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +15,31 @@ from vbandits.metrics import scores
 
 def _array(value: Tensor | np.ndarray) -> np.ndarray:
     return value.detach().to("cpu").double().numpy() if isinstance(value, Tensor) else np.asarray(value, float)
+
+
+@runtime_checkable
+class Predictive(Protocol):
+    """The predictive distribution of N scalar targets per replica; scores are arrays [R, N] in float64."""
+
+    def affine(self, shift: Tensor, scale: Tensor) -> Predictive:
+        """Returns the distribution of shift + scale * target; both [R, 1]."""
+        ...
+
+    def mean(self) -> Any:
+        """Returns the mean."""
+        ...
+
+    def nll(self, y: Any) -> Any:
+        """Returns the negative log density at `y` [R, N], in nats."""
+        ...
+
+    def crps(self, y: Any) -> Any:
+        """Returns the continuous ranked probability score at `y` [R, N], in units of `y`."""
+        ...
+
+    def cdf(self, y: Any) -> Any:
+        """Returns the probability integral transform of `y` [R, N]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,7 +54,7 @@ class Mixture:
     values: Tensor
     variance: Tensor
 
-    def affine(self, shift: Tensor, scale: Tensor) -> "Mixture":
+    def affine(self, shift: Tensor, scale: Tensor) -> Mixture:
         """Returns the distribution of shift + scale * target; both [R, 1]."""
         return Mixture(shift.unsqueeze(1) + scale.unsqueeze(1) * self.values, scale.square() * self.variance)
 
@@ -58,7 +86,7 @@ class StudentT:
     location: Tensor
     scale: Tensor
 
-    def affine(self, shift: Tensor, scale: Tensor) -> "StudentT":
+    def affine(self, shift: Tensor, scale: Tensor) -> StudentT:
         """Returns the distribution of shift + scale * target; both [R, 1]."""
         return StudentT(self.df, shift + scale * self.location, scale * self.scale)
 

@@ -41,7 +41,7 @@ class Leaves(dict[str, Tensor]):
 
 
 Outer = list[tuple[Tap, Tensor]]
-"""Draws and their gradients [L, S, P]."""
+"""Draws made from factors, and their gradients [L, S, P]."""
 
 
 def tap(leaves: Mapping[str, Tensor], name: str, draw: Tensor, noise: Tensor) -> None:
@@ -96,7 +96,7 @@ class Parameters:
         inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.tapped]
         gradients = torch.autograd.grad(losses.sum(), [*inputs, *(tap.draw for tap in taps)])
         plain = torch.cat([block.flatten(1) for block in gradients[: len(inputs)]], 1)
-        outer = list(zip(taps, gradients[len(inputs) :], strict=True))
+        outer: Outer = list(zip(taps, gradients[len(inputs) :], strict=True))
         squared = torch.linalg.vector_norm(plain, dim=1).square()
         for made, gradient in outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
             squared = squared + (gradient @ gradient.mT * (made.noise @ made.noise.mT)).sum((1, 2))
@@ -107,18 +107,14 @@ class Parameters:
         if anchor is not None:
             self._pull(anchor, optimizer, rate)
 
-    def _sgd(
-        self, plain: Tensor, outer: list[tuple[Tap, Tensor]], scale: Tensor, optimizer: Optimizer, rate: float
-    ) -> None:
+    def _sgd(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
         self._velocity[:, : self._plain].mul_(optimizer.momentum).addcmul_(plain, scale)
         for made, gradient in outer:
             scaled = (gradient * scale.unsqueeze(2)).mT
             self._velocities[made.name].baddbmm_(scaled, made.noise, beta=optimizer.momentum)
         self.values.addcmul_(self._velocity, self.rates, value=-rate)
 
-    def _adam(
-        self, plain: Tensor, outer: list[tuple[Tap, Tensor]], scale: Tensor, optimizer: Optimizer, rate: float
-    ) -> None:
+    def _adam(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
         tapped = {made.name: (gradient.mT @ made.noise).flatten(1) for made, gradient in outer}
         gradient = torch.cat([plain, *(tapped[name] for name in self.detached if name in tapped)], 1) * scale
         if self.steps == 1:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from pydantic import Field
 from torch import Tensor
 
 from vbandits.likelihoods import Gaussian
+from vbandits.predictive import Predictive
 
 Weights = Mapping[str, Any]
 """Weights of a network by name, each [R, S, *shape] (S = 1 where all draws share the weight), or a
@@ -72,7 +73,34 @@ class HeadedNetwork(Network, Protocol):
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """How the target of a row follows from the network's values."""
+    """How the target of a row follows from the network's values, and what training and prediction need to know of it.
+
+    One of your own is a frozen dataclass with these attributes (of the class will do) and methods.
+    """
+
+    @property
+    def standardised(self) -> bool:
+        """Whether targets are numbers that are learned at mean 0 and variance 1; `affine` turns predictions back."""
+        ...
+
+    @property
+    def squared_loss(self) -> bool:
+        """Whether `loss` is the squared error alone, so that a linear last layer has a solution in closed form."""
+        ...
+
+    @property
+    def learned_noise(self) -> bool:
+        """Whether the noise variance is learned from the training error, by a term that is added to `loss`."""
+        ...
+
+    @property
+    def predictive_type(self) -> type:
+        """What a posterior's `predict` must return: one that returns something else cannot learn such targets."""
+        ...
+
+    def targets(self, labels: Shaped[Tensor, "R N"]) -> tuple[Int64[Tensor, "R N"], Shaped[Tensor, "R N"]]:
+        """Returns the output that each row's label speaks of, and the target y there."""
+        ...
 
     def selection(self, output: Int64[Tensor, "R N"]) -> Int64[Tensor, "R N"] | None:
         """Returns the one output that the loss of each row looks at, or None if it looks at all."""
@@ -250,31 +278,6 @@ class Functions(Protocol):
 
     def __call__(self, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R S N K"]:
         """Evaluates every function at every row."""
-        ...
-
-
-@runtime_checkable
-class Predictive(Protocol):
-    """The predictive distribution of N scalar targets per replica; scores are arrays [R, N] in float64."""
-
-    def affine(self, shift: Tensor, scale: Tensor) -> Predictive:
-        """Returns the distribution of shift + scale * target; both [R, 1]."""
-        ...
-
-    def mean(self) -> Any:
-        """Returns the mean."""
-        ...
-
-    def nll(self, y: Any) -> Any:
-        """Returns the negative log density at `y` [R, N], in nats."""
-        ...
-
-    def crps(self, y: Any) -> Any:
-        """Returns the continuous ranked probability score at `y` [R, N], in units of `y`."""
-        ...
-
-    def cdf(self, y: Any) -> Any:
-        """Returns the probability integral transform of `y` [R, N]."""
         ...
 
 

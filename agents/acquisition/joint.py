@@ -141,16 +141,6 @@ def expected_entropy(blocks: Blocks, outcomes: Outcomes) -> Float[Tensor, "R C"]
     return torch.cat(found, 1)
 
 
-def joint_information(log_p: Float[Tensor, "R S b K"]) -> Float[Tensor, " R"]:
-    """Returns the information between the labels of all rows and the function, in nats, over all joint outcomes."""
-    outcomes = Outcomes.none(len(log_p), log_p.shape[1], log_p.device)
-    total = log_p.new_zeros(len(log_p))
-    for p in log_p.exp().split(1, 2):
-        total = total + (expected_entropy([p], outcomes) - entropy(p).mean(1)).squeeze(1)
-        outcomes = outcomes.enumerated(p.squeeze(2))
-    return total
-
-
 def _probabilities(view: View, functions: Functions, draws: int) -> Callable[[], Blocks]:
     """Returns what gives the probabilities under the same draws, a block of candidates at a time, again and again."""
     size = 4 * view.candidates.index.numel() * draws * view.classes

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from vbandits.agents.acquisition import BALD, Acquisition, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import Rows
-from vbandits.agents.learner import Inputs, Learner
-from vbandits.agents.model import LearnerSpec
+from vbandits.agents.learner import Inputs, Learner, LearnerSpec
 from vbandits.bench.clock import best
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.experiment import resources as process

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from vbandits.agents.model import Training
+from vbandits.agents.learner import Training
 from vbandits.registry import find, unknown
 from vbandits.serialize import CHOICES
 from vbandits.types import Optimizer, Schedule

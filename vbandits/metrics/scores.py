@@ -53,6 +53,15 @@ def of_normal(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> dict[str, np.
     return {"mean": mean, "nll": mixture_nll(*one, y), "crps": mixture_crps(*one, y), "pit": mixture_cdf(*one, y)}
 
 
+def with_normal(
+    found: dict[str, np.ndarray], where: np.ndarray, mean: np.ndarray, std: np.ndarray, y: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the scores found at targets `y` [R, N], but in replicas `where` [R] those of normal distributions with
+    means and standard deviations [R, 1]."""
+    instead = of_normal(mean + np.zeros_like(y), std + np.zeros_like(y), y)
+    return {name: np.where(where[:, None], instead[name], values) for name, values in found.items()}
+
+
 def mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Returns the mean of |X| for X ~ N(d, std^2), the folded normal's; `std` is above 0.
 

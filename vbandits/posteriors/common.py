@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vbandits.likelihoods import Gaussian, at_output
+from vbandits.likelihoods import at_output
 from vbandits.training import Parameters
 from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
 
@@ -51,7 +51,7 @@ def solvable(task: Task) -> HeadedNetwork:
             "expected a network whose output is that of a linear layer, got one whose output is not: end it with "
             "nn.Linear, or name that layer with `output`"
         )
-    if not isinstance(task.likelihood, Gaussian) or task.likelihood.learned_noise:
+    if not task.likelihood.squared_loss:
         raise ValueError(
             "expected the squared error with a given noise for a last layer in closed form, got "
             f"{task.likelihood}: use ibvi"
@@ -74,7 +74,7 @@ def parameters(
     task: Task, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], tapped: Collection[str] = ()
 ) -> Parameters:
     """Returns what is trained: the blocks [L, ...], and the log of the noise variance [L, 1] where it is learned."""
-    if getattr(task.likelihood, "learned_noise", False):
+    if task.likelihood.learned_noise:
         first = next(iter(blocks.values()))
         level = torch.zeros(len(first), 1, dtype=first.dtype, device=first.device)
         blocks, rates = {**blocks, "noise": level}, {**rates, "noise": torch.ones_like(level[0])}

@@ -10,7 +10,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vbandits.likelihoods import Gaussian
 from vbandits.networks.weights import prior_std
 from vbandits.posteriors import variational
 from vbandits.posteriors.common import network_of
@@ -125,7 +124,7 @@ class IBVI(Variational):
 
 def _refuse(task: Task) -> None:
     """Refuses what the noise-aware form cannot do."""
-    if not isinstance(task.likelihood, Gaussian) or task.likelihood.learned_noise:
+    if not task.likelihood.squared_loss:
         raise ValueError(
             f"expected the squared error with given noise for noise_rank > 0, got {task.likelihood}: set noise_rank = 0"
         )

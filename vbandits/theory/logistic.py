@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from vbandits.posteriors.ibvi import IBVI, IBVIState
 from vbandits.theory.check import Check, Finding, Measure
 from vbandits.theory.setting import DTYPE, on_every_row, sgd, slope, task
-from vbandits.types import Data, Likelihood
+from vbandits.types import Data
 
 STEP, STEPS = 0.02, 3000
 """A step moves log margins by at most `STEP`: a short step of gradient flow, whose time grows by a factor each."""
@@ -30,6 +29,13 @@ SIGNS = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
 @dataclass(frozen=True)
 class Exponential:
     """loss = exp(-y f), whose expectation over normal f is exp(-y mean + variance / 2)."""
+
+    standardised = squared_loss = learned_noise = False
+    predictive_type = object
+
+    def targets(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns output 0 and the labels, -1 or 1."""
+        return torch.zeros_like(labels, dtype=torch.long), labels
 
     def selection(self, output: Tensor) -> Tensor | None:
         """Returns `output`."""
@@ -84,7 +90,7 @@ def margin(x: Float[Tensor, "N P"]) -> tuple[np.ndarray, np.ndarray]:
 def flow(x: np.ndarray, directions: np.ndarray, optimizer: str = "sgd") -> Flow:
     """Trains IBVI with a full covariance on all rows, with steps that follow the gradient flow of the summed loss."""
     features = x.shape[1]
-    single = replace(task(features, seeds=(0,), optimizer=sgd(STEP)), likelihood=cast(Likelihood, Exponential()))
+    single = replace(task(features, seeds=(0,), optimizer=sgd(STEP)), likelihood=Exponential())
     method = IBVI(family="full")
     state: IBVIState = on_every_row(method.init(single))
     y = torch.from_numpy(SIGNS[: len(x)]).unsqueeze(0)

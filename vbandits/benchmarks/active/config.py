@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vbandits.agents.acquisition import Entropy, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
-from vbandits.agents.model import LearnerSpec, Training
+from vbandits.agents.learner import LearnerSpec, Training
 from vbandits.agents.rehearsal import rehearse_learner
 from vbandits.benchmarks.active.experiment import ActiveExperiment, Problem
 from vbandits.envs.active.spaces import STREAM, family, known_labels

@@ -33,14 +33,14 @@ class Judge:
         """Takes the targets of the test set [M], and those of the pool [N] to judge on what remains of it."""
         self._learner, self._classes = learner, learner.inputs.classes
         self._test, self._pool = _array(test), None if pool is None else _array(pool)
-        self.lost = np.zeros(len(learner.failed), dtype=bool)
+        self.lost = np.zeros(len(learner.known), dtype=bool)
         if self._pool is not None:
             chance = Stream(learner.model.task.seeds, "remaining", device=learner.inputs.pool.device)
             self._order = chance.uniform(len(self._pool)).argsort(dim=1, stable=True)  # [R, N]
 
     def measure(self) -> dict[str, np.ndarray]:
         """Returns what is measured of the learner as it is now, by name, each [R]."""
-        self.lost |= self._learner.failed.cpu().numpy()
+        self.lost |= self._learner.model.diverged.cpu().numpy()
         found, lost = self._scores(self._learner.model, self._test_rows(), self._test, self.lost)
         self.lost |= lost
         if self._pool is not None and len(remaining := self._remaining()):
@@ -68,7 +68,7 @@ class Judge:
         return Rows(self._learner.inputs.pool, rows)
 
     def _scores(self, model: Model, rows: Rows, targets: np.ndarray, lost: np.ndarray) -> Scores:
-        blocks = model.predict(rows.blocks)
+        blocks = model.predictions(rows.blocks)
         if self._classes:
             return _of_classes(blocks, targets, self._classes, lost)
         return _of_numbers(blocks, targets, model, lost)
@@ -100,10 +100,7 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, lost: 
         start += size
     found = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
     lost = lost | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
-    labels = (model.scaling.y_shift, model.scaling.y_scale)
-    mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in labels)
-    instead = scores.of_normal(mean, std, y)
-    found = {name: np.where(lost[:, None], instead[name], values) for name, values in found.items()}
+    found = scores.with_normal(found, lost, *model.climate(), y)
     scored = {
         "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
         "nll": found["nll"].mean(1),

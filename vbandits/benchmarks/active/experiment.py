@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from vbandits.agents.model import LearnerSpec
+from vbandits.agents.learner import LearnerSpec
 from vbandits.envs.active.spaces import STREAM
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.benchmark import ACTIVE, Outcome, Progress

@@ -75,7 +75,7 @@ def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndar
         return judge.full(learner.reference(environment.answers()))
     if environment.targets is None:
         return {}
-    return judge.full(learner.reference(environment.targets.expand(len(learner.failed), -1)))
+    return judge.full(learner.reference(environment.targets.expand(len(learner.known), -1)))
 
 
 def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:

@@ -78,7 +78,7 @@ def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
             clock = play(environment, agent, played, recorder, progress)
         records = recorder.frame()
         kept = records.head(len(records) * len(cell.seeds) // len(played.seeds))
-        return Outcome(kept, int(agent.failed[: len(cell.seeds)].sum()), clock.seconds)
+        return Outcome(kept, int(agent.diverged[: len(cell.seeds)].sum()), clock.seconds)
     finally:
         environment.close()
 
@@ -185,17 +185,15 @@ class Recorder:
         """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
         start, self._scored = self._scored, agent.decisions
         columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.decisions))
-        if not (agent.trained and len(columns)):
+        if agent.model is None or not (agent.model.trained and len(columns)):
             return
         x, outputs = agent.recent(agent.decisions - start)
         rows = torch.as_tensor(self.steps[columns] - start, device=outputs.device)
         predictive = agent.predict(x[:, rows], outputs[:, rows])
         y = self._rewards[:, start + rows].cpu().numpy()
-        failed = agent.failed.cpu().numpy()[:, None]
-        mean, std = (value.double().cpu().numpy() + np.zeros_like(y) for value in agent.climate())
-        instead = scores.of_normal(mean, std, y)
-        for name, value in scores.of_predictive(predictive, y).items():
-            self._scores[name][:, columns] = np.where(failed, instead[name], value)
+        found, diverged = scores.of_predictive(predictive, y), agent.model.diverged.cpu().numpy()
+        for name, values in scores.with_normal(found, diverged, *agent.model.climate(), y).items():
+            self._scores[name][:, columns] = values
 
     def frame(self) -> pd.DataFrame:
         """Returns one row per seed and recorded step."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
+from vbandits.agents.model import Model
 from vbandits.benchmarks.supervised.experiment import MethodSpec, SupervisedCell
 from vbandits.benchmarks.supervised.results import AUROC, bin_column
 from vbandits.data.splits import Split
@@ -20,7 +20,7 @@ from vbandits.likelihoods import Categorical
 from vbandits.metrics import classification
 from vbandits.networks.images import with_image
 from vbandits.predictive import Classes
-from vbandits.types import Data, Schedule, Task
+from vbandits.types import Schedule, Task
 
 CHUNK = 50
 """Most gradient steps between two reports of progress."""
@@ -41,16 +41,16 @@ def run_cell(cell: SupervisedCell, progress: Progress = lambda step: None) -> Ou
         if cell.method.temperature == "fit":
             learner.fit_temperature(split)
         records = _records(learner, split, lambda: progress(cell.steps))
-    return Outcome(records, int(learner.failed.sum()), clock.seconds)
+    return Outcome(records, int(learner.model.diverged.sum()), clock.seconds)
 
 
 class Learner:
     """A method on a dataset, R seeds at once.
 
     Attributes:
+        model: of the classes. A seed that has once predicted anything that is not finite predicts all classes alike
+            from then on: it counts as a failure and stays in the average.
         temperature: that the logits of every draw are divided by [R].
-        failed: whether a seed has predicted anything that is not finite [R]; from then on it predicts all classes
-            alike, as it counts as a failure and stays in the average.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Learner:
         features = math.prod(split.shape)
         network = with_image(method.network, split.shape)
         chunk = next(size for size in range(min(CHUNK, steps), 0, -1) if steps % size == 0)
-        self.task = Task(
+        task = Task(
             seeds=seeds,
             features=features,
             outputs=split.classes,
@@ -69,66 +69,51 @@ class Learner:
             optimizer=method.optimizer,
             device=torch.device(device),
         )
-        self._posterior = method.posterior
+        self.model = Model(method.posterior, task, limit=math.inf, rows_at_once=max(1, PIXELS // features))
         self._split, self._steps = split, steps
-        self._rows = max(1, PIXELS // features)
-        self._state = self._posterior.init(self.task)
         given = 1.0 if method.temperature == "fit" else method.temperature
         self.temperature = np.full(len(seeds), given)
-        self.failed = np.zeros(len(seeds), dtype=bool)
 
     def train(self, split: Split, progress: Progress) -> None:
         """Takes all gradient steps."""
-        x, labels = split.train
-        output = torch.as_tensor(labels, device=self.task.device).expand(len(self.task.seeds), -1)  # [R, N], one copy
-        data = Data.of(self._inputs(x), output, torch.zeros(1, device=self.task.device).expand(output.shape))
-        done = 0
-        while done < self._steps:
-            self._posterior.update(self._state, data)
-            done += self.task.schedule.gradient_steps
-            progress(done)
-        if self.task.device.type == "cuda":
+        task, x = self.model.task, self._inputs(split.train[0])
+        labels = torch.as_tensor(split.train[1], device=task.device).expand(len(task.seeds), -1)  # [R, N], one copy
+        for done in range(0, self._steps, task.schedule.gradient_steps):
+            self.model.fit(x, labels)
+            progress(done + task.schedule.gradient_steps)
+        if task.device.type == "cuda":
             torch.cuda.synchronize()  # so that its seconds are counted as training
 
     def fit_temperature(self, split: Split) -> None:
         """Chooses each seed's temperature: the one of least NLL of the whole mixture on the validation rows."""
         x, labels = split.validation
-        logits = torch.cat([predictive.logits.cpu() for predictive in self._predictives(x)], 2)  # [R, S, n, K]
+        predictions = self.model.predictions(self._blocks(x))
+        logits = torch.cat([predictive.logits.cpu() for predictive in predictions], 2)  # [R, S, n, K]
         for lane in range(len(logits)):
             if torch.isfinite(logits[lane]).all():
                 self.temperature[lane] = fitted_temperature(logits[lane], torch.as_tensor(labels))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns the log probability of each class for pixels `x` [N, D]: [R, N, K], float64."""
-        temperature = torch.as_tensor(self.temperature, dtype=self.task.dtype, device=self.task.device)
-        parts = [
-            replace(predictive, temperature=temperature).log_probabilities().double().cpu().numpy()
-            for predictive in self._predictives(x)
-        ]
+        task, parts = self.model.task, []
+        temperature = torch.as_tensor(self.temperature, dtype=task.dtype, device=task.device)
+        for predictive in self.model.predictions(self._blocks(x)):
+            found = replace(predictive, temperature=temperature).log_probabilities().double()
+            self.model.guard(found)
+            parts.append(found.cpu().numpy())
         found = np.concatenate(parts, 1)
-        self.failed |= ~np.isfinite(found).all((1, 2))
-        found[self.failed] = -math.log(found.shape[2])
+        found[self.model.diverged.cpu().numpy()] = -math.log(found.shape[2])
         return found
 
-    def _predictives(self, x: np.ndarray) -> Iterator[Classes]:
-        """Yields the predictive distribution of a number of rows at a time, so that memory stays bounded."""
-        noise = torch.ones(len(self.task.seeds), dtype=self.task.dtype, device=self.task.device)
-        for start in range(0, len(x), self._rows):
-            part = self._inputs(x[start : start + self._rows])
-            output = torch.zeros(part.shape[:2], dtype=torch.long, device=self.task.device)
-            with torch.no_grad():
-                predictive: Any = self._posterior.predict(self._state, part, output, noise)
-            if not isinstance(predictive, Classes):
-                raise ValueError(
-                    f"expected {type(self._posterior).__name__}.predict to return vbandits.predictive.Classes for a "
-                    f"task with classes, got {type(predictive).__name__}: it cannot learn to classify"
-                )
-            yield predictive
+    def _blocks(self, x: np.ndarray) -> Callable[[int], Iterator[Tensor]]:
+        """Returns what gives pixels [N, D] as inputs, so many rows at a time."""
+        return lambda rows: (self._inputs(x[start : start + rows]) for start in range(0, len(x), rows))
 
     def _inputs(self, x: np.ndarray) -> Tensor:
         """Returns standardised pixels [R, N, D], in memory once for all seeds."""
-        values = torch.as_tensor(self._split.standardised(x), dtype=self.task.dtype, device=self.task.device)
-        return values.expand(len(self.task.seeds), -1, -1)
+        task = self.model.task
+        values = torch.as_tensor(self._split.standardised(x), dtype=task.dtype, device=task.device)
+        return values.expand(len(task.seeds), -1, -1)
 
 
 def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -147,7 +132,7 @@ def _records(learner: Learner, split: Split, progress: Callable[[], None]) -> pd
     foreign = {name: np.exp(learner.predict(x)) for name, x in split.foreign.items()}
     frames = []
     for corruption, severity, x, y in split.settings():
-        names = {"seed": learner.task.seeds, "corruption": corruption, "severity": severity}
+        names = {"seed": learner.model.task.seeds, "corruption": corruption, "severity": severity}
         frames.append(pd.DataFrame(names | _scores(np.exp(learner.predict(x)), y, foreign)))
         progress()
     return pd.concat(frames, ignore_index=True).assign(temperature=np.tile(learner.temperature, len(frames)))
