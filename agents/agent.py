@@ -15,6 +15,7 @@ from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.rules import UNAVAILABLE, pick
 from vbandits.envs.spaces import Form, Observed, next_available
 from vbandits.networks import MLP
+from vbandits.serialize import described
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Schedule, Task
 
@@ -42,6 +43,10 @@ class AgentSpec:
     optimizer: Optimizer = field(default_factory=Optimizer)
     standardize: bool = True
     encoding: Kind = "shared"
+
+    def describe(self) -> dict[str, Any]:
+        """Returns it as JSON: every section with all its fields, the defaults too."""
+        return described(self, ("posterior", "rule", "network", "schedule", "optimizer", "standardize", "encoding"))
 
 
 class Agent:

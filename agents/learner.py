@@ -19,6 +19,7 @@ from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
 from vbandits.networks.images import with_image
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
+from vbandits.serialize import described
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Schedule, Task
 
@@ -69,6 +70,12 @@ class LearnerSpec:
     candidates: Annotated[int, Field(ge=1)] | None = None
     method: str = ""
     acquired: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Returns it as JSON: every section with all its fields, the defaults too."""
+        sections = ("posterior", "acquisition", "network", "training", "optimizer", "candidates")
+        names = {"label": self.label, "method": self.method, "acquisition_label": self.acquired}
+        return names | described(self, sections)
 
 
 @dataclass(frozen=True)

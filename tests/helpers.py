@@ -3,7 +3,7 @@
 import torch
 
 from vbandits.agents.agent import AgentSpec
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.experiment.resolve import resolve
 from vbandits.networks import MLP
@@ -11,14 +11,14 @@ from vbandits.registry import PRESETS
 from vbandits.types import Data, Optimizer, Schedule, Task
 
 WHEEL = "vbandits/Wheel-v0"
-LEARNING = [name for name, preset in PRESETS.items() if preset["posterior"] is not None]
+LEARNING = [name for name, preset in PRESETS.items() if "posterior" in preset]
 """Presets that learn."""
 
 
 def preset(name: str, **sections) -> AgentSpec:
     """Returns a preset with some fields overridden, as an experiment file would."""
     document = {"name": "test", "environments": [WHEEL], "agents": [{"id": name, **sections}]}
-    return resolve(document).agents[0]
+    return resolve(document).methods[0]
 
 
 def task(
@@ -55,9 +55,9 @@ def rows(replicas=2, count=20, features=3, outputs=2, dtype=torch.float64, seed=
 
 
 def play(spec: AgentSpec, seeds, steps=60, environment=WHEEL, kwargs=None, recorded=500):
-    """Runs one cell and returns its records."""
-    cell = Cell(EnvironmentSpec("test", environment, kwargs or {}), spec, tuple(seeds), steps, recorded)
-    return run_cell(cell).records
+    """Runs one job and returns its records."""
+    cell = job(EnvironmentSpec("test", environment, kwargs or {}), spec, tuple(seeds), steps, recorded)
+    return run_job(cell).records
 
 
 def covariance_of(family, leaves, layer):

@@ -5,11 +5,11 @@ import torch
 
 from vbandits.agents.acquisition import Random
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec, Training
-from vbandits.benchmarks.active.config import resolve
-from vbandits.benchmarks.active.experiment import ActiveCell
-from vbandits.benchmarks.active.run import run_cell
+from vbandits.benchmarks.active.run import run_job
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.benchmark import Job
+from vbandits.experiment.resolve import resolve
 from vbandits.networks import MLP
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.types import Optimizer
@@ -49,17 +49,18 @@ def begun(learner: LearnerSpec, seeds=(0, 1), classes=3, initial=None, **kwargs)
     return environment, player, info["action_mask"]
 
 
-def cell(learner: LearnerSpec, seeds=(0, 1), evaluations=3, **kwargs) -> ActiveCell:
-    """Returns a cell of a small pool."""
+def job(learner: LearnerSpec, seeds=(0, 1), evaluations=3, **kwargs) -> Job:
+    """Returns a job on a small pool."""
     kwargs = {"pool": arrays(kwargs.pop("classes", 3)), "budget": 4} | kwargs
     source = "vbandits/StreamActiveLearning-v0" if "steps" in kwargs else "vbandits/PoolActiveLearning-v0"
     document = {"name": "test", "problems": [EnvironmentSpec("pool", source, kwargs)], "learners": [learner]}
-    return ActiveCell(resolve(document).problems[0], learner, tuple(seeds), evaluations)
+    experiment = resolve(document | {"seeds": list(seeds), "evaluations": evaluations})
+    return next(experiment.jobs())
 
 
 def play(learner: LearnerSpec, seeds=(0, 1), evaluations=3, **kwargs):
-    """Returns the records of a cell."""
-    return run_cell(cell(learner, seeds, evaluations, **kwargs)).records
+    """Returns the records of a job."""
+    return run_job(job(learner, seeds, evaluations, **kwargs)).records
 
 
 def same(one, other) -> bool:

@@ -14,8 +14,8 @@ from vbandits.agents.learner import LearnerSpec, Training
 from vbandits.api import execute
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.active.stream import StreamActiveLearning
-from vbandits.experiment.benchmark import key
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.errors import ConfigError
+from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.registry import LEARNERS
@@ -43,12 +43,12 @@ def faults(**content):
 
 def test_every_method_meets_every_acquisition():
     experiment = resolve(document())
-    labels = [learner.label for learner in experiment.learners]
+    labels = [learner.label for learner in experiment.methods]
     assert labels == ["ibvi random", "ibvi bald", "deterministic random", "deterministic bald"]
-    assert [learner.method for learner in experiment.learners] == ["ibvi", "ibvi", "deterministic", "deterministic"]
-    assert {learner.training.gradient_steps for learner in experiment.learners} == {5}
-    assert experiment.learners[0].optimizer.decay_steps == 5  # falls to zero over a training from scratch
-    assert len(list(experiment.cells())) == 4
+    assert [learner.method for learner in experiment.methods] == ["ibvi", "ibvi", "deterministic", "deterministic"]
+    assert {learner.training.gradient_steps for learner in experiment.methods} == {5}
+    assert experiment.methods[0].optimizer.decay_steps == 5  # falls to zero over a training from scratch
+    assert len(list(experiment.jobs())) == 4
 
 
 def test_fields_are_set_one_by_one_and_from_the_command_line():
@@ -64,7 +64,7 @@ def test_fields_are_set_one_by_one_and_from_the_command_line():
     ]
     settings = ["acquisition.draws=7", "kwargs.budget=2", "training.every=2"]
     found = resolve(document(learners=learners), settings)
-    (learner,) = found.learners
+    (learner,) = found.methods
     assert (learner.label, learner.method, learner.acquired) == ("mine power", "mine", "power")
     assert learner.acquisition == BALD(draws=7, batch="power")
     assert learner.posterior.rank == 3
@@ -163,7 +163,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
     experiment = resolve(document(learners=FEW, block=1))
     whole = execute(experiment, Store(tmp_path / "whole"), command="", workers=1)
     execute(experiment, Store(tmp_path / "part"), command="", workers=1)
-    cells = [key(cell) for cell in experiment.cells()]
+    cells = [job.key for job in experiment.jobs()]
     for name in cells[::2]:
         (tmp_path / "part" / "cells" / f"{name}.json").unlink()
     before = (tmp_path / "part" / "cells" / f"{cells[1]}.parquet").stat().st_mtime_ns
@@ -188,10 +188,10 @@ def test_blocks_change_nothing(tmp_path):
 
 def test_another_pool_is_another_experiment():
     first, second = (
-        next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": (x, y), "budget": 3}}])).cells())
+        next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": (x, y), "budget": 3}}])).jobs())
         for x, y in (arrays(), arrays(seed=1))
     )
-    assert key(first) != key(second)
+    assert first.key != second.key
 
 
 def test_ones_own_environment_and_learner_from_python():
@@ -273,7 +273,7 @@ def test_images_and_rows_of_the_same_numbers_are_other_pools():
     x, y = arrays()
     pools = [(x, y), (x.reshape(-1, 2, 2), y), (x.astype(np.float64), y)]
     first, image, double = (
-        next(resolve(document(problems=[{"label": "a", "kwargs": {"pool": pool, "budget": 3}}])).cells()).content()[0]
+        resolve(document(problems=[{"label": "a", "kwargs": {"pool": pool, "budget": 3}}])).problems[0].describe()
         for pool in pools
     )
     assert first != image

@@ -13,12 +13,13 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.encoding import Encoding
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, Uniform, pick
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.check import check
 from vbandits.envs.lanes import problems
 from vbandits.envs.spaces import Form, Observed
 from vbandits.envs.spec import EnvironmentSpec
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.errors import ConfigError
+from vbandits.experiment.resolve import resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
@@ -70,8 +71,8 @@ def test_one_linear_model_of_blocks_is_a_linear_model_per_arm():
         posterior = Linear(intercept=encoding == "shared")
         linear = AgentSpec("it", posterior, Greedy(), standardize=False, encoding=encoding)
         kwargs = {"features": 3, "arms": 4, "noise": 0.5}
-        cell = Cell(EnvironmentSpec("it", "vbandits/LinearBandit-v0", kwargs), linear, (0, 1, 2), 200)
-        actions.append(run_cell(cell).records["action"].tolist())
+        cell = job(EnvironmentSpec("it", "vbandits/LinearBandit-v0", kwargs), linear, (0, 1, 2), 200)
+        actions.append(run_job(cell).records["action"].tolist())
     assert actions[0] == actions[1]
     assert len(set(actions[0])) == 4
 
@@ -139,11 +140,11 @@ def test_the_order_of_arms_with_features_does_not_matter():
 @over("name", PRESETS, quick=["ibvi", "linear-ts", "uniform"])
 def test_every_preset_plays_arms_with_features_that_come_and_go(name):
     """Sold-out products raise an error. One function of (context, product) is learned in few decisions."""
-    cell = Cell(EnvironmentSpec("shop", arm_envs.Shop), preset(name), (0, 1, 2), 300)
-    outcome = run_cell(cell)
+    cell = job(EnvironmentSpec("shop", arm_envs.Shop), preset(name), (0, 1, 2), 300)
+    outcome = run_job(cell)
     assert outcome.failures == 0
     last = outcome.records[outcome.records["step"] >= 200]["regret"]
-    uniform = run_cell(Cell(cell.environment, preset("uniform"), (0, 1, 2), 300)).records
+    uniform = run_job(job(cell.problem.environment, preset("uniform"), (0, 1, 2), 300)).records
     assert last.mean() < (2 if name == "uniform" else 0.35) * uniform["regret"].mean()
 
 
@@ -164,7 +165,7 @@ def test_a_seed_plays_the_same_alone_where_rows_are_arms(case, encoding):
 
     def records(seeds):
         environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)
-        return run_cell(Cell(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
+        return run_job(job(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
 
     alone = records((3,))
     for seeds in ((3, 4), (1, 2, 3)):
@@ -174,8 +175,8 @@ def test_a_seed_plays_the_same_alone_where_rows_are_arms(case, encoding):
 
 def test_what_stands_where_an_arm_is_absent_does_not_matter():
     def records(padding):
-        cell = Cell(EnvironmentSpec("shop", arm_envs.Shop, {"padding": padding}), preset("ibvi"), (0, 1), 60)
-        outcome = run_cell(cell)
+        cell = job(EnvironmentSpec("shop", arm_envs.Shop, {"padding": padding}), preset("ibvi"), (0, 1), 60)
+        outcome = run_job(cell)
         assert outcome.failures == 0
         return outcome.records
 
@@ -205,8 +206,8 @@ def test_a_rule_that_looks_at_several_draws_is_rehearsed_with_a_mask():
 
 
 def test_a_context_with_a_mask_keeps_an_output_per_arm():
-    cell = Cell(EnvironmentSpec("it", arm_envs.SoldOut), preset("linear-ts"), (0, 1), 60)
-    records = run_cell(cell).records
+    cell = job(EnvironmentSpec("it", arm_envs.SoldOut), preset("linear-ts"), (0, 1), 60)
+    records = run_job(cell).records
     assert set(records["action"]) == {0, 1, 3}, "the third is never there, the second every other time"
     assert (records[records["action"] == 1]["step"] % 2 == 1).all()
     assert records[records["step"] > 40]["regret"].mean() < 0.2
@@ -264,16 +265,16 @@ def test_spaces_that_do_not_fit_are_refused_in_plain_words(parts, message):
 
 def test_an_encoding_is_chosen_in_a_file_and_a_misspelt_one_refused():
     document = {"name": "it", "environments": ["vbandits/Wheel-v0"], "agents": [{"id": "ibvi", "encoding": "disjoint"}]}
-    spec = resolve(document).agents[0]
+    spec = resolve(document).methods[0]
     assert spec.encoding == "disjoint"
-    assert resolve(document, ["encoding=shared"]).agents[0].encoding == "shared"
+    assert resolve(document, ["encoding=shared"]).methods[0].encoding == "shared"
     with pytest.raises(ConfigError, match="encoding: expected 'shared' or 'disjoint'"):
         resolve({**document, "agents": [{"id": "ibvi", "encoding": "joint"}]})
 
 
 def test_regret_counts_available_arms_alone():
     """What the environment says of its optimum reaches the records, worked out again here from its random numbers."""
-    records = run_cell(Cell(EnvironmentSpec("shop", arm_envs.Shop), preset("uniform"), (4,), 25)).records
+    records = run_job(job(EnvironmentSpec("shop", arm_envs.Shop), preset("uniform"), (4,), 25)).records
     shop, regrets = arm_envs.Shop(), []
     observation, _ = shop.reset(seed=4)
     for action in records["action"]:

@@ -13,8 +13,7 @@ import torch
 import vbandits
 from tests.test_running import vbandits as command
 from vbandits.envs.check import check
-from vbandits.experiment.benchmark import KINDS
-from vbandits.experiment.resolve import resolve
+from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.registry import PRESETS, load
 
 FOLDER = Path(__file__).parent.parent / "experiments"
@@ -42,7 +41,7 @@ def test_the_readme_lists_every_file():
 def test_every_file_is_an_experiment_of_its_own_name(name):
     content = document(name)
     assert content["name"].replace("-", "_") == name.removesuffix(".toml")
-    (kind,) = [kind for kind in KINDS.values() if kind.sections[0] in content]
+    kind = benchmark_of(content)
     for entry in content[kind.sections[1]]:
         assert "id" in entry, "presets, with fields changed"
 
@@ -61,7 +60,8 @@ def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_o
 @pytest.mark.usefixtures("standins")
 @pytest.mark.parametrize("name", ["showdown.toml", "wheel.toml", "quickstart.toml"])
 def test_every_environment_of_the_bandit_files_can_be_played(name):
-    for spec in resolve({**document(name), "agents": ["linear-ts"]}).environments:
+    for problem in resolve({**document(name), "agents": ["linear-ts"]}).problems:
+        spec = problem.environment
         environment = spec.open(2)
         environment.reset(seed=[0, 1])
         _, reward, *_ = environment.step(torch.tensor([0, 1]))

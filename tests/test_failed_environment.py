@@ -38,5 +38,5 @@ def test_no_results_are_not_taken_for_no_regret(tmp_path):
 
 def test_a_delay_is_in_the_label_also_where_the_file_says_it():
     document = {"name": "it", "environments": ["vbandits/GaussianBandit-v0"], "agents": ["linear-ts"], "delay": 1}
-    assert [spec.label for spec in resolve(document).environments] == ["GaussianBandit-v0 delay=1"]
-    assert [spec.label for spec in resolve({**document, "delay": 0}).environments] == ["GaussianBandit-v0"]
+    assert [spec.label for spec in resolve(document).problems] == ["GaussianBandit-v0 delay=1"]
+    assert [spec.label for spec in resolve({**document, "delay": 0}).problems] == ["GaussianBandit-v0"]

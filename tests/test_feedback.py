@@ -9,9 +9,10 @@ from tests.helpers import LEARNING, WHEEL, preset
 from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.errors import ConfigError
+from vbandits.experiment.resolve import resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
 from vbandits.types import Schedule
@@ -21,7 +22,7 @@ CASES = [(0, 1), (3, 1), (0, 8), (5, 4), (70, 1)]
 
 def run(agent, delay=0, batch=1, steps=60, seeds=(0, 1), **kwargs):
     environment = EnvironmentSpec("wheel", WHEEL, kwargs, delay=delay, batch=batch)
-    return run_cell(Cell(environment, agent, seeds, steps)).records
+    return run_job(job(environment, agent, seeds, steps)).records
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,15 @@ def test_a_delay_costs_regret():
 def test_delay_and_batch_are_of_the_file_or_of_an_environment():
     environments = [WHEEL, {"id": WHEEL, "label": "own", "delay": 2}]
     document = {"name": "it", "environments": environments, "agents": ["linear-ts"], "delay": 5, "batch": 3}
-    specs = resolve(document).environments
+    specs = [problem.environment for problem in resolve(document).problems]
     assert [(spec.delay, spec.batch) for spec in specs] == [(5, 3), (2, 3)]
-    assert [(spec.delay, spec.batch) for spec in resolve(document, ["delay=9"]).environments] == [(9, 3), (9, 3)]
-    given = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL)]}).environments[0]
+    later = [problem.environment for problem in resolve(document, ["delay=9"]).problems]
+    assert [(spec.delay, spec.batch) for spec in later] == [(9, 3), (9, 3)]
+    given = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL)]}).problems[0].environment
     assert (given.delay, given.batch) == (5, 3)
-    none = resolve({**document, "environments": [EnvironmentSpec("it", WHEEL, delay=0, batch=1)]}).environments[0]
+    none = (
+        resolve({**document, "environments": [EnvironmentSpec("it", WHEEL, delay=0, batch=1)]}).problems[0].environment
+    )
     assert (none.delay, none.batch) == (0, 1)
 
 

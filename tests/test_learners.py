@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.learners import arrays, begun, cell, play, same, spec
+from tests.learners import arrays, begun, job, play, same, spec
 from tests.registries import cells
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
 from vbandits.agents.learner import Training, standardiser
 from vbandits.benchmarks.active.evaluation import Judge
-from vbandits.benchmarks.active.run import run_cell
+from vbandits.benchmarks.active.run import run_job
 from vbandits.data.pool import Pool
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ensemble import Ensemble
@@ -176,7 +176,7 @@ class Still(IBVI):
 @pytest.mark.parametrize("classes", [3, 0])
 def test_failures_are_counted_and_their_scores_are_those_of_chance(classes):
     wild = Optimizer(learning_rate=1e30, clip=1e30)
-    outcome = run_cell(cell(spec(optimizer=wild, posterior=Deterministic()), classes=classes))
+    outcome = run_job(job(spec(optimizer=wild, posterior=Deterministic()), classes=classes))
     assert outcome.failures == 2
     last = outcome.records[outcome.records["round"] == 4]
     if classes:

@@ -27,7 +27,7 @@ def test_its_links_lead_somewhere():
 
 def test_its_experiment_is_one():
     experiment = resolve(tomllib.loads(blocks("toml")[0]))
-    assert [spec.label for spec in experiment.agents] == ["ibvi", "ibvi rank 20", "uniform"]
+    assert [spec.label for spec in experiment.methods] == ["ibvi", "ibvi rank 20", "uniform"]
 
 
 def test_its_supervised_experiment_is_one():
@@ -37,7 +37,7 @@ def test_its_supervised_experiment_is_one():
 
 def test_its_active_learning_is_an_experiment():
     experiment = resolve(tomllib.loads(blocks("toml")[2]))
-    assert [spec.label for spec in experiment.learners][:4] == [
+    assert [spec.label for spec in experiment.methods][:4] == [
         "ibvi random",
         "ibvi bald",
         "ibvi epig-test",

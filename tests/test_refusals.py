@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.test_running import file, vbandits
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.errors import ConfigError
+from vbandits.experiment.resolve import resolve
 
 __all__ = ["file"]
 

@@ -8,7 +8,7 @@ import torch
 from tests.helpers import LEARNING, play, preset
 from tests.registries import over, product
 from vbandits.agents.agent import Agent
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.registry import PRESETS
@@ -80,7 +80,7 @@ def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
 @pytest.mark.parametrize("clip", [10.0, 1e30])
 def test_a_diverged_seed_counts_as_a_failure_and_is_scored(clip):
     spec = preset("deterministic", optimizer={"learning_rate": 1e9, "clip": clip})
-    outcome = run_cell(Cell(EnvironmentSpec("wheel", "vbandits/Wheel-v0"), spec, (0, 1), 60))
+    outcome = run_job(job(EnvironmentSpec("wheel", "vbandits/Wheel-v0"), spec, (0, 1), 60))
     assert outcome.failures == 2
     assert outcome.records["cumulative_regret"].notna().all()
     scored = outcome.records[outcome.records["step"] >= 25]

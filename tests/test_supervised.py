@@ -18,8 +18,9 @@ from tests.test_running import vbandits as command
 from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
+from vbandits.errors import ConfigError
 from vbandits.experiment import resources
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
 from vbandits.predictive import Classes
@@ -57,7 +58,7 @@ SETTINGS = [("none", 0), ("noise", 1), ("noise", 4), ("blur", 1), ("blur", 4)]
 
 def cell(method=0, seeds=(0, 1, 2), **changes):
     """A cell of the experiment, with some of its keys changed."""
-    made = [*resolve(DOCUMENT | {"seeds": list(seeds)} | changes).cells()]
+    made = [*resolve(DOCUMENT | {"seeds": list(seeds)} | changes).jobs()]
     return made[method]
 
 
@@ -158,7 +159,7 @@ def test_a_seed_alone_is_the_seed_in_a_block(method):
 
 def test_a_fitted_temperature_keeps_the_error_and_lowers_the_validation_nll():
     spec = resolve(DOCUMENT)
-    split = spec.datasets[0].load()
+    split = spec.problems[0].load()
     x, y = split.validation
 
     def nll(learner):
@@ -194,7 +195,7 @@ def test_fitted_temperature_is_the_one_that_labels_were_drawn_with():
 def test_training_rows_are_shared_and_held_out_rows_are_others():
     kwargs = ({"rows": rows, "validation_rows": 400} for rows in (1000, 500))
     split, shorter = (
-        resolve(DOCUMENT | {"datasets": [{"id": "digits", "kwargs": given}]}).datasets[0].load() for given in kwargs
+        resolve(DOCUMENT | {"datasets": [{"id": "digits", "kwargs": given}]}).problems[0].load() for given in kwargs
     )
     rows = {row.tobytes() for row in split.train[0]}
     assert not rows & {row.tobytes() for row in split.validation[0]}
@@ -207,7 +208,7 @@ def test_training_rows_are_shared_and_held_out_rows_are_others():
 
 def test_inputs_are_in_memory_once_for_all_seeds():
     spec = resolve(DOCUMENT)
-    split = spec.datasets[0].load()
+    split = spec.problems[0].load()
     learner = Learner(spec.methods[0], split, (0, 1, 2), 1, 8, "cpu")
     assert learner._inputs(split.train[0]).stride(0) == 0
 

@@ -12,7 +12,7 @@ from tests.helpers import preset
 from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.lanes import problems
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.linear import Linear
@@ -24,8 +24,8 @@ LINEAR = AgentSpec("linear", Linear(), Thompson())
 
 def play(source, agent=UNIFORM, seeds=(0, 1, 2), steps=40, **kwargs):
     """Runs a cell and returns action, reward, regret and cumulative regret, each [R, T]."""
-    cell = Cell(EnvironmentSpec("it", source, kwargs), agent, tuple(seeds), steps)
-    records = run_cell(cell).records
+    cell = job(EnvironmentSpec("it", source, kwargs), agent, tuple(seeds), steps)
+    records = run_job(cell).records
     assert len(records) == len(seeds) * steps, "every step is recorded"
     names = ("action", "reward", "regret", "cumulative_regret")
     return [records[name].to_numpy().reshape(len(seeds), steps) for name in names]

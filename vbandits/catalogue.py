@@ -1,88 +1,55 @@
 """What `vbandits list` shows."""
 
 import inspect
+from dataclasses import fields
+from typing import Any
 
-from vbandits.registry import ENVIRONMENTS, PRESETS, load
+from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import Benchmark, benchmarks
+from vbandits.registry import ACQUISITIONS, ENVIRONMENTS, POSTERIORS, load, unknown
 
-
-def agents() -> list[dict[str, str]]:
-    """Returns the presets: name, posterior, rule, and what the posterior is."""
-    from vbandits.registry import POSTERIORS
-
-    rows = []
-    for name, preset in PRESETS.items():
-        posterior = preset["posterior"]
-        about = (
-            _summary(load(POSTERIORS[posterior["kind"]])) if posterior else "Plays any arm; the yardstick of regret."
-        )
-        rows.append(
-            {
-                "agent": name,
-                "posterior": posterior["kind"] if posterior else "none",
-                "rule": preset["rule"]["kind"],
-                "about": about,
-            }
-        )
-    return rows
+Rows = list[dict[str, str]]
 
 
-def environments() -> list[dict[str, str]]:
-    """Returns the native environments: id, parameters with their defaults, and what they are."""
-    rows = []
-    for name, (vector, _) in ENVIRONMENTS.items():
-        cls = load(vector)
-        parameters = [
-            f"{p.name}={p.default!r}"
-            for p in inspect.signature(cls).parameters.values()
-            if p.name not in ("num_envs", "device")
-        ]
-        rows.append({"environment": name, "kwargs": ", ".join(parameters), "about": _summary(cls)})
-    return rows
+def rows(what: str) -> Rows:
+    """Returns what there is of environments, acquisitions, or the methods of a benchmark ("agents").
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    methods = {one.sections[1]: one for one in benchmarks()}
+    if what in methods:
+        return _methods(methods[what])
+    if what == "environments":
+        return [_environment(name, load(vector)) for name, (vector, _) in ENVIRONMENTS.items()]
+    if what == "acquisitions":
+        return [_acquisition(name, load(reference)) for name, reference in ACQUISITIONS.items()]
+    raise ConfigError([unknown("list", what, [*methods, "environments", "acquisitions", "datasets"])])
 
 
-def methods() -> list[dict[str, str]]:
-    """Returns the presets of supervised methods: name, posterior, and what the posterior is."""
-    from vbandits.registry import METHODS, POSTERIORS
+def _methods(benchmark: Benchmark) -> Rows:
+    """Returns the presets: name, posterior, the other parts that are named, and what the posterior is."""
+    found = []
+    for name, preset in load(benchmark.presets).items():
+        posterior = preset.get("posterior", {"kind": "none"})["kind"]
+        rule = {"rule": preset["rule"]["kind"]} if "rule" in preset else {}
+        about = _summary(load(POSTERIORS[posterior])) if posterior in POSTERIORS else "Learns nothing: the baseline."
+        found.append({benchmark.axes[1]: name, "posterior": posterior, **rule, "about": about})
+    return found
 
-    return [
-        {
-            "method": name,
-            "posterior": preset["posterior"]["kind"],
-            "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]])),
-        }
-        for name, preset in METHODS.items()
-        if preset["posterior"]["kind"] in POSTERIORS
+
+def _environment(name: str, cls: Any) -> dict[str, str]:
+    parameters = [
+        f"{parameter.name}={parameter.default!r}"
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.name not in ("num_envs", "device")
     ]
+    return {"environment": name, "kwargs": ", ".join(parameters), "about": _summary(cls)}
 
 
-def learners() -> list[dict[str, str]]:
-    """Returns the presets of learners, but for their acquisition: name, posterior, and what the posterior is."""
-    from vbandits.registry import LEARNERS, POSTERIORS
-
-    return [
-        {
-            "learner": name,
-            "posterior": preset["posterior"]["kind"],
-            "about": _summary(load(POSTERIORS[preset["posterior"]["kind"]])),
-        }
-        for name, preset in LEARNERS.items()
-    ]
-
-
-def acquisitions() -> list[dict[str, str]]:
-    """Returns the acquisitions: name, fields with their defaults, what they are for, and what they are."""
-    from dataclasses import fields
-
-    from vbandits.registry import ACQUISITIONS
-
-    rows = []
-    for name, place in ACQUISITIONS.items():
-        cls = load(place)
-        shown = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls))
-        rows.append(
-            {"acquisition": name, "fields": shown, "for": " and ".join(sorted(cls.tasks)), "about": _summary(cls)}
-        )
-    return rows
+def _acquisition(name: str, cls: Any) -> dict[str, str]:
+    shown = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls))
+    return {"acquisition": name, "fields": shown, "for": " and ".join(sorted(cls.tasks)), "about": _summary(cls)}
 
 
 def _summary(cls: type) -> str:

@@ -19,7 +19,7 @@ app = App(
 )
 data = App(name="data", help="List, fetch and verify the datasets of bandits and methods.")
 app.command(data)
-REFUSED, FAILED, INTERRUPTED = 2, 1, 130
+INVALID, FAILED, INTERRUPTED = 2, 1, 130
 
 
 @app.command
@@ -29,18 +29,13 @@ def run(
     out: Path | None = None,
     seeds: int | None = None,
     steps: int | None = None,
-    agents: str | None = None,
-    environments: str | None = None,
-    methods: str | None = None,
-    datasets: str | None = None,
-    learners: str | None = None,
-    problems: str | None = None,
     data_dir: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     workers: int | None = None,
     engine: Literal["loky", "dask", "ray"] = "loky",
     overwrite: Annotated[bool, Parameter(negative=())] = False,
+    **chosen: str,
 ) -> int:
     """Run an experiment, or go on with one that was stopped: agents in environments, learners on pools, or methods.
 
@@ -54,18 +49,6 @@ def run(
         Number of seeds, 0 to N - 1, instead of the file's.
     steps
         Decisions per seed or gradient steps, instead of the file's.
-    agents
-        Agents to run, separated by commas: labels or ids of the file's, or presets. Without a file, all presets.
-    environments
-        Environments to run, separated by commas: labels or ids of the file's, or ids.
-    methods
-        Supervised methods to run, likewise.
-    datasets
-        Datasets to run, likewise.
-    learners
-        Learners of the file to run, likewise: labels, methods with all their acquisitions, or acquisitions of all.
-    problems
-        Problems of the file to run, by label.
     data_dir
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     device
@@ -75,16 +58,19 @@ def run(
     workers
         Processes; one per processor by default.
     engine
-        How cells are spread: loky on this machine, dask or ray across machines.
+        How jobs are spread: loky on this machine, dask or ray across machines.
     overwrite
         Discard the results of another experiment in the same folder; the same one goes on.
+    chosen
+        What to run of a section, separated by commas: --environments, --agents, --datasets or --methods, labels or ids
+        of the file's, or others (without a file, all presets); --problems, labels of the file's; --learners, its
+        labels, methods with all their acquisitions, or acquisitions of all.
     """
     from vbandits.api import execute
     from vbandits.experiment.engine import extend_path, installed
-    from vbandits.experiment.progress import say
-    from vbandits.experiment.resolve import ConfigError, read, resolve
+    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.resolve import ConfigError, ad_hoc, read, resolve, select
     from vbandits.experiment.store import Store
-    from vbandits.registry import METHODS, PRESETS
 
     if workers is not None and workers < 1:
         raise ConfigError([f"--workers: expected at least 1, got {workers}"])
@@ -96,31 +82,8 @@ def run(
     for name, value in {"seeds": seeds, "steps": steps, "device": device}.items():
         if value is not None:
             document[name] = value
-    filters = {"agents": agents, "environments": environments, "methods": methods, "datasets": datasets}
-    if problems is not None and isinstance(document.get("problems"), list):  # what is not asked for is not even opened
-        wanted = {name.strip() for name in problems.split(",")}
-        document["problems"] = [
-            entry
-            for entry in document["problems"]
-            if not isinstance(entry, dict) or entry.get("label", "") in wanted or "label" not in entry
-        ]
-    for name, chosen in filters.items():
-        if chosen is not None:
-            document[name] = _chosen(document.get(name, []), chosen)
-    if not file and not (document.get("environments") or document.get("datasets")):
-        raise ConfigError(
-            [
-                "expected an experiment file, or --environments (and --agents), or --datasets (and --methods), "
-                "got none of them"
-            ]
-        )
-    if not file:
-        contenders, presets = ("agents", PRESETS) if document.get("environments") else ("methods", METHODS)
-        document.setdefault(contenders, [{"id": name} for name in presets])
-        document["name"] = _name(document)
-    experiment = resolve(document, set_ or (), data_dir)
-    if learners or problems:
-        experiment = _only(experiment, {"learners": learners, "problems": problems})
+    document = select(document, chosen)
+    experiment = resolve(document if file else ad_hoc(document), set_ or (), data_dir)
     console = Console(stderr=True)
     store = Store(out or Path("results") / experiment.name)
     command = shlex.join(["vbandits", *sys.argv[1:]])
@@ -136,7 +99,7 @@ def run(
             console=console,
         )
     except KeyboardInterrupt:
-        say(console, f"\nInterrupted. Finished cells are kept in {store.folder}; to go on:\n  {command}")
+        print_line(console, f"\nInterrupted. Finished jobs are kept in {store.folder}; to go on:\n  {command}")
         return INTERRUPTED
     return _show(results, store.folder)
 
@@ -150,25 +113,33 @@ def report(folder: Path) -> int:
     folder
         What a run left, such as results/quickstart.
     """
-    from vbandits.experiment.progress import say_failed
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.progress import print_failed
     from vbandits.experiment.store import Store
 
+    extend_path([str(Path.cwd())])
     results = Store(folder).load()
-    for cell in results.cells:
-        if cell["status"] == "failed":
-            say_failed(Console(stderr=True), cell)
+    for marker in results.cells:
+        if marker["status"] == "failed":
+            print_failed(Console(stderr=True), marker, results.axes)
     return _show(results, folder)
 
 
 @app.command(name="list")
-def list_(what: Literal["acquisitions", "agents", "datasets", "environments", "learners", "methods"]) -> None:
-    """List what can be named in an experiment file; datasets as `vbandits data list` does."""
+def list_(what: str) -> None:
+    """List what can be named in an experiment file.
+
+    Parameters
+    ----------
+    what
+        One of acquisitions, agents, datasets (as `vbandits data list`), environments, learners, methods.
+    """
     from vbandits import catalogue
 
     if what == "datasets":
         list_data()
         return
-    _print(getattr(catalogue, what)())
+    _print(catalogue.rows(what))
 
 
 @app.command
@@ -185,8 +156,8 @@ def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | Non
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.envs.check import check as check_environment
+    from vbandits.experiment.config import parse
     from vbandits.experiment.engine import extend_path
-    from vbandits.experiment.resolve import parse
 
     extend_path([str(Path.cwd())])
     found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()}, data_dir)
@@ -204,13 +175,13 @@ def list_data(*, data_dir: Path | None = None) -> None:
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.data import inventory
-    from vbandits.experiment.progress import say
+    from vbandits.experiment.progress import print_line
 
     rows = inventory.listing(data_dir)
     _print([{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
         if row[inventory.TO_HAVE]:
-            say(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
+            print_line(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
 
 
 @data.command
@@ -281,81 +252,34 @@ def theory(
         return 0
     checks = running.chosen(only)
     outcomes = running.run(checks, Console(stderr=True))
-    from vbandits.experiment.progress import say
+    from vbandits.experiment.progress import print_line
     from vbandits.theory.page import write
 
     page = write(outcomes, out, shlex.join(["vbandits", *sys.argv[1:]]))
     Console().print(running.table(outcomes))
-    say(Console(stderr=True), f"Page: {page}")
+    print_line(Console(stderr=True), f"Page: {page}")
     return 0 if all(outcome.passed for outcome in outcomes) else FAILED
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 1 some cell failed, 2 refused before any work, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 some job failed, 2 invalid input, 130 interrupted."""
     try:
         code = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
-        code = REFUSED
+        code = INVALID
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
-        from vbandits.experiment.resolve import ConfigError
+        from vbandits.errors import ConfigError
 
         if not isinstance(error, ConfigError):
             raise
-        from vbandits.experiment.progress import say
+        from vbandits.experiment.progress import print_line
 
-        for fault in error.errors:
-            say(Console(stderr=True), f"error: {fault}", "red")
-        code = REFUSED
+        for message in error.errors:
+            print_line(Console(stderr=True), f"error: {message}", "red")
+        code = INVALID
     sys.exit(code or 0)
-
-
-def _chosen(entries: list[Any], names: str) -> list[Any]:
-    """Returns the entries of a file with a label or id among `names`; a name that is in none stands for itself."""
-    chosen = []
-    labels = [entry.get("label") for entry in entries if isinstance(entry, dict)]
-    for name in [names] if names in labels else filter(None, (name.strip() for name in names.split(","))):
-        matching = [
-            entry for entry in entries if isinstance(entry, dict) and name in (entry.get("label"), entry.get("id"))
-        ]
-        chosen += [entry for entry in matching or [{"id": name}] if entry not in chosen]
-    return chosen
-
-
-def _only(experiment: Any, filters: dict[str, str | None]) -> Any:
-    """Returns an active-learning experiment with some of its learners and problems alone."""
-    from dataclasses import replace
-
-    from vbandits.errors import ConfigError
-    from vbandits.registry import unknown
-
-    kept = {}
-    for axis, names in filters.items():
-        if names is None:
-            continue
-        if not hasattr(experiment, axis):
-            raise ConfigError(
-                [f"--{axis}: expected an experiment of active learning, with [[{axis}]], got another kind"]
-            )
-        known = [
-            (spec, {spec.label, getattr(spec, "method", ""), getattr(spec, "acquired", "")} - {""})
-            for spec in getattr(experiment, axis)
-        ]
-        wanted = {name.strip() for name in names.split(",") if name.strip()}
-        if missing := sorted(wanted - set().union(*(called for _, called in known))):
-            every = [name for _, called in known for name in called]
-            raise ConfigError([f"--{axis}: {unknown(axis[:-1], name, set(every))}" for name in missing])
-        kept[axis] = tuple(spec for spec, called in known if called & wanted)
-    return replace(experiment, **kept)
-
-
-def _name(document: dict[str, Any]) -> str:
-    """Returns a name for an experiment without a file: the same for the same sections."""
-    ids = [
-        entry["id"] for what in ("environments", "agents", "datasets", "methods") for entry in document.get(what, [])
-    ]
-    return "-".join(ident.rpartition("/")[2].rpartition(":")[2].lower() for ident in ids) or "run"
 
 
 def _print(rows: list[dict[str, str]]) -> None:
@@ -371,12 +295,12 @@ def _print(rows: list[dict[str, str]]) -> None:
 
 def _say_all(outcomes: Iterable[Any]) -> int:
     """Prints what became of each dataset, as soon as it is known."""
-    from vbandits.experiment.progress import say
+    from vbandits.experiment.progress import print_line
 
     good = True
     for outcome in outcomes:
         good = good and outcome.good
-        say(
+        print_line(
             Console(),
             f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}",
             "" if outcome.good else "red",
@@ -385,10 +309,10 @@ def _say_all(outcomes: Iterable[Any]) -> int:
 
 
 def _show(results: Any, folder: Path) -> int:
-    from vbandits.experiment.progress import say
+    from vbandits.experiment.progress import print_line
     from vbandits.experiment.report import terminal, write
 
     page = write(results, folder / "report")
     Console().print(terminal(results))
-    say(Console(stderr=True), f"Report: {page}")
+    print_line(Console(stderr=True), f"Report: {page}")
     return FAILED if any(cell["status"] == "failed" for cell in results.cells) else 0

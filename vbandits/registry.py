@@ -1,8 +1,10 @@
-"""Everything that has a name: environments, presets, posteriors, rules and networks; and how a user's own are found."""
+"""Everything that has a name: benchmarks, environments, posteriors, presets, ...; and how a user's own are found."""
 
 import importlib
+import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 BANDITS = {
@@ -99,93 +101,16 @@ ACQUISITIONS = {
     "vote_entropy": "vbandits.agents.acquisition.scores:VoteEntropy",
 }
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "deterministic": {"posterior": {"kind": "deterministic"}, "rule": {"kind": "greedy"}},
-    "dropout-ts": {"posterior": {"kind": "dropout", "rate": 0.05}, "rule": {"kind": "thompson"}},
-    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.001}, "rule": {"kind": "thompson"}},
-    "ensemble": {
-        "posterior": {"kind": "ensemble"},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "epsilon-greedy": {
-        "posterior": {"kind": "deterministic"},
-        "rule": {"kind": "epsilon_greedy", "epsilon": 0.01},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "ibvi": {
-        "posterior": {"kind": "ibvi", "prior_scale": 2.0},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "ibvi-closed-form": {
-        "posterior": {"kind": "ibvi_closed_form", "prior_scale": 10.0},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "ibvi-noise-aware": {
-        "posterior": {"kind": "ibvi", "layers": "last", "noise_rank": 10},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "laplace-ts": {
-        "posterior": {"kind": "laplace"},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "linear-ts": {"posterior": {"kind": "linear"}, "rule": {"kind": "thompson"}},
-    "neural-linear": {
-        "posterior": {"kind": "neural_linear", "prior_precision": 10.0},
-        "rule": {"kind": "thompson"},
-        "optimizer": {"learning_rate": 0.01},
-    },
-    "swag-ts": {"posterior": {"kind": "swag"}, "rule": {"kind": "thompson"}},
-    "uniform": {"posterior": None, "rule": {"kind": "uniform"}},
+BENCHMARKS = {
+    "bandits": "vbandits.benchmarks.bandits:BENCHMARK",
+    "supervised": "vbandits.benchmarks.supervised:BENCHMARK",
+    "active": "vbandits.benchmarks.active:BENCHMARK",
 }
-"""Agents by name, as the sections of an experiment file; values are those of `experiments/tuning.toml`, see there."""
 
-METHODS: dict[str, dict[str, Any]] = {
-    "deterministic": {"posterior": {"kind": "deterministic"}, "optimizer": {"learning_rate": 0.03}},
-    "dropout": {"posterior": {"kind": "dropout", "rate": 0.1}, "optimizer": {"learning_rate": 0.1}},
-    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.1}, "optimizer": {"learning_rate": 0.1}},
-    "ensemble": {"posterior": {"kind": "ensemble"}, "optimizer": {"learning_rate": 0.2}},
-    "ibvi": {
-        "posterior": {"kind": "ibvi", "family": "mean_field", "layers": "all", "prior_scale": 0.3},
-        "optimizer": {"learning_rate": 0.05},
-    },
-    "ibvi-low-rank": {"posterior": {"kind": "ibvi", "rank": 20}, "optimizer": {"learning_rate": 0.05}},
-    "laplace": {"posterior": {"kind": "laplace", "prior_precision": 1000.0}, "optimizer": {"learning_rate": 0.1}},
-    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"learning_rate": 0.1, "decay_steps": 0}},
-    "temperature-scaled": {
-        "posterior": {"kind": "deterministic"},
-        "optimizer": {"learning_rate": 0.03},
-        "temperature": "fit",
-    },
-}
-"""Supervised methods by name, as the sections of an experiment file; values are those of
-`experiments/images_tuning.toml`. The network is LeNet-5 where it is not named, and the learning rate falls to zero over
-all steps where `decay_steps` is not."""
-
-
-LEARNERS: dict[str, dict[str, Any]] = {
-    "deterministic": {"posterior": {"kind": "deterministic"}, "optimizer": {"learning_rate": 0.1}},
-    "dropout": {"posterior": {"kind": "dropout", "rate": 0.1}, "optimizer": {"learning_rate": 0.1}},
-    "elbo": {"posterior": {"kind": "elbo", "kl_weight": 0.01}, "optimizer": {"learning_rate": 0.1}},
-    "ensemble": {"posterior": {"kind": "ensemble"}, "optimizer": {"learning_rate": 0.1}},
-    "ibvi": {"posterior": {"kind": "ibvi"}, "optimizer": {"learning_rate": 0.03}},
-    "laplace": {"posterior": {"kind": "laplace", "prior_precision": 100.0}, "optimizer": {"learning_rate": 0.3}},
-    "linear": {"posterior": {"kind": "linear"}},
-    "neural-linear": {
-        "posterior": {"kind": "neural_linear", "prior_precision": 10.0},
-        "optimizer": {"learning_rate": 0.1},
-    },
-    "swag": {"posterior": {"kind": "swag"}, "optimizer": {"learning_rate": 0.3, "decay_steps": 0}},
-}
-"""Learners by name, but for their acquisition, as the sections of an experiment file; values are those of
-`experiments/active_tuning.toml`, chosen on problems with classes (of `ensemble` the second best, within noise of
-0.3, at which members are lost in long trainings); those of `linear` and `neural-linear`, which are for regressions,
-are not tuned. The learning rate falls to zero over the steps of a training from scratch where `decay_steps` is not
-named."""
+Presets = dict[str, dict[str, Any]]
+"""Methods by name, as the sections of an experiment file."""
+_presets: dict[str, Presets] = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+PRESETS, METHODS, LEARNERS = (_presets[section] for section in ("agents", "methods", "learners"))
 
 
 def register_environments() -> None:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from vbandits.registry import ACQUISITIONS, NETWORKS, POSTERIORS, RULES, load
@@ -33,6 +33,16 @@ def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     ]
     code = {reference(origin): found for origin in [cls, *named] if (found := source_hash(origin)) is not None}
     return described | ({"code": code} if code else {})
+
+
+def described(spec: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Returns a method of an experiment as JSON: its label, and what is named with all fields, the defaults too."""
+    content: dict[str, Any] = {"label": spec.label}
+    for name in names:
+        value = getattr(spec, name)
+        plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        content[name] = section(value, CHOICES[name]) if name in CHOICES else plain
+    return content
 
 
 def digest(content: Any) -> str:

@@ -12,7 +12,7 @@ from torch import nn
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
 from vbandits.bench.clock import best
-from vbandits.benchmarks.bandits.run import Cell, run_cell
+from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
@@ -42,16 +42,11 @@ def decisions(console: Console, steps: int = 400) -> dict[str, float]:
 
 
 def lockstep(posterior: Posterior, rule: Rule, lanes: int, steps: int) -> Callable[[], object]:
-    """Returns the work of one cell, all of it: agent, environment, records, scores."""
+    """Returns the work of one job, all of it: agent, environment, records, scores."""
     schedule = Schedule(every=1, gradient_steps=1)
-    cell = Cell(
-        EnvironmentSpec("wheel", WHEEL),
-        AgentSpec("bench", posterior, rule, schedule=schedule),
-        tuple(range(lanes)),
-        steps,
-        recorded=10,
-    )
-    return lambda: run_cell(cell)
+    agent = AgentSpec("bench", posterior, rule, schedule=schedule)
+    work = job(EnvironmentSpec("wheel", WHEEL), agent, range(lanes), steps, recorded=10)
+    return lambda: run_job(work)
 
 
 def plain_loop(steps: int) -> Callable[[], object]:

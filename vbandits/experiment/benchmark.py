@@ -1,20 +1,88 @@
-"""What every kind of experiment offers, so that one engine, one store and one command line serve them all."""
+"""What a benchmark declares, and what is the same for all of them: an experiment, its jobs, and what a job leaves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
+from vbandits.registry import BENCHMARKS, find, load
 from vbandits.serialize import digest, slug
 
 Progress = Callable[[int], None]
-"""Is told the step that a cell has reached."""
+"""Is told the step that a job has reached."""
+DEFAULT = "bandits"
+"""The benchmark of an `experiment.json` that names none."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One kind of experiment: methods that are compared on problems. References are "module:name", loaded when needed.
+
+    Attributes:
+        name: what `experiment.json` calls it: its name in `registry.BENCHMARKS`, or "module:name".
+        axes: what a problem and a method are called; an experiment file lists them as `[[axis + "s"]]`.
+        config: an `experiment.config.Config`, which makes an experiment of a file's content.
+        run: a function of a `Job` and a `Progress` that returns an `Outcome`.
+        results: an `experiment.results.StoredResults`, what is read back.
+        report: a function of the results that returns a `report.page.Report`.
+        layout: a `report.terminal.Layout`, of the tables that a run ends with.
+        presets: a dict of methods by name, each as the sections of an experiment file.
+        ad_hoc: whether names of problems and methods are enough for an experiment, without a file.
+    """
+
+    name: str
+    axes: tuple[str, str]
+    config: str
+    run: str
+    results: str
+    report: str
+    layout: str
+    presets: str
+    ad_hoc: bool = True
+
+    @property
+    def sections(self) -> tuple[str, str]:
+        """The sections of an experiment file by which the benchmark is known."""
+        return f"{self.axes[0]}s", f"{self.axes[1]}s"
+
+
+def benchmarks() -> list[Benchmark]:
+    """Returns those that are registered."""
+    return [load(place) for place in BENCHMARKS.values()]
+
+
+def benchmark(name: str) -> Benchmark:
+    """Returns a benchmark by its name, or a user's own by its "module:name".
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return find("benchmark", name, BENCHMARKS)
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A problem or a method of an experiment. It can be pickled.
+
+    A problem says `steps(seeds)`, how many steps a job of so many seeds reports, where the experiment has no option of
+    that name.
+    """
+
+    @property
+    def label(self) -> str:
+        """How reports call it."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Returns everything that results depend on, as JSON, with the key `label`."""
+        ...
 
 
 @dataclass
 class Outcome:
-    """What a cell leaves.
+    """What a job leaves.
 
     Attributes:
         records: a table with a column `seed`.
@@ -27,114 +95,84 @@ class Outcome:
     seconds: dict[str, float]
 
 
-@runtime_checkable
-class Cell(Protocol):
-    """The unit of parallelism and of resumption: one problem, one contender, a block of seeds. It can be pickled."""
+@dataclass(frozen=True)
+class Job:
+    """One problem, one method, a block of seeds in lockstep: the unit of parallelism and of resumption.
+
+    Attributes:
+        options: what else the results depend on, such as the number of steps.
+        device: "cpu" or "cuda".
+    """
+
+    benchmark: Benchmark
+    problem: Any
+    method: Any
+    seeds: tuple[int, ...]
+    options: Mapping[str, Any]
+    device: str = "cpu"
 
     @property
-    def names(self) -> Mapping[str, str]:
-        """Labels of the problem and of the contender by axis: {"environment": "wheel", "agent": "ibvi"}."""
-        ...
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The block of seeds, run in lockstep."""
-        ...
+    def names(self) -> dict[str, str]:
+        """Labels of the problem and of the method by axis: {"environment": "wheel", "agent": "ibvi"}."""
+        return dict(zip(self.benchmark.axes, (self.problem.label, self.method.label), strict=True))
 
     @property
     def steps(self) -> int:
         """Steps that it reports to `progress`."""
-        ...
+        return self.options["steps"] if "steps" in self.options else self.problem.steps(len(self.seeds))
 
-    @property
-    def device(self) -> str:
-        """Either "cpu" or "cuda"."""
-        ...
+    @cached_property
+    def key(self) -> str:
+        """The name of its files: readable, and different wherever the results could be."""
+        content = [self.problem.describe(), self.method.describe(), list(self.seeds), *self.options.values()]
+        names = (*self.names.values(), f"{self.seeds[0]}-{self.seeds[-1]}")
+        return "--".join([*(slug(name) for name in names), digest([*content, self.device])[:10]])
 
-    def content(self) -> Any:
-        """Returns everything that its results depend on, as JSON."""
-        ...
-
-    def run(self, progress: Progress) -> Outcome:
+    def run(self, progress: Progress = lambda step: None) -> Outcome:
         """Runs it from its first step to its last."""
-        ...
-
-
-@runtime_checkable
-class Experiment(Protocol):
-    """What is run, validated."""
-
-    @property
-    def name(self) -> str:
-        """Names the results folder."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Either "cpu" or "cuda"."""
-        ...
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know before it runs."""
-        ...
-
-    def document(self) -> dict[str, Any]:
-        """Returns it as JSON, with everything that its results depend on; `kind` says which (none: bandits)."""
-        ...
-
-    def cells(self) -> Iterable[Cell]:
-        """Yields the cells."""
-        ...
+        return load(self.benchmark.run)(self, progress)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of experiment.
+class Experiment:
+    """Problems x methods x seeds, validated and ready to run.
 
     Attributes:
-        axes: what its problems and its contenders are called; an experiment file lists them as `[[axis + "s"]]`.
-        resolve: "module:function" from a file's content to an `Experiment`.
-        results: "module:class" of what is read back.
+        name: names the results folder.
+        options: what else the results depend on, in the order in which a job's key has them.
+        block: most seeds in one job.
+        device: "cpu" or "cuda".
+        notes: what a person should know before it runs.
     """
 
-    axes: tuple[str, str]
-    resolve: str
-    results: str
+    benchmark: Benchmark
+    name: str
+    seeds: tuple[int, ...]
+    problems: tuple[Any, ...]
+    methods: tuple[Any, ...]
+    options: Mapping[str, Any]
+    block: int = 32
+    device: str = "cpu"
+    notes: tuple[str, ...] = ()
 
-    @property
-    def sections(self) -> tuple[str, str]:
-        """The sections of an experiment file by which the kind is known."""
-        return f"{self.axes[0]}s", f"{self.axes[1]}s"
+    def document(self) -> dict[str, Any]:
+        """Returns it as JSON, with everything that its results depend on."""
+        problems, methods = self.benchmark.sections
+        return {
+            **({} if self.benchmark.name == DEFAULT else {"kind": self.benchmark.name}),
+            "name": self.name,
+            "seeds": list(self.seeds),
+            **self.options,
+            problems: [problem.describe() for problem in self.problems],
+            methods: [method.describe() for method in self.methods],
+            "block": self.block,
+            "device": self.device,
+        }
 
-
-BANDITS, SUPERVISED, ACTIVE = "bandits", "supervised", "active"
-KINDS = {
-    BANDITS: Kind(
-        ("environment", "agent"),
-        "vbandits.benchmarks.bandits.config:resolve",
-        "vbandits.benchmarks.bandits.results:Results",
-    ),
-    SUPERVISED: Kind(
-        ("dataset", "method"),
-        "vbandits.benchmarks.supervised.config:resolve",
-        "vbandits.benchmarks.supervised.results:SupervisedResults",
-    ),
-    ACTIVE: Kind(
-        ("problem", "learner"),
-        "vbandits.benchmarks.active.config:resolve",
-        "vbandits.benchmarks.active.results:ActiveResults",
-    ),
-}
-
-
-def place(marker: Mapping[str, Any]) -> str:
-    """Returns where a cell belongs, in words: "wheel · ibvi"."""
-    axes = next(kind.axes for kind in KINDS.values() if set(kind.axes) <= marker.keys())
-    return " · ".join(str(marker[axis]) for axis in axes)
-
-
-def key(cell: Cell) -> str:
-    """Returns the name of a cell's files: readable, and different wherever the results could be."""
-    names = (*cell.names.values(), f"{cell.seeds[0]}-{cell.seeds[-1]}")
-    return "--".join([*(slug(name) for name in names), digest(cell.content())[:10]])
+    def jobs(self) -> Iterator[Job]:
+        """Yields the jobs, problem by problem."""
+        for problem in self.problems:
+            for method in self.methods:
+                for start in range(0, len(self.seeds), self.block):
+                    seeds = self.seeds[start : start + self.block]
+                    yield Job(self.benchmark, problem, method, seeds, self.options, self.device)

@@ -1,82 +1,212 @@
-"""What all kinds of experiments check in the same way. Every function appends to `faults`, so that all are told."""
+"""From what a user wrote to an experiment: what every benchmark checks in the same way, all errors told at once."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from vbandits.agents.learner import Training
-from vbandits.registry import find, unknown
+from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import Benchmark, Experiment
+from vbandits.registry import find, load, unknown
 from vbandits.serialize import CHOICES
-from vbandits.types import Optimizer, Schedule
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]*$")]
-CLASSES = {"schedule": Schedule, "optimizer": Optimizer, "training": Training}
-"""Sections that have no kind."""
 
 
 class Entry(BaseModel):
-    """A part of an experiment file; unknown keys are faults."""
+    """A part of an experiment file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-def entry(model: type[Entry], given: Any, where: str, faults: list[str]) -> Any:
-    """Returns an entry of a list as its model; unknown keys are told here, so that the rest is looked at too."""
-    if isinstance(given, Mapping):
-        known = model.model_fields
-        faults.extend(f"{where}: {unknown('key', str(name), known)}" for name in sorted(given.keys() - known.keys()))
-        given = {name: value for name, value in given.items() if name in known}
-    return validate(model, given, where, faults)
+class File(Entry):
+    """The whole of an experiment file, but for the sections and options of its benchmark."""
+
+    name: Name
+    seeds: Any = 8
+    block: Count = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-def preset(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the sections of a preset as objects; one that is None stays None."""
-    parts = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            fields_given = dict(value)
-            cls = CLASSES.get(name) or find(name, fields_given.pop("kind"), CHOICES[name])
-            value = TypeAdapter(cls).validate_python(fields_given)
-        parts[name] = value
-    return parts
+class Config:
+    """From the content of a file to an experiment. A benchmark has a subclass that says what differs.
+
+    Attributes:
+        benchmark: whose experiment it is.
+        file: the model of the whole file.
+        options: fields of the file that results depend on, beside its sections, in the order that keys of jobs have.
+        errors: what is wrong with the document, in words.
+        settings: fields that are changed wherever they are.
+        data_dir: where files of datasets lie, as every worker finds it; None if nothing is said.
+        given: the file, or None if it is faulty as a whole.
+    """
+
+    benchmark: ClassVar[Benchmark]
+    file: ClassVar[type[File]]
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
+    ) -> None:
+        self.errors: list[str] = []
+        self.document = document
+        self.settings = Settings(settings, self.errors)
+        self.data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+        self.given: Any = validate(self.file, dict(document), "", self.errors)
+
+    def experiment(self) -> Experiment:
+        """Returns the experiment.
+
+        Raises:
+            ConfigError: with all errors of the document.
+        """
+        sections = self.benchmark.sections
+        # also where the document as a whole is faulty, to tell all errors at once
+        problems = self._read(sections[0], self.problems)
+        methods = self._read(sections[1], self.methods)
+        methods += self.added(methods)
+        self.settings.check(self.errors)
+        seeds = seeds_of(self.document.get("seeds", self.file.model_fields["seeds"].default), self.errors)
+        device = device_of(self.given.device, self.errors) if self.given else "cpu"
+        for section, specs in zip(sections, (problems, methods), strict=True):
+            check_labels(section, specs, self.errors)
+        problems, notes = self.tried(problems, methods)
+        if self.errors or self.given is None:
+            raise ConfigError(self.errors)
+        options = {name: getattr(self.given, name) for name in self.options}
+        return Experiment(
+            self.benchmark,
+            self.given.name,
+            seeds,
+            tuple(problems),
+            tuple(methods),
+            options,
+            self.given.block,
+            device,
+            tuple(notes),
+        )
+
+    def _read(self, section: str, read: Callable[[Any, str], Iterable[Any]]) -> list[Any]:
+        value = self.document.get(section)
+        entries = value if is_list(value) else []
+        return [spec for index, entry in enumerate(entries) for spec in read(entry, f"{section}[{index}]")]
+
+    def problems(self, entry: Any, where: str) -> Iterable[Any]:
+        """Returns the problems that an entry of their section stands for; none if it is faulty."""
+        raise NotImplementedError
+
+    def methods(self, entry: Any, where: str) -> Iterable[Any]:
+        """Returns the methods that an entry of their section stands for; none if it is faulty."""
+        raise NotImplementedError
+
+    def added(self, methods: Sequence[Any]) -> list[Any]:
+        """Returns methods that run whether a file names them or not."""
+        return []
+
+    def tried(self, problems: list[Any], methods: list[Any]) -> tuple[list[Any], list[str]]:
+        """Opens every problem and tries every method on it. Returns the problems as they are run, and notes."""
+        raise NotImplementedError
+
+    @classmethod
+    def chosen(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
+        """Returns the entries of a section with a label or id among names; a name that is in none stands for itself.
+
+        Raises:
+            ConfigError: for a name that can be nothing.
+        """
+        kept = []
+        for name in names:
+            found = [e for e in entries if isinstance(e, Mapping) and name in (e.get("label"), e.get("id"))]
+            kept += [entry for entry in found or [{"id": name}] if entry not in kept]
+        return kept
+
+    def entry(self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()) -> Any:
+        """Returns an entry of a list as its model; a text is its id. None if it is faulty.
+
+        Unknown keys are told here, so that the rest is looked at too; `settable` ones may be changed by settings.
+        """
+        given = {"id": given} if isinstance(given, str) or callable(given) else given
+        if isinstance(given, Mapping):
+            known = model.model_fields
+            keys = sorted(given.keys() - known.keys())
+            self.errors.extend(f"{where}: {unknown('key', str(name), known)}" for name in keys)
+            given = {name: value for name, value in given.items() if name in known}
+            given |= dict(self.settings.of("", settable))
+        return validate(model, given, where, self.errors)
+
+    def parts(
+        self, base: Mapping[str, Any], preset: Mapping[str, Any], given: Any, where: str
+    ) -> dict[str, Any] | None:
+        """Returns the sections of a method as objects; None if any of them is faulty.
+
+        Args:
+            base: what a section is where nothing is said.
+            preset: sections of a preset.
+            given: those of the file, as attributes.
+            where: the method stands, for messages.
+        """
+        before = len(self.errors)
+        try:
+            start = {**base, **objects(preset, base)}
+            made = {
+                name: section(name, start[name], getattr(given, name), self.settings, where, self.errors)
+                for name in base
+            }
+        except ValueError as error:
+            self.errors.append(f"{where}: {error}")
+            return None
+        return None if len(self.errors) > before else made
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """Returns the methods that have a name."""
+        return load(self.benchmark.presets)
 
 
-def section(name: str, base: Any, given: Any, settings: "Settings", where: str, faults: list[str]) -> Any:
+def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the sections of a preset as objects; those without a kind are of the same class as in `base`."""
+    made = {}
+    for name, value in preset.items():
+        content = dict(value)
+        cls = find(name, content.pop("kind"), CHOICES[name]) if name in CHOICES else type(base[name])
+        made[name] = TypeAdapter(cls).validate_python(content)
+    return made
+
+
+def section(name: str, base: Any, given: Any, settings: "Settings", where: str, errors: list[str]) -> Any:
     """Returns a section of an agent: the base's, with the fields given, and those of the settings that it has."""
     given = dict(given) if given is not None else {}
     kind = given.pop("kind", None) if name in CHOICES else None
     try:
         cls = find(f"kind of {name}", kind, CHOICES[name]) if kind is not None else type(base)
     except ValueError as error:
-        faults.append(f"{where}.{name}: {error}")
+        errors.append(f"{where}.{name}: {error}")
         return base
     if cls is type(None):
         if given:
-            faults.append(f"{where}.{name}: expected a kind (one of {', '.join(CHOICES[name])}), got {given}")
+            errors.append(f"{where}.{name}: expected a kind (one of {', '.join(CHOICES[name])}), got {given}")
         return None
     if not is_dataclass(cls):
         if given:
-            faults.append(f"{where}.{name}: expected no fields, since {cls.__name__} is not a dataclass, got {given}")
+            errors.append(f"{where}.{name}: expected no fields, since {cls.__name__} is not a dataclass, got {given}")
         return base if kind is None else cls()
     known = [field.name for field in fields(cls) if field.init]
     given |= dict(settings.of(name, known))
     if kind is None and not given:
         return base
     for field in sorted(given.keys() - set(known)):
-        faults.append(f"{where}.{name}: {unknown('field', field, known)}")
+        errors.append(f"{where}.{name}: {unknown('field', field, known)}")
     kept = {field.name: getattr(base, field.name) for field in fields(cls)} if cls is type(base) else {}
     content = kept | {field: value for field, value in given.items() if field in known}
-    return validate(cls, content, f"{where}.{name}", faults)
+    return validate(cls, content, f"{where}.{name}", errors)
 
 
-def validate(cls: Any, value: Any, where: str, faults: list[str]) -> Any:
-    """Returns `value` as an instance of a model or dataclass; appends its faults and returns None if it cannot be."""
+def validate(cls: Any, value: Any, where: str, errors: list[str]) -> Any:
+    """Returns `value` as an instance of a model or dataclass; appends its errors and returns None if it cannot be."""
     try:
         return TypeAdapter(cls).validate_python(value)
     except PydanticUserError:  # a user's class with fields of types that pydantic does not know
@@ -89,7 +219,7 @@ def validate(cls: Any, value: Any, where: str, faults: list[str]) -> Any:
             path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
             full = f"{where}.{path}".strip(".") if path else where or "experiment"
             seen.add(_told(fault, full, known))
-        faults.extend(sorted(seen))
+        errors.extend(sorted(seen))
         return None
 
 
@@ -105,13 +235,7 @@ def _told(fault: Any, place: str, known: list[str]) -> str:
     return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {fault['input']!r}"
 
 
-def numbered(document: Mapping[str, Any], name: str) -> Iterable[tuple[int, Any]]:
-    """Yields the entries of a list in a document, if it is one."""
-    value = document.get(name)
-    return enumerate(value if is_list(value) else [])
-
-
-def seeds_of(seeds: Any, faults: list[str]) -> tuple[int, ...]:
+def seeds_of(seeds: Any, errors: list[str]) -> tuple[int, ...]:
     """Returns the seeds that a count or a list stands for."""
     plain = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # NumPy's numbers and arrays
     if type(plain) is int and plain >= 1:
@@ -119,9 +243,9 @@ def seeds_of(seeds: Any, faults: list[str]) -> tuple[int, ...]:
     plain = [seed.tolist() if hasattr(seed, "tolist") else seed for seed in (plain if is_list(plain) else ())]
     if plain and all(type(seed) is int and seed >= 0 for seed in plain):
         if len(set(plain)) < len(plain):
-            faults.append(f"seeds: expected each seed once, got {plain}")
+            errors.append(f"seeds: expected each seed once, got {plain}")
         return tuple(plain)
-    faults.append(f"seeds: expected a count of at least 1, or a list of seeds of at least 0, got {seeds!r}")
+    errors.append(f"seeds: expected a count of at least 1, or a list of seeds of at least 0, got {seeds!r}")
     return ()
 
 
@@ -130,31 +254,20 @@ def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple | range)
 
 
-def short(source: Any) -> str:
-    """Returns what an environment is called in a label: its id without ours in front, or the name of its class."""
-    name = source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
-    return name.removeprefix("vbandits/")
-
-
-def folder_of(data_dir: str | Path | None) -> str | None:
-    """Returns a data directory as every worker finds it, wherever it stands."""
-    return None if data_dir is None else str(Path(data_dir).expanduser().resolve())
-
-
-def device_of(wanted: str, faults: list[str]) -> str:
+def device_of(wanted: str, errors: list[str]) -> str:
     """Returns the device that "auto", "cpu" or "cuda" stands for."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        faults.append("device: expected a CUDA device for 'cuda', got none: use --device cpu or auto")
+        errors.append("device: expected a CUDA device for 'cuda', got none: use --device cpu or auto")
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def check_labels(what: str, specs: Iterable[Any], faults: list[str]) -> None:
+def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
     """Appends a fault for each label that stands for two."""
     labels = [spec.label for spec in specs]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
-        faults.append(f"{what}: expected labels that differ, got {label!r} {labels.count(label)} times: set `label`")
+        errors.append(f"{what}: expected labels that differ, got {label!r} {labels.count(label)} times: set `label`")
 
 
 def words(error: Exception) -> str:
@@ -165,14 +278,14 @@ def words(error: Exception) -> str:
 class Settings:
     """`--set section.field=value`, each of which must apply somewhere."""
 
-    def __init__(self, texts: Iterable[str], faults: list[str]) -> None:
+    def __init__(self, texts: Iterable[str], errors: list[str]) -> None:
         self._values: dict[tuple[str, str], Any] = {}
         self._used: set[tuple[str, str]] = set()
         self._known: set[str] = set()
         for text in texts:
             path, equals, value = text.partition("=")
             if not equals or not path.strip():
-                faults.append(f"--set: expected section.field=value, got {text!r}")
+                errors.append(f"--set: expected section.field=value, got {text!r}")
                 continue
             section, _, field = path.strip().rpartition(".")
             self._values[section, field] = parse(value)
@@ -187,10 +300,10 @@ class Settings:
         self._used |= {(section, field) for field, _ in found}
         return found
 
-    def check(self, faults: list[str]) -> None:
+    def check(self, errors: list[str]) -> None:
         """Appends a fault for each setting that no agent or environment has."""
         for section, field in self._values.keys() - self._used:
-            faults.append(f"--set: {unknown('field', f'{section}.{field}'.lstrip('.'), self._known)}")
+            errors.append(f"--set: {unknown('field', f'{section}.{field}'.lstrip('.'), self._known)}")
 
 
 def parse(text: str) -> Any:

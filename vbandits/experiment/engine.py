@@ -1,4 +1,4 @@
-"""Runs cells, in this process or in others, and survives their failures."""
+"""Runs jobs, in this process or in others, and survives their failures."""
 
 import contextlib
 import importlib.util
@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,48 +17,48 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from vbandits.experiment import resources
-from vbandits.experiment.benchmark import Cell
+from vbandits.experiment.benchmark import Job
 from vbandits.experiment.store import Store
 from vbandits.source_hash import source_hash
 
-PULSE = 0.5
-"""Seconds between two notes of a cell's progress."""
+INTERVAL = 0.5
+"""Seconds between two notes of a job's progress."""
 
 
-def run_cells(
-    cells: Mapping[str, Cell], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
+def run_jobs(
+    jobs: Sequence[Job], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Runs cells and yields their markers as they finish.
+    """Runs jobs and yields their markers as they finish.
 
     Args:
-        cells: to run, by key.
+        jobs: to run.
         store: where they are written.
         workers: processes; 1 runs in this one.
         backend: of joblib: "loky" on this machine, "dask" or "ray" across machines.
         paths: appended to `sys.path` in every worker, to find a user's modules.
     """
     folder = str(store.folder.resolve())  # a worker may stand in another folder
-    waiting = dict(cells)
+    waiting = {job.key: job for job in jobs}
     try:
-        for marker in _parallel(cells, folder, paths, workers, backend):
+        for marker in _parallel(jobs, folder, paths, workers, backend):
             del waiting[marker["key"]]
             yield marker
-    except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which cell it was
-        for name, cell in waiting.items():
-            if (finished := store.finished(name)) is not None:
+    except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which job it was
+        for job in waiting.values():
+            if (finished := store.finished(job.key)) is not None:
                 yield finished
                 continue
             try:
-                yield from _parallel({name: cell}, folder, paths, 2, backend)
+                yield from _parallel([job], folder, paths, 2, backend)
             except TerminatedWorkerError as error:
-                (store.cells / f"{name}.progress").unlink(missing_ok=True)
+                (store.cells / f"{job.key}.progress").unlink(missing_ok=True)
                 yield store.fail(
-                    name, cell, "the worker process died (out of memory, or a crash in compiled code)", str(error)
+                    job, "the worker process died (out of memory, or a crash in compiled code)", str(error)
                 )
 
 
 def _parallel(
-    cells: Mapping[str, Cell], folder: str, paths: Sequence[str], workers: int, backend: str
+    jobs: Sequence[Job], folder: str, paths: Sequence[str], workers: int, backend: str
 ) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         if backend != "loky":
@@ -67,10 +67,10 @@ def _parallel(
             stack.callback(lambda: get_reusable_executor().shutdown(kill_workers=True))
         name = "sequential" if backend == "loky" and workers == 1 else backend
         stack.enter_context(parallel_config(backend=name))
-        # no more cells ahead than workers: what waits in the queue would stand in the way of an interruption
+        # no more jobs ahead than workers: what waits in the queue would stand in the way of an interruption
         parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
-        jobs = [delayed(execute)(name, cell, folder, tuple(paths), os.getpid()) for name, cell in cells.items()]
-        yield from cast(Iterator[dict[str, Any]], parallel(jobs))
+        calls = [delayed(execute)(job, folder, tuple(paths), os.getpid()) for job in jobs]
+        yield from cast(Iterator[dict[str, Any]], parallel(calls))
 
 
 @contextlib.contextmanager
@@ -96,8 +96,8 @@ def installed(backend: str) -> bool:
     return importlib.util.find_spec(needed) is not None
 
 
-def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
-    """Runs one cell and writes what it leaves under its key, also if it fails; returns its marker."""
+def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
+    """Runs one job and writes what it leaves under its key, also if it fails; returns its marker."""
     if os.getpid() != parent:  # a worker: Ctrl-C is the parent's to handle
         with contextlib.suppress(ValueError):  # signals belong to the main thread alone
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,14 +106,15 @@ def execute(name: str, cell: Cell, folder: str, paths: tuple[str, ...], parent: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with Pulse(store.cells / f"{name}.progress", os.getpid() != parent and os.getppid() == parent) as pulse:
-            resources.reset(cell.device)
-            outcome = cell.run(pulse.beat)
-        return store.finish(name, cell, outcome, resources.peak(cell.device))
+        child = os.getpid() != parent and os.getppid() == parent
+        with Heartbeat(store.cells / f"{job.key}.progress", child) as heartbeat:
+            resources.reset(job.device)
+            outcome = job.run(heartbeat.beat)
+        return store.finish(job, outcome, resources.peak(job.device))
     except (Exception, SystemExit) as error:  # a user's code may call exit()
         notes = " ".join(getattr(error, "__notes__", []))
         reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
-        return store.fail(name, cell, reason, traceback.format_exc())
+        return store.fail(job, reason, traceback.format_exc())
     finally:
         torch.set_num_threads(threads)
 
@@ -136,8 +137,8 @@ def extend_path(paths: Sequence[str]) -> None:
     sys.path.extend(path for path in paths if path not in sys.path)
 
 
-class Pulse:
-    """Writes a cell's step and seconds to a file now and then, for the progress of the whole; it goes with the cell."""
+class Heartbeat:
+    """Writes a job's step and seconds to a file now and then, for the progress display; it goes with the job."""
 
     def __init__(self, path: Path, child: bool) -> None:
         """Takes the file, and whether this is a child of the process that runs the experiment."""
@@ -145,7 +146,7 @@ class Pulse:
         self._parent = os.getppid() if child else None
         self._begun = self._last = time.monotonic()
 
-    def __enter__(self) -> "Pulse":
+    def __enter__(self) -> "Heartbeat":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,9 +155,9 @@ class Pulse:
     def beat(self, step: int) -> None:
         """Notes a step, if the last note is old enough."""
         now = time.monotonic()
-        if now - self._last >= PULSE:
+        if now - self._last >= INTERVAL:
             self._last = now
             if self._parent is not None and os.getppid() != self._parent:
-                os._exit(1)  # the run was killed: nobody waits for this cell, and the next run will make it
+                os._exit(1)  # the run was killed: nobody waits for this job, and the next run will make it
             with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
                 self._path.write_text(f"{step} {now - self._begun}", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import write_text
 from vbandits.registry import load
@@ -29,7 +30,7 @@ WHOLE = ("memory_mb", "microseconds")
 
 def report_of(results: StoredResults) -> Report:
     """Returns the report that the benchmark of these results makes of them."""
-    return load(f"vbandits.benchmarks.{results.benchmark}.report:report")(results)
+    return load(benchmark(results.benchmark).report)(results)
 
 
 def write(results: StoredResults, folder: Path) -> Path:
@@ -54,7 +55,7 @@ def terminal(results: StoredResults) -> "Tables":
     """Returns what a rich console prints: a table per problem, the best method first."""
     from vbandits.report.terminal import Tables
 
-    layout = load(f"vbandits.benchmarks.{results.benchmark}.report:LAYOUT")
+    layout = load(benchmark(results.benchmark).layout)
     return Tables(results.summary(), results.axes, layout, single=len(results.experiment["seeds"]) < 2)
 
 

@@ -1,4 +1,4 @@
-"""From what a user wrote to an experiment: all of it is checked before anything runs, and all faults told at once."""
+"""From what a user wrote to an experiment: all of it is checked before anything runs, and all errors told at once."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vbandits.errors import ConfigError
-from vbandits.experiment.benchmark import KINDS, Experiment
-from vbandits.experiment.config import parse
+from vbandits.experiment.benchmark import Benchmark, Experiment, benchmark, benchmarks
 from vbandits.registry import load, unknown
-
-__all__ = ["ConfigError", "parse", "read", "resolve"]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -36,24 +33,82 @@ def resolve(
     """Returns the experiment that a document (the content of a file) and `settings` ("section.field=value") describe.
 
     Args:
-        document: with the sections of one kind of experiment, such as `environments` and `agents`.
+        document: with the sections of one benchmark, such as `environments` and `agents`; `benchmark` names one that
+            is not ours, "module:name".
         settings: fields that are changed wherever they are.
         data_dir: where data sets lie; without it, the environment variable VBANDITS_DATA says so.
 
     Raises:
-        ConfigError: with all faults of the document.
+        ConfigError: with all errors of the document.
     """
-    settings = tuple(settings)
-    named = [kind for kind in KINDS.values() if any(section in document for section in kind.sections)]
+    chosen = benchmark_of(document)
+    content = {key: value for key, value in document.items() if key != "benchmark"}
+    return load(chosen.config)(content, settings, data_dir).experiment()
+
+
+def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
+    """Returns the benchmark that a document names, or else whose sections it has.
+
+    Raises:
+        ConfigError: if there is none, or more than one.
+    """
+    if "benchmark" in document:
+        named = document["benchmark"]
+        try:
+            return named if isinstance(named, Benchmark) else benchmark(str(named))
+        except ValueError as error:
+            raise ConfigError([f"benchmark: {error}"]) from None
+    every = benchmarks()
+    named = [one for one in every if any(section in document for section in one.sections)]
     if len(named) == 1:
-        return load(named[0].resolve)(document, settings, data_dir)
-    wanted = " or ".join(" and ".join(f"[[{section}]]" for section in kind.sections) for kind in KINDS.values())
-    given = [f"[[{section}]]" for kind in named for section in kind.sections if section in document]
-    faults = [f"experiment: expected either {wanted}, got {' and '.join(given) or 'none of them'}"]
-    known = [section for kind in KINDS.values() for section in kind.sections]
-    faults += [
+        return named[0]
+    wanted = " or ".join(" and ".join(f"[[{section}]]" for section in one.sections) for one in every)
+    given = [f"[[{section}]]" for one in named for section in one.sections if section in document]
+    errors = [f"experiment: expected either {wanted}, got {' and '.join(given) or 'none of them'}"]
+    known = [section for one in every for section in one.sections]
+    errors += [
         f"experiment: {unknown('key', key, known)}"
         for key in document
         if key not in known and get_close_matches(key, known, cutoff=0.8)
     ]
-    raise ConfigError(faults)
+    raise ConfigError(errors)
+
+
+def select(document: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a document of which only what is named of some sections is left: names separated by commas, by section.
+
+    Without any section of its own it becomes an experiment of what is named, with all methods where none is.
+
+    Raises:
+        ConfigError: for a section that no benchmark has, or a name that is in none.
+    """
+    document = {**document, **{section: document.get(section, []) for section in chosen}}
+    if not chosen:
+        return document
+    one = benchmark_of(document)
+    if wrong := [section for section in chosen if section not in one.sections]:
+        raise ConfigError([unknown("option", f"--{name}", [f"--{known}" for known in one.sections]) for name in wrong])
+    config = load(one.config)
+    for section, names in chosen.items():
+        entries = document[section] if isinstance(document[section], list) else []
+        labels = [entry.get("label") for entry in entries if isinstance(entry, Mapping)]
+        split = [names] if names in labels else [name.strip() for name in names.split(",") if name.strip()]
+        document[section] = config.chosen(section, entries, split)
+    return document
+
+
+def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a document without a file as one that is whole: with all methods where none is named, and a name.
+
+    Raises:
+        ConfigError: if it has no problems.
+    """
+    every = [one for one in benchmarks() if one.ad_hoc]
+    found = next((one for one in every if document.get(one.sections[0])), None)
+    if found is None:
+        ways = [f"--{one.sections[0]} (and --{one.sections[1]})" for one in every]
+        raise ConfigError([f"expected an experiment file, or {', or '.join(ways)}, got none of them"])
+    problems, methods = found.sections
+    whole = {**document, methods: document.get(methods) or [{"id": name} for name in load(found.presets)]}
+    ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]
+    return whole | {"name": "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"}

@@ -1,10 +1,9 @@
-"""The most memory that a cell uses, apart from the cells that ran before it in the same process."""
+"""The most memory that a job uses, apart from the jobs that ran before it in the same process."""
 
 import contextlib
 import ctypes
 import gc
 import re
-import resource
 import sys
 from pathlib import Path
 
@@ -39,6 +38,10 @@ def peak(device: str) -> float:
     most = _status("VmHWM")
     if most is not None:
         return most
+    if sys.platform == "win32":
+        return 0.0
+    import resource  # of Unix alone
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from vbandits.experiment.benchmark import benchmark
 from vbandits.metrics import intervals
 
 
@@ -28,13 +29,16 @@ class StoredResults:
     folder: Path | None = None
 
     benchmark: ClassVar[str]
-    """Whose results these are."""
-    axes: ClassVar[tuple[str, str]]
-    """What problems and methods are called, as columns of `records`."""
+    """Whose results these are: a name, or "module:name"."""
     shown: ClassVar[tuple[str, ...]]
     """Columns of the summary in the representation."""
     losses: ClassVar[tuple[str, ...]]
     """Columns of the summary by which methods are ordered within a problem: the first that exists."""
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What problems and methods are called, as columns of `records`."""
+        return benchmark(self.benchmark).axes
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per problem and method, the problems in the experiment's order, the best first."""

@@ -1,4 +1,4 @@
-"""A results folder: the experiment as run, and a Parquet file and a marker per cell, written at once or not at all."""
+"""A results folder: the experiment as run, and a Parquet file and a marker per job, written at once or not at all."""
 
 import importlib.metadata
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from vbandits.errors import ConfigError
-from vbandits.experiment.benchmark import BANDITS, KINDS, Cell, Experiment, Outcome
+from vbandits.experiment.benchmark import DEFAULT, Experiment, Job, Outcome, benchmark
 from vbandits.experiment.results import StoredResults
 from vbandits.registry import load
 from vbandits.serialize import digest
@@ -61,24 +61,23 @@ class Store:
             write_text(self._described, json.dumps(document | made, indent=2))
 
     def marker(self, name: str) -> dict[str, Any] | None:
-        """Returns the marker of the cell with a key, if it finished or failed, or None."""
+        """Returns the marker of the job with a key, if it finished or failed, or None."""
         path = self.cells / f"{name}.json"
         marker = _read(path) if path.exists() else None
         whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
         return marker if whole else None
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """Returns the marker of the cell with a key, if it finished, or None."""
+        """Returns the marker of the job with a key, if it finished, or None."""
         marker = self.marker(name)
         return marker if marker is not None and marker["status"] == "done" else None
 
-    def finish(self, name: str, cell: Cell, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
-        """Writes a finished cell under its key and returns its marker."""
-        with atomic(self.cells / f"{name}.parquet") as path:
+    def finish(self, job: Job, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
+        """Writes a finished job under its key and returns its marker."""
+        with atomic(self.cells / f"{job.key}.parquet") as path:
             outcome.records.to_parquet(path, index=False)
         return self._mark(
-            cell,
-            name,
+            job,
             status="done",
             reason=None,
             failures=outcome.failures,
@@ -86,12 +85,10 @@ class Store:
             memory_mb=memory_mb,
         )
 
-    def fail(self, name: str, cell: Cell, reason: str, details: str) -> dict[str, Any]:
-        """Writes the marker of a failed cell and returns it; one that has finished since stays finished."""
-        finished = self.finished(name)
-        return finished or self._mark(
-            cell, name, status="failed", reason=reason, failures=len(cell.seeds), details=details
-        )
+    def fail(self, job: Job, reason: str, details: str) -> dict[str, Any]:
+        """Writes the marker of a failed job and returns it; one that has finished since stays finished."""
+        finished = self.finished(job.key)
+        return finished or self._mark(job, status="failed", reason=reason, failures=len(job.seeds), details=details)
 
     def load(self) -> StoredResults:
         """Reads back what there is.
@@ -102,11 +99,14 @@ class Store:
         if not self._described.exists():
             raise ConfigError([f"{self.folder}: expected a results folder with an experiment.json, got none"])
         experiment = self._experiment()
-        cells = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
-        kind = KINDS[experiment.get("kind", BANDITS)]
-        frames = [self._records(cell, kind.axes) for cell in cells if cell["status"] == "done"]
+        markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
+        try:
+            kind = benchmark(experiment.get("kind", DEFAULT))
+        except ValueError as error:
+            raise ConfigError([f"{self._described}: {error}"]) from None
+        frames = [self._records(marker, kind.axes) for marker in markers if marker["status"] == "done"]
         records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        return load(kind.results)(experiment, cells, records, self.folder)
+        return load(kind.results)(experiment, markers, records, self.folder)
 
     def _experiment(self) -> dict[str, Any]:
         experiment = _read(self._described)
@@ -119,23 +119,23 @@ class Store:
             )
         return experiment
 
-    def _records(self, cell: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
-        frame = pd.read_parquet(self.cells / f"{cell['key']}.parquet")
+    def _records(self, marker: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
+        frame = pd.read_parquet(self.cells / f"{marker['key']}.parquet")
         for position, axis in enumerate(axes):
-            frame.insert(position, axis, cell[axis])
+            frame.insert(position, axis, marker[axis])
         return frame
 
-    def _mark(self, cell: Cell, name: str, **content: Any) -> dict[str, Any]:
+    def _mark(self, job: Job, **content: Any) -> dict[str, Any]:
         marker = {
-            "key": name,
-            **cell.names,
-            "seeds": list(cell.seeds),
-            "steps": cell.steps,
-            "device": cell.device,
+            "key": job.key,
+            **job.names,
+            "seeds": list(job.seeds),
+            "steps": job.steps,
+            "device": job.device,
             "versions": versions(),
             **content,
         }
-        write_text(self.cells / f"{name}.json", json.dumps(marker, indent=2))
+        write_text(self.cells / f"{job.key}.json", json.dumps(marker, indent=2))
         return marker
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vbandits.experiment.progress import say
-from vbandits.experiment.resolve import ConfigError
+from vbandits.errors import ConfigError
+from vbandits.experiment.progress import print_line
 from vbandits.report.page import Drawing
 from vbandits.theory import bayes, linear, logistic, methods, sampling, toy, widths
 from vbandits.theory.check import Check, Measure
@@ -75,7 +75,7 @@ def run(checks: Iterable[Check], console: Console) -> list[Outcome]:
                 last = outcomes[-1]
                 verdict = "as expected" if last.passed else last.error or "not as expected"
                 style = "" if last.passed else "red"
-                say(console, f"[{i + 1}/{len(checks)}] {check.id}: {verdict}, {last.seconds:.1f} s", style)
+                print_line(console, f"[{i + 1}/{len(checks)}] {check.id}: {verdict}, {last.seconds:.1f} s", style)
     finally:
         torch.set_num_threads(threads)
     return outcomes

@@ -49,7 +49,6 @@ class ActiveResults(StoredResults):
     """
 
     benchmark: ClassVar = "active"
-    axes: ClassVar = ("problem", "learner")
     shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "regret_best", "speed_up")
     losses: ClassVar = ("area",)  # with the sign of the problem's measure
 

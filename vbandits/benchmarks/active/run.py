@@ -1,4 +1,4 @@
-"""One cell of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is judged."""
+"""One job of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is judged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,42 +10,41 @@ import torch
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.streaming import StreamLearner
 from vbandits.benchmarks.active.evaluation import Judge
-from vbandits.benchmarks.active.experiment import ActiveCell
 from vbandits.envs.active.spaces import STREAM, known_labels, rows_of
-from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 
 PURPOSES = ("training", "querying", "environment", "evaluation")
 
 
-def run_cell(cell: ActiveCell, progress: Progress = lambda step: None) -> Outcome:
-    """Plays a cell: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
+def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a job: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
     clock = Clock(*PURPOSES)
-    if cell.problem.family == STREAM:
-        played = [_stream(cell, seed, place, clock, progress) for place, seed in enumerate(cell.seeds)]
+    if job.problem.family == STREAM:
+        played = [_stream(job, seed, place, clock, progress) for place, seed in enumerate(job.seeds)]
         records = pd.concat([records for records, _ in played], ignore_index=True)
         return Outcome(records, sum(failed for _, failed in played), clock.seconds)
-    records, failed = _pool(cell, clock, progress)
+    records, failed = _pool(job, clock, progress)
     return Outcome(records, failed, clock.seconds)
 
 
-def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
     """Plays the seeds of a pool in lockstep. One that is alone is played as two of which one is kept: products of a
     batch of one have other last bits."""
-    seeds = cell.seeds * 2 if len(cell.seeds) == 1 else cell.seeds
-    environment = cell.problem.environment.open(len(seeds), cell.device)
+    seeds = job.seeds * 2 if len(job.seeds) == 1 else job.seeds
+    environment = job.problem.environment.open(len(seeds), job.device)
     try:
-        learner = Learner(cell.learner, seeds, Inputs.of(environment), cell.device)
+        learner = Learner(job.method, seeds, Inputs.of(environment), job.device)
         judge = Judge(learner, environment.test_targets, getattr(environment, "targets", None))
-        times = _times(cell.problem.rounds, cell.evaluations)
+        times = _times(job.problem.rounds, job.options["evaluations"])
         diary = Diary(seeds)
         with clock.of("environment"):
             observation, info = environment.reset(seed=list(seeds))
         known = rows_of(known_labels(observation["labels"]), "labels from the start")
         learner.know(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
-        for step in range(cell.problem.rounds + 1):
-            if learner.due or (step == cell.problem.rounds and learner.waiting):
+        for step in range(job.problem.rounds + 1):
+            if learner.due or (step == job.problem.rounds and learner.waiting):
                 with clock.of("training"):
                     learner.learn()
             if step in times:
@@ -53,7 +52,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
                     bought = learner.known.shape[1] - known.shape[1]
                     told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
                     diary.add(told | judge.measure())
-            if step == cell.problem.rounds:
+            if step == job.problem.rounds:
                 break
             with clock.of("querying"):
                 rows = learner.query(info["action_mask"], environment.batch)
@@ -64,7 +63,7 @@ def _pool(cell: ActiveCell, clock: Clock, progress: Progress) -> tuple[pd.DataFr
             progress(step + 1)
         with clock.of("evaluation"):
             full = _full(environment, learner, judge)
-        return diary.frame(full, len(cell.seeds)), int(judge.lost[: len(cell.seeds)].sum())
+        return diary.frame(full, len(job.seeds)), int(judge.lost[: len(job.seeds)].sum())
     finally:
         environment.close()
 
@@ -78,13 +77,13 @@ def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndar
     return judge.full(learner.reference(environment.targets.expand(len(learner.known), -1)))
 
 
-def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
+def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
     """Plays the stream of one seed, to its end or that of its environment; its curves begin with the first training."""
-    environment = cell.problem.environment.open(1, cell.device)
+    environment = job.problem.environment.open(1, job.device)
     try:
-        player = StreamLearner(cell.learner, seed, environment, cell.device)
+        player = StreamLearner(job.method, seed, environment, job.device)
         learner, diary = player.learner, Diary((seed,))
-        judge, times = Judge(learner, environment.test_targets), _times(cell.problem.rounds, cell.evaluations)
+        judge, times = Judge(learner, environment.test_targets), _times(job.problem.rounds, job.options["evaluations"])
         earned = paid = 0.0
 
         def note(step: int, seen: int) -> None:
@@ -95,14 +94,14 @@ def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Pro
 
         with clock.of("environment"):
             observation, info = environment.reset(seed=[seed])
-        for step in range(1, cell.problem.rounds + 1):
+        for step in range(1, job.problem.rounds + 1):
             with clock.of("querying"):
                 left = int(observation["budget_left"][0]) if info["action_mask"][0, environment.query] else 0
                 action = player.decide(observation["context"][0], left)
             with clock.of("environment"):
                 observation, reward, terminated, truncated, info = environment.step(torch.tensor([action]))
             earned += float(reward[0])
-            over = bool(terminated[0] | truncated[0]) or step == cell.problem.rounds
+            over = bool(terminated[0] | truncated[0]) or step == job.problem.rounds
             if action == environment.query:
                 paid -= float(reward[0])
                 player.know(float(observation["label"].flatten()[0]))
@@ -114,7 +113,7 @@ def _stream(cell: ActiveCell, seed: int, place: int, clock: Clock, progress: Pro
                     note(0, step)
             if (step in times or over) and learner.model.trained:
                 note(step, step)
-            progress(place * cell.problem.rounds + step)
+            progress(place * job.problem.rounds + step)
             if over:
                 break
         return diary.frame({}, 1), int(judge.lost.sum())

@@ -25,7 +25,6 @@ class Results(StoredResults):
     """
 
     benchmark: ClassVar = "bandits"
-    axes: ClassVar = ("environment", "agent")
     shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
     losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
 

@@ -1,10 +1,10 @@
-"""One cell of an experiment: an agent plays an environment, all seeds of a block in lockstep."""
+"""One job of a bandit experiment: an agent plays an environment, all seeds of a block in lockstep."""
 
 import gc
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,73 +12,55 @@ import pandas as pd
 import torch
 
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.benchmarks.bandits import BENCHMARK
+from vbandits.benchmarks.environments import Problem
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
-from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 from vbandits.metrics import regret as regrets
 from vbandits.metrics import scores
-from vbandits.serialize import CHOICES, section
 
 PROBABILITY = (1e-3, 1 - 1e-3)
 """Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One environment, one agent, a block of seeds.
+def job(
+    environment: EnvironmentSpec,
+    agent: AgentSpec,
+    seeds: Sequence[int],
+    steps: int,
+    recorded: int = 500,
+    device: str = "cpu",
+) -> Job:
+    """Returns a job without an experiment.
 
-    Attributes:
+    Args:
+        environment: to play.
+        agent: that plays.
+        seeds: in lockstep.
+        steps: decisions of each seed.
         recorded: decisions that are recorded and scored, evenly spaced; the ends of the last 500 come on top.
+        device: "cpu" or "cuda".
     """
-
-    environment: EnvironmentSpec
-    agent: AgentSpec
-    seeds: tuple[int, ...]
-    steps: int
-    recorded: int = 500
-    device: str = "cpu"
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The labels of the environment and of the agent."""
-        return {"environment": self.environment.label, "agent": self.agent.label}
-
-    def content(self) -> list[Any]:
-        """Returns everything that the results depend on, as JSON."""
-        return [fingerprint(self.environment), describe(self.agent), self.seeds, self.steps, self.recorded, self.device]
-
-    def run(self, progress: Progress = lambda step: None) -> Outcome:
-        """Plays it from its first step to its last."""
-        return run_cell(self, progress)
+    problem = Problem(environment, fingerprint(environment))
+    return Job(BENCHMARK, problem, agent, tuple(seeds), {"steps": steps, "recorded": recorded}, device)
 
 
-def describe(spec: AgentSpec) -> dict[str, Any]:
-    """Returns an agent as JSON: every section with all its fields, the defaults too."""
-    return {
-        "label": spec.label,
-        **{name: section(getattr(spec, name), CHOICES[name]) for name in ("posterior", "rule", "network")},
-        "schedule": asdict(spec.schedule),
-        "optimizer": asdict(spec.optimizer),
-        "standardize": spec.standardize,
-        "encoding": spec.encoding,
-    }
-
-
-def run_cell(cell: Cell, progress: Progress = lambda step: None) -> Outcome:
-    """Plays a cell from its first step to its last."""
-    environment = cell.environment.open(len(cell.seeds), cell.device)
-    played = cell
-    if len(cell.seeds) == 1:
-        environment, played = Twins(environment), replace(cell, seeds=cell.seeds * 2)
+def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+    """Plays a job from its first step to its last."""
+    environment = job.problem.environment.open(len(job.seeds), job.device)
+    played = job
+    if len(job.seeds) == 1:
+        environment, played = Twins(environment), replace(job, seeds=job.seeds * 2)
     try:
-        agent = Agent(cell.agent, played.seeds, Form.of(environment), cell.steps, cell.device)
+        agent = Agent(job.method, played.seeds, Form.of(environment), job.steps, job.device)
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         with frozen():
             clock = play(environment, agent, played, recorder, progress)
         records = recorder.frame()
-        kept = records.head(len(records) * len(cell.seeds) // len(played.seeds))
-        return Outcome(kept, int(agent.diverged[: len(cell.seeds)].sum()), clock.seconds)
+        kept = records.head(len(records) * len(job.seeds) // len(played.seeds))
+        return Outcome(kept, int(agent.diverged[: len(job.seeds)].sum()), clock.seconds)
     finally:
         environment.close()
 
@@ -115,7 +97,7 @@ def _doubled(part: Any) -> Any:
 
 @contextmanager
 def frozen() -> Iterator[None]:
-    """Spares the garbage collector what is alive already: it outlives the loop, and need not be looked at in it."""
+    """Freezes live objects so that the garbage collector skips them: they outlive the loop anyway."""
     if gc.get_freeze_count():  # the caller's, to be left as it is
         yield
         return
@@ -126,24 +108,24 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progress: Progress) -> Clock:
+def play(environment: Any, agent: Agent, job: Job, recorder: "Recorder", progress: Progress) -> Clock:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
 
     Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
     """
     clock, waiting = Clock("agent", "environment", "scoring"), deque()
     with clock.of("environment"):
-        contexts, _ = environment.reset(seed=list(cell.seeds))
-    for step in range(cell.steps):
+        contexts, _ = environment.reset(seed=list(job.seeds))
+    for step in range(job.steps):
         with clock.of("agent"):
             actions = agent.act(contexts)
         with clock.of("environment"):
             following, rewards, _, _, info = environment.step(actions)
         recorder.add(step, actions, rewards, info)
         waiting.append(rewards)
-        last = step + 1 == cell.steps
+        last = step + 1 == job.steps
         with clock.of("agent"):
-            while len(waiting) > step + 1 - cell.environment.known(step + 1):
+            while len(waiting) > step + 1 - job.problem.environment.known(step + 1):
                 agent.observe(waiting.popleft())
         if agent.due or last:
             with clock.of("scoring"):
@@ -159,19 +141,19 @@ def play(environment: Any, agent: Agent, cell: Cell, recorder: "Recorder", progr
 class Recorder:
     """Keeps what happened, and scores predictions made before outcomes were learned from (prequentially)."""
 
-    def __init__(self, cell: Cell, agent: Agent, signed: bool = False) -> None:
+    def __init__(self, job: Job, agent: Agent, signed: bool = False) -> None:
         """Takes what is played, and whether regret may be negative in single steps."""
-        self._cell, self._signed = cell, signed
-        grid = np.linspace(0, cell.steps - 1, min(cell.recorded, cell.steps)).round().astype(int)
-        ends = [cell.steps - 1, max(cell.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
+        self._job, self._signed = job, signed
+        grid = np.linspace(0, job.steps - 1, min(job.options["recorded"], job.steps)).round().astype(int)
+        ends = [job.steps - 1, max(job.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
         self.steps = np.unique(np.append(grid, ends))
-        shape = (len(cell.seeds), cell.steps)
+        shape = (len(job.seeds), job.steps)
         device = agent.task.device
         self._actions = torch.zeros(shape, dtype=torch.long, device=device)
         self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
         self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
         self._scores = {
-            name: np.full((len(cell.seeds), len(self.steps)), np.nan) for name in ("nll", "crps", "pit", "mean")
+            name: np.full((len(job.seeds), len(self.steps)), np.nan) for name in ("nll", "crps", "pit", "mean")
         }
         self._scored = 0
 
@@ -202,14 +184,14 @@ class Recorder:
         if not np.isfinite(rewards).all():
             raise ValueError("expected finite rewards, got NaN or infinity")
         kept = {
-            "step": np.broadcast_to(self.steps, (len(self._cell.seeds), len(self.steps))),
+            "step": np.broadcast_to(self.steps, (len(self._job.seeds), len(self.steps))),
             "action": self._actions.cpu().numpy()[:, self.steps],
             "reward": rewards[:, self.steps],
             "regret": regret[:, self.steps],
             "cumulative_reward": rewards.cumsum(1)[:, self.steps],
             "cumulative_regret": regret.cumsum(1)[:, self.steps],
         } | self._final_scores(rewards)
-        seeds = np.repeat(np.asarray(self._cell.seeds), len(self.steps))
+        seeds = np.repeat(np.asarray(self._job.seeds), len(self.steps))
         return pd.DataFrame({"seed": seeds} | {name: values.ravel() for name, values in kept.items()})
 
     def _final_scores(self, rewards: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,21 +1,43 @@
 """A supervised experiment: `[[datasets]]` and `[[methods]]`."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vbandits.benchmarks.supervised.experiment import MethodSpec, SupervisedExperiment
+from vbandits.benchmarks.supervised import BENCHMARK
 from vbandits.data.splits import DatasetSpec, Options, Split
-from vbandits.errors import ConfigError
-from vbandits.experiment import config as common
-from vbandits.experiment.config import Count, Entry, Name, Settings, check_labels, numbered, section, validate, words
-from vbandits.registry import METHODS, NETWORKS, load, unknown
-from vbandits.types import Optimizer
+from vbandits.experiment.config import Config, Count, Entry, File, validate, words
+from vbandits.networks import LeNet5
+from vbandits.registry import METHODS, unknown
+from vbandits.serialize import described
+from vbandits.types import Optimizer, Posterior
 
-SECTIONS = ("posterior", "network", "optimizer")
+Temperature = float | Literal["fit"]
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """The declaration of a method.
+
+    Attributes:
+        label: how reports call it.
+        posterior: what it learns.
+        network: its architecture, built for each dataset.
+        optimizer: how weights move.
+        temperature: that logits are divided by; "fit" chooses it on validation rows.
+    """
+
+    label: str
+    posterior: Posterior
+    network: Any
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    temperature: Temperature = 1.0
+
+    def describe(self) -> dict[str, Any]:
+        """Returns it as JSON: every section with all its fields, the defaults too."""
+        return described(self, ("posterior", "network", "optimizer", "temperature"))
 
 
 class DatasetEntry(Entry):
@@ -37,119 +59,84 @@ class MethodEntry(Entry):
     temperature: Annotated[float, Field(gt=0)] | Literal["fit"] | None = None
 
 
-class SupervisedFile(Entry):
+class SupervisedFile(File):
     """The whole of an experiment file."""
 
-    name: Name
     seeds: Any = 3
     steps: Count = 1000
     batch_size: Count = 128
     datasets: Annotated[list[Any], Field(min_length=1)]
     methods: Annotated[list[Any], Field(min_length=1)]
-    block: Count = 32
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-def resolve(
-    document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
-) -> SupervisedExperiment:
-    """Returns the supervised experiment that a document (the content of a file) and `settings` describe.
+class SupervisedConfig(Config):
+    """From the content of a file to a supervised experiment."""
 
-    Raises:
-        ConfigError: with all faults of the document.
-    """
-    faults: list[str] = []
-    file = validate(SupervisedFile, dict(document), "", faults)
-    overrides = Settings(settings, faults)
-    folder = common.folder_of(data_dir)
-    steps = file.steps if file else 1
-    # also where the document as a whole is faulty, to tell all faults at once
-    datasets = [_dataset(entry, i, folder, overrides, faults) for i, entry in numbered(document, "datasets")]
-    methods = [_method(entry, i, steps, overrides, faults) for i, entry in numbered(document, "methods")]
-    overrides.check(faults)
-    seeds = common.seeds_of(document.get("seeds", 3), faults)
-    device = common.device_of(file.device, faults) if file else "cpu"
-    known_datasets = [spec for spec in datasets if spec is not None]
-    known_methods = [spec for spec in methods if spec is not None]
-    check_labels("datasets", known_datasets, faults)
-    check_labels("methods", known_methods, faults)
-    _try(known_datasets, known_methods, faults)
-    if faults or file is None:
-        raise ConfigError(faults)
-    return SupervisedExperiment(
-        file.name, seeds, file.steps, file.batch_size, tuple(known_datasets), tuple(known_methods), file.block, device
-    )
+    benchmark = BENCHMARK
+    file = SupervisedFile
+    options = ("steps", "batch_size")
 
+    def problems(self, entry: Any, where: str) -> Iterator[DatasetSpec]:
+        """Yields a dataset, unless it is faulty."""
+        if isinstance(entry, DatasetSpec):
+            yield replace(entry, data_dir=entry.data_dir or self.data_dir)
+            return
+        parsed = self.entry(DatasetEntry, entry, where)
+        if parsed is None:
+            return
+        known = [field.name for field in fields(Options)]
+        kwargs = parsed.kwargs | dict(self.settings.of("kwargs", known))
+        wrong = [unknown("key", name, known) for name in sorted(kwargs.keys() - set(known))]
+        self.errors.extend(f"{where}.kwargs: {error}" for error in wrong)
+        given = {name: kwargs[name] for name in known if name in kwargs}
+        options = validate(Options, given, f"{where}.kwargs", self.errors)
+        if options is not None and not wrong:
+            yield DatasetSpec(parsed.label or parsed.id, parsed.id, options, self.data_dir)
 
-def _dataset(entry: Any, index: int, data_dir: str | None, settings: Settings, faults: list[str]) -> DatasetSpec | None:
-    where = f"datasets[{index}]"
-    if isinstance(entry, DatasetSpec):
-        return replace(entry, data_dir=entry.data_dir or data_dir)
-    parsed = common.entry(DatasetEntry, {"id": entry} if isinstance(entry, str) else entry, where, faults)
-    if parsed is None:
-        return None
-    known = [field.name for field in fields(Options)]
-    kwargs = parsed.kwargs | dict(settings.of("kwargs", known))
-    unknown_keys = [unknown("key", name, known) for name in sorted(kwargs.keys() - set(known))]
-    faults.extend(f"{where}.kwargs: {fault}" for fault in unknown_keys)
-    options = validate(Options, {name: kwargs[name] for name in known if name in kwargs}, f"{where}.kwargs", faults)
-    return (
-        None
-        if options is None or unknown_keys
-        else DatasetSpec(parsed.label or parsed.id, parsed.id, options, data_dir)
-    )
+    def methods(self, entry: Any, where: str) -> Iterator[MethodSpec]:
+        """Yields a method, unless it is faulty. Its learning rate falls to zero over all steps, where `decay_steps`
+        does not say otherwise."""
+        if isinstance(entry, MethodSpec):
+            yield entry
+            return
+        parsed = self.entry(MethodEntry, entry, where, ("temperature",))
+        if parsed is None:
+            return
+        if parsed.id is None and parsed.posterior is None:
+            self.errors.append(f"{where}: expected an id (one of {', '.join(sorted(METHODS))}), or a posterior")
+            return
+        if parsed.id is not None and parsed.id not in METHODS:
+            self.errors.append(f"{where}: {unknown('method', parsed.id, METHODS)}")
+            return
+        where = f"{where} ({parsed.label or parsed.id})" if parsed.label or parsed.id else where
+        preset = dict(METHODS[parsed.id]) if parsed.id else {}
+        temperature = parsed.temperature or preset.pop("temperature", 1.0)
+        steps = self.given.steps if self.given else 1
+        preset["optimizer"] = {"decay_steps": steps} | preset.get("optimizer", {})
+        parts = self.parts({"posterior": None, "network": LeNet5(), "optimizer": Optimizer()}, preset, parsed, where)
+        if parts is not None:
+            label = parsed.label or parsed.id or str((parsed.posterior or {}).get("kind"))
+            yield MethodSpec(label, **parts, temperature=temperature)
 
+    def tried(self, problems: list[DatasetSpec], methods: list[MethodSpec]) -> tuple[list[DatasetSpec], list[str]]:
+        """Loads every dataset, makes every method for every shape of images, and lets it predict a few rows."""
+        from vbandits.benchmarks.supervised.run import Learner
 
-def _method(entry: Any, index: int, steps: int, settings: Settings, faults: list[str]) -> MethodSpec | None:
-    """Returns a method; its learning rate falls to zero over all steps, where `decay_steps` does not say otherwise."""
-    where = f"methods[{index}]"
-    if isinstance(entry, MethodSpec):
-        return entry
-    entry = {"id": entry} if isinstance(entry, str) else entry
-    if isinstance(entry, Mapping):
-        entry = {**entry, **dict(settings.of("", {"temperature"}))}
-    parsed = common.entry(MethodEntry, entry, where, faults)
-    if parsed is None:
-        return None
-    if parsed.id is None and parsed.posterior is None:
-        faults.append(f"{where}: expected an id (one of {', '.join(sorted(METHODS))}), or a posterior")
-        return None
-    if parsed.id is not None and parsed.id not in METHODS:
-        faults.append(f"{where}: {unknown('method', parsed.id, METHODS)}")
-        return None
-    where = f"{where} ({parsed.label or parsed.id})" if parsed.label or parsed.id else where
-    preset = dict(METHODS[parsed.id]) if parsed.id else {}
-    temperature = parsed.temperature or preset.pop("temperature", 1.0)
-    preset["optimizer"] = {"decay_steps": steps} | dict(preset.get("optimizer", {}))
-    before = len(faults)
-    try:
-        base = {"posterior": None, "network": load(NETWORKS["lenet5"])()} | common.preset(preset)
-        parts = {name: section(name, base[name], getattr(parsed, name), settings, where, faults) for name in SECTIONS}
-    except ValueError as error:
-        faults.append(f"{where}: {error}")
-        return None
-    if len(faults) > before or not isinstance(parts["optimizer"], Optimizer):
-        return None
-    label = parsed.label or parsed.id or str((parsed.posterior or {}).get("kind"))
-    return MethodSpec(label, parts["posterior"], parts["network"], parts["optimizer"], temperature)
-
-
-def _try(datasets: list[DatasetSpec], methods: list[MethodSpec], faults: list[str]) -> None:
-    """Loads every dataset, makes every method for every shape of images, and lets it predict a few rows."""
-    from vbandits.benchmarks.supervised.run import Learner
-
-    splits: dict[Any, Split] = {}
-    for spec in datasets:
-        try:
-            split = spec.load()
-            next(split.settings())
-            splits.setdefault((split.shape, split.classes), split)
-        except Exception as error:
-            faults.append(f"dataset {spec.label!r}: {words(error)}")
-    for (shape, classes), split in splits.items():
-        for spec in methods:
+        splits: dict[Any, Split] = {}
+        for spec in problems:
             try:
-                Learner(spec, split, (0,), 1, 1, "cpu").predict(split.test[0][:2])
+                split = spec.load()
+                next(split.settings())
+                splits.setdefault((split.shape, split.classes), split)
             except Exception as error:
-                size = " x ".join(map(str, shape))
-                faults.append(f"method {spec.label!r} with images of {size} and {classes} classes: {words(error)}")
+                self.errors.append(f"dataset {spec.label!r}: {words(error)}")
+        for (shape, classes), split in splits.items():
+            for method in methods:
+                try:
+                    Learner(method, split, (0,), 1, 1, "cpu").predict(split.test[0][:2])
+                except Exception as error:
+                    size = " x ".join(map(str, shape))
+                    self.errors.append(
+                        f"method {method.label!r} with images of {size} and {classes} classes: {words(error)}"
+                    )
+        return problems, []

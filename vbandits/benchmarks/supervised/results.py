@@ -33,7 +33,6 @@ class SupervisedResults(StoredResults):
     """
 
     benchmark: ClassVar = "supervised"
-    axes: ClassVar = ("dataset", "method")
     shown: ClassVar = ("dataset", "method", "seeds", "failures", "error", "nll", "ece", "corrupted_error")
     losses: ClassVar = ("nll",)
 

@@ -1,4 +1,4 @@
-"""One cell of a supervised experiment: a method is trained on a dataset and judged, a block of seeds in lockstep."""
+"""One job of a supervised experiment: a method is trained on a dataset and judged, a block of seeds in lockstep."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ from scipy import optimize
 from torch import Tensor
 
 from vbandits.agents.model import Model
-from vbandits.benchmarks.supervised.experiment import MethodSpec, SupervisedCell
+from vbandits.benchmarks.supervised.config import MethodSpec
 from vbandits.benchmarks.supervised.results import AUROC, bin_column
 from vbandits.data.splits import Split
-from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 from vbandits.likelihoods import Categorical
 from vbandits.metrics import classification
@@ -30,17 +30,17 @@ COLDEST, HOTTEST = math.log(0.02), math.log(50.0)
 """Range of the logarithm of a fitted temperature."""
 
 
-def run_cell(cell: SupervisedCell, progress: Progress = lambda step: None) -> Outcome:
+def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     """Trains on the training rows, fits the temperature on validation rows, and predicts every setting once."""
     clock = Clock("training", "prediction")
-    split = cell.dataset.load()
+    split = job.problem.load()
     with clock.of("training"):
-        learner = Learner(cell.method, split, cell.seeds, cell.steps, cell.batch_size, cell.device)
+        learner = Learner(job.method, split, job.seeds, job.steps, job.options["batch_size"], job.device)
         learner.train(split, progress)
     with clock.of("prediction"):
-        if cell.method.temperature == "fit":
+        if job.method.temperature == "fit":
             learner.fit_temperature(split)
-        records = _records(learner, split, lambda: progress(cell.steps))
+        records = _records(learner, split, lambda: progress(job.steps))
     return Outcome(records, int(learner.model.diverged.sum()), clock.seconds)
 
 
