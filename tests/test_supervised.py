@@ -145,7 +145,7 @@ def test_a_changed_experiment_is_refused(folder, capsys):
 
 def test_where_the_data_lie_is_no_part_of_the_experiment(tmp_path):
     here, there = (resolve(DOCUMENT, data_dir=place) for place in (None, tmp_path))
-    assert there.datasets[0].data_dir == str(tmp_path)
+    assert there.problems[0].data_dir == str(tmp_path)
     assert here.document() == there.document()
 
 
