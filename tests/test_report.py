@@ -1,5 +1,6 @@
 """The report is a pure function of results: same bytes, honest numbers, one page that stands alone."""
 
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,8 @@ from vbandits.benchmarks.bandits.report import report
 from vbandits.benchmarks.bandits.results import Results
 from vbandits.experiment.report import write
 from vbandits.report import markdown, statistics
+from vbandits.report import page as pages
+from vbandits.report.canvas import Canvas
 from vbandits.report.figures import Curve
 from vbandits.report.formats import DASH, compact, decimals, number
 
@@ -394,6 +397,27 @@ def test_numbers_are_set_with_care():
     assert decimals([0.0123, NAN]) == 4
     assert decimals([]) == 0
     assert [compact(value) for value in (0.5, 1500.0, 25e3, 2.5e6)] == ["0.5", "1,500", "25k", "2.5M"]
+
+
+def test_markdown_draws_nothing(monkeypatch):
+    made = report(results())
+
+    def drawn(*_):
+        raise AssertionError("a figure was drawn")
+
+    monkeypatch.setattr(Canvas, "__enter__", drawn)
+    assert "## Cost" in markdown.render(made)
+    with pytest.raises(AssertionError, match="a figure was drawn"):
+        pages.render(made)
+
+
+def test_reports_are_made_of_parts_that_know_no_benchmark():
+    for path in Path(pages.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        own = {name for name in imported if name.split(".")[0] == "vbandits"}
+        assert all(re.match(r"vbandits\.(report|metrics)\b", name) for name in own), (path.name, own)
 
 
 def test_report_of_results_is_write(tmp_path):

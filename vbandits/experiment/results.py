@@ -1,5 +1,6 @@
 """What a run left, read back: records, markers of jobs, and the summary that every report shows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ class StoredResults:
     """Whose results these are: a name, or "module:name"."""
     shown: ClassVar[tuple[str, ...]]
     """Columns of the summary in the representation."""
+    seconds: ClassVar[Mapping[str, str]]
+    """Columns of the summary with wall time, and the purpose whose time each of them is."""
     losses: ClassVar[tuple[str, ...]]
     """Columns of the summary by which methods are ordered within a problem: the first that exists."""
 
@@ -87,6 +90,10 @@ class StoredResults:
         totals = by_method[list(columns)].sum(min_count=1)
         return totals.assign(memory_mb=by_method["memory_mb"].max()).loc[self.labels(self.axes[1])]
 
+    def measured(self, problem: str, method: str) -> dict[str, Any]:
+        """Returns the columns of the summary that are made from records, in their order; NaN where there are none."""
+        raise NotImplementedError
+
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
         """Returns what a column of the summary is the mean of, by seed, with the sign by which lower is better."""
         raise NotImplementedError
@@ -112,33 +119,23 @@ class StoredResults:
         return first
 
     def _row(self, problem: str, method: str) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def _ended(self, problem: str, method: str, seconds: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns what begins a row of the summary, names, seeds, failures and any steps, and what ends it, the cost.
-
-        Args:
-            problem: its label.
-            method: its label.
-            seconds: the purpose that each column of seconds is made from.
-        """
+        """Returns a row of the summary: names, seeds, failures, any steps, what was measured, and the cost."""
         names = dict(zip(self.axes, (problem, method), strict=True))
         jobs = [job for job in self.cells if all(job[axis] == label for axis, label in names.items())]
         failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
         done = [job for job in jobs if job["status"] == "done"]
-        begin = (
-            names
-            | {
-                "seeds": sum(len(job["seeds"]) for job in done),
-                "failures": failed + sum(job["failures"] for job in done),
-            }
-            | {name: self.experiment[name] for name in ("steps",) if name in self.experiment}
-        )
-        cost = {
-            column: sum(job["seconds"][purpose] for job in done) if done else np.nan
-            for column, purpose in seconds.items()
+        return {
+            **names,
+            "seeds": sum(len(job["seeds"]) for job in done),
+            "failures": failed + sum(job["failures"] for job in done),
+            **({"steps": self.experiment["steps"]} if "steps" in self.experiment else {}),
+            **self.measured(problem, method),
+            **{
+                column: sum(job["seconds"][purpose] for job in done) if done else np.nan
+                for column, purpose in self.seconds.items()
+            },
+            "memory_mb": max((job["memory_mb"] for job in done), default=np.nan),
         }
-        return begin, cost | {"memory_mb": max((job["memory_mb"] for job in done), default=np.nan)}
 
 
 def estimated(name: str, values: np.ndarray, reference: np.ndarray | None = None) -> dict[str, float]:

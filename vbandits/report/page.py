@@ -61,11 +61,6 @@ class Section:
         return {item.title: item for item in self.items if isinstance(item, Table)}
 
     @property
-    def notes(self) -> list[str]:
-        """The notes."""
-        return [item for item in self.items if isinstance(item, str)]
-
-    @property
     def wide(self) -> bool:
         """Whether a table of it is printed on a page turned on its side."""
         return any(table.wide for table in self.tables.values())

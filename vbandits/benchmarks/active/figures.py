@@ -127,15 +127,10 @@ def lines(results: ActiveResults) -> Lines:
 def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
     """Returns the curves of accuracy or RMSE against labels, and of the reward of a stream; none without results."""
     measure = results.measure(problem)
-    full = {
-        learner: float(trace.last(f"full_{measure}").mean())
-        for (place, learner), trace in results.traces.items()
-        if place == problem
-    }
-    marks = {}
+    scale, marks = shown_as(measure)[0] * SIGN[measure], {}
     for panel, own in how.grid.items():
-        fits = [SIGN[measure] * full[learner] for learner in own.values() if np.isfinite(full.get(learner, np.nan))]
-        marks[panel] = shown_as(measure)[0] * SIGN[measure] * max(fits, default=np.nan)
+        fits = [results.fit(problem, learner) for learner in own.values()]
+        marks[panel] = scale * max((fit for fit in fits if np.isfinite(fit)), default=np.nan)
     learned = _curves(results, problem, how, measure)
     rewarded = _curves(results, problem, how, "reward", "seen")
     return [

@@ -50,6 +50,7 @@ class ActiveResults(StoredResults):
 
     benchmark: ClassVar = "active"
     shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "regret_best", "speed_up")
+    seconds: ClassVar = {f"{name}_seconds": name for name in ("training", "querying", "environment", "evaluation")}
     losses: ClassVar = ("area",)  # with the sign of the problem's measure
 
     def summary(self) -> pd.DataFrame:
@@ -114,6 +115,13 @@ class ActiveResults(StoredResults):
         regret, idle = (f(trace.labels, quality, reference) for f in (learning.cumulative_regret, learning.idle_regret))
         return pd.Series(regret, trace.seeds), pd.Series(idle, trace.seeds)
 
+    def fit(self, problem: str, learner: str) -> float:
+        """Returns the quality of a learner fitted to all labels, the mean over seeds; NaN if unknown."""
+        if (problem, learner) not in self.traces:
+            return np.nan
+        measure = self.measure(problem)
+        return SIGN[measure] * float(self.traces[problem, learner].last(f"full_{measure}").to_numpy().mean())
+
     def best(self, problem: str) -> float:
         """Returns the quality of the best learner fitted to all labels: the highest mean over seeds; NaN if unknown."""
         return self._best[problem]
@@ -126,23 +134,17 @@ class ActiveResults(StoredResults):
     @cached_property
     def _most(self) -> dict[str, float]:
         """The most labels that any learner knew at the end, by problem."""
-        return {problem: max(float(trace.labels.max()) for trace in own) for problem, own in self._by_problem.items()}
+        most: dict[str, float] = {}
+        for (problem, _), trace in self.traces.items():
+            most[problem] = max(most.get(problem, 0.0), float(trace.labels.max()))
+        return most
 
     @cached_property
     def _best(self) -> dict[str, float]:
-        best = {}
-        for problem, own in self._by_problem.items():
-            measure = self.measure(problem)
-            fits = [SIGN[measure] * trace.last(f"full_{measure}").to_numpy().mean() for trace in own]
-            best[problem] = max((fit for fit in fits if np.isfinite(fit)), default=np.nan)
-        return best
-
-    @property
-    def _by_problem(self) -> dict[str, list["Trace"]]:
-        found: dict[str, list[Trace]] = {}
-        for (problem, _), trace in self.traces.items():
-            found.setdefault(problem, []).append(trace)
-        return found
+        fits = {
+            problem: [self.fit(problem, name) for name in self.labels("learner")] for problem in self.labels("problem")
+        }
+        return {problem: max((fit for fit in own if np.isfinite(fit)), default=np.nan) for problem, own in fits.items()}
 
     def _loss(self, frame: pd.DataFrame) -> pd.Series:
         return pd.Series([-SIGN[self.measure(problem)] for problem in frame["problem"]]) * frame["area"]
@@ -158,29 +160,28 @@ class ActiveResults(StoredResults):
         return (-1.0 if column.removeprefix(POOL) in HIGHER else 1.0) * self.traces[problem, method].last(column)
 
     def _row(self, problem: str, method: str) -> dict[str, Any]:
-        purposes = ("training", "querying", "environment", "evaluation")
-        begin, cost = self._ended(problem, method, {f"{purpose}_seconds": purpose for purpose in purposes})
-        known = (problem, method) in self.parts
-        row = dict.fromkeys(_columns(), np.nan) | (self._measured(problem, method) if known else {})
-        seconds = {
-            "seconds": cost["training_seconds"] + cost["querying_seconds"],
-            "seconds_per_query": ratio(cost["querying_seconds"], row["bought"] * begin["seeds"]),
+        row = super()._row(problem, method)
+        return row | {
+            "seconds": row["training_seconds"] + row["querying_seconds"],
+            "seconds_per_query": ratio(row["querying_seconds"], row["bought"] * row["seeds"]),
         }
-        return begin | row | cost | seconds
 
-    def _measured(self, problem: str, learner: str) -> dict[str, Any]:
-        trace, measure = self.traces[problem, learner], self.measure(problem)
-        row = {}
+    def measured(self, problem: str, method: str) -> dict[str, Any]:
+        """Returns what labels were worth, and the scores of predictions; NaN where they are not known."""
+        if (problem, method) not in self.traces:
+            return dict.fromkeys(_columns(), np.nan)
+        trace, measure = self.traces[problem, method], self.measure(problem)
+        row = dict.fromkeys(_columns(), np.nan)
         for name in (measure, *SCORES, f"{POOL}{measure}", *(f"{POOL}{name}" for name in SCORES), *SPENT):
             row |= _mean(name, trace.last(name))
-        row |= _mean("area", self.area(problem, learner))
+        row |= _mean("area", self.area(problem, method))
         if measure == "accuracy":
             for name, level in LEVELS.items():
                 row[name] = float(np.median(learning.labels_to(trace.labels, trace[measure], level)))
-        row |= _ratio("regret_own", self.regret(problem, learner, own=True))
-        row |= _ratio("regret_best", self.regret(problem, learner))
+        row |= _ratio("regret_own", self.regret(problem, method, own=True))
+        row |= _ratio("regret_best", self.regret(problem, method))
         row["simple_regret"] = self.best(problem) - SIGN[measure] * row[measure]
-        return row | {"speed_up": self._speed_up(problem, learner)}
+        return row | {"speed_up": self._speed_up(problem, method)}
 
     def _speed_up(self, problem: str, learner: str) -> float:
         """Returns the speed-up of the mean curve over that of the learner of the same method that buys at random."""

@@ -1,8 +1,10 @@
 """Which agent leads: over all environments, and in each of them."""
 
+from functools import partial
+
 import numpy as np
 
-from vbandits.benchmarks.bandits.results import YARDSTICK, Results, final
+from vbandits.benchmarks.bandits.results import YARDSTICK, Results
 from vbandits.experiment.report import estimates_of, leaders
 from vbandits.report import ranking, statistics
 from vbandits.report.ranking import NOTHING, ProblemRanking, Ranking
@@ -15,10 +17,10 @@ def rank(results: Results) -> Ranking:
     """Ranks the agents by their mean relative regret, or where there is none by their mean place."""
     agents = results.labels("agent")
     environments = [_environment(results, label) for label in results.labels("environment")]
-    by_seed = {}
+    regret, by_seed = partial(results.loss, column="cumulative_regret"), {}
     for agent in agents:
         known = [one.label for one in environments if one.relative and np.isfinite(one.estimates[agent][0])]
-        pairs = [(_regret(results, label, agent), _regret(results, label, YARDSTICK)) for label in known]
+        pairs = [(regret(label, agent), regret(label, YARDSTICK)) for label in known]
         if pairs:
             by_seed[agent] = 100 * statistics.mean_ratio(pairs)
     return ranking.rank(agents, environments, by_seed)
@@ -42,7 +44,3 @@ def _environment(results: Results, label: str) -> ProblemRanking:
         relative=measure == "relative_regret",
         higher=measure == "reward",
     )
-
-
-def _regret(results: Results, label: str, agent: str):
-    return final(results.parts[label, agent], "cumulative_regret")

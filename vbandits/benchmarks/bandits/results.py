@@ -26,6 +26,7 @@ class Results(StoredResults):
 
     benchmark: ClassVar = "bandits"
     shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
+    seconds: ClassVar = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
     losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
 
     def summary(self) -> pd.DataFrame:
@@ -45,10 +46,9 @@ class Results(StoredResults):
         part = self.parts[problem, method]
         return -mean_reward(part) if column == "reward" else final(part, "cumulative_regret")
 
-    def _row(self, problem: str, method: str) -> dict[str, Any]:
-        seconds = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
-        begin, cost = self._ended(problem, method, seconds)
-        return begin | _measures(self.parts.get((problem, method)), self.parts.get((problem, YARDSTICK))) | cost
+    def measured(self, problem: str, method: str) -> dict[str, Any]:
+        """Returns regret, reward and scores of predictions; NaN where they are not known."""
+        return _measures(self.parts.get((problem, method)), self.parts.get((problem, YARDSTICK)))
 
 
 def final(records: pd.DataFrame, column: str) -> pd.Series:

@@ -34,6 +34,7 @@ class SupervisedResults(StoredResults):
 
     benchmark: ClassVar = "supervised"
     shown: ClassVar = ("dataset", "method", "seeds", "failures", "error", "nll", "ece", "corrupted_error")
+    seconds: ClassVar = {"seconds": "training", "prediction_seconds": "prediction"}
     losses: ClassVar = ("nll",)
 
     def summary(self) -> pd.DataFrame:
@@ -55,13 +56,12 @@ class SupervisedResults(StoredResults):
         higher = column.removeprefix(CORRUPTED).startswith(AUROC)
         return (-1 if higher else 1) * by_seed(self.parts[problem, method], column)
 
-    def _row(self, problem: str, method: str) -> dict[str, Any]:
-        begin, cost = self._ended(problem, method, {"seconds": "training", "prediction_seconds": "prediction"})
+    def measured(self, problem: str, method: str) -> dict[str, Any]:
+        """Returns errors and scores, clean and under corruption, and the temperature."""
         records, row = self.parts.get((problem, method)), {}
         for name in (f"{prefix}{name}" for prefix in ("", CORRUPTED) for name in self.measures()):
             row |= estimated(name, by_seed(records, name).to_numpy())
-        row["temperature"] = np.nan if records is None else records["temperature"].mean()
-        return begin | row | cost
+        return row | {"temperature": np.nan if records is None else records["temperature"].mean()}
 
 
 def by_seed(records: pd.DataFrame | None, column: str) -> pd.Series:
