@@ -185,7 +185,7 @@ _ALL = (
             ),
         ),
         layouts=_one(uci.letter, "letter-recognition.data"),
-        fetch=fetching.openml("letter", 1, fetching.letter),
+        fetch=fetching.openml("letter", 1, partial(fetching.numeric, table=uci.letter)),
     ),
     Published(
         name="pendigits",
@@ -197,7 +197,7 @@ _ALL = (
             (363, 364, 364, 336, 364, 335, 336, 364, 336, 336),
         ),
         layouts=_one(uci.pendigits, "pendigits.tra", "pendigits.tes"),
-        fetch=fetching.openml("pendigits", 1, fetching.pendigits),
+        fetch=fetching.openml("pendigits", 1, partial(fetching.numeric, table=uci.pendigits)),
     ),
     Published(
         name="satimage",

@@ -70,8 +70,7 @@ def covertype() -> Dataset:
     """Returns covertype from scikit-learn, which gets UCI's own file."""
     bunch = _fetched("fetch_covtype")
     labels = coded(Path("scikit-learn's covertype"), bunch.target, uci.COVER)
-    features = bunch.data.astype(np.float32)
-    return Dataset("covertype", features, labels, uci.TERRAIN, tuple(uci.COVER.values()))
+    return uci.covertype.of(bunch.data.astype(np.float32), labels)
 
 
 def mushroom(frame: Any, where: Path) -> Dataset:
@@ -97,14 +96,14 @@ def adult(frame: Any, where: Path, rows: tuple[int, int] = ADULT_ROWS) -> Datase
     return uci.adults(where, table.slice(rows[1]), table.slice(0, rows[1]))
 
 
-def letter(frame: Any, where: Path) -> Dataset:
-    """Makes the dataset of 16 columns of numbers and the letter."""
-    return _numeric("letter", frame, where, uci.LETTER, uci.CAPITALS)
-
-
-def pendigits(frame: Any, where: Path) -> Dataset:
-    """Makes the dataset of 16 columns of numbers and the digit."""
-    return _numeric("pendigits", frame, where, uci.PEN, uci.DIGITS)
+def numeric(frame: Any, where: Path, table: uci.Table) -> Dataset:
+    """Makes the dataset of columns of numbers, in the order of the original file, and the class."""
+    *columns, target = _columns(frame, len(table.features) + 1, where)
+    try:
+        x = np.column_stack([column.astype(np.float32) for column in columns])
+    except ValueError as error:
+        raise ValueError(f"{where}: expected numbers, got: {error}") from error
+    return table.of(x, coded(where, target, table.classes))
 
 
 def magic(frame: Any, where: Path) -> Dataset:
@@ -113,7 +112,7 @@ def magic(frame: Any, where: Path) -> Dataset:
     if missing := [name for name in uci.MAGIC if name.lower() not in spelled]:
         raise ValueError(f"{where}: expected columns {', '.join(missing)}, got {', '.join(map(str, frame.columns))}")
     chosen = frame[[spelled[name.lower()] for name in uci.MAGIC] + ["the target"]]
-    return _numeric("magic", chosen, where, uci.MAGIC, uci.PARTICLES)
+    return numeric(chosen, where, uci.magic)
 
 
 def covertype_in_cache(home: Path) -> bool:
@@ -140,15 +139,6 @@ def _in_cache(home: Path, name: str, version: int) -> bool:
 
 def _json(path: Path) -> Any:
     return json.loads(gzip.decompress(path.read_bytes()))
-
-
-def _numeric(name: str, frame: Any, where: Path, features: tuple[str, ...], classes: dict[str, str]) -> Dataset:
-    *columns, target = _columns(frame, len(features) + 1, where)
-    try:
-        x = np.column_stack([column.astype(np.float32) for column in columns])
-    except ValueError as error:
-        raise ValueError(f"{where}: expected numbers, got: {error}") from error
-    return Dataset(name, x, coded(where, target, classes), features, tuple(classes.values()))
 
 
 def _columns(frame: Any, count: int, where: Path) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """The original files of the UCI repository's datasets, one reader each: paths in, `Dataset` out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -214,28 +215,34 @@ Rows = tuple[np.ndarray, np.ndarray]
 """Numbers [N, D], and the class of each row as it is written [N]."""
 
 
-def _classified(
-    paths: Sequence[Path],
-    read: Callable[[Path, int], Rows],
-    name: str,
-    features: tuple[str, ...],
-    classes: Mapping[str, str],
-    notes: tuple[str, ...] = (),
-) -> Dataset:
-    """Reads files of numbers and one column for the class.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A dataset of numbers and one class per row, and how its files are read.
 
-    Args:
-        paths: of the files, whose rows follow each other.
-        read: returns the rows of a file with so many columns.
+    Attributes:
         name: the dataset's.
         features: names of the columns of numbers.
         classes: what is written of each class, and what it is called.
+        read: returns the rows of a file with so many columns.
         notes: what was done to the rows.
     """
-    parts = [read(path, len(features) + 1) for path in paths]
-    labels = [coded(path, values, classes) for path, (_, values) in zip(paths, parts, strict=True)]
-    x = parts[0][0] if len(parts) == 1 else np.concatenate([x for x, _ in parts])
-    return Dataset(name, x, np.concatenate(labels), features, tuple(classes.values()), notes)
+
+    name: str
+    features: tuple[str, ...]
+    classes: Mapping[str, str]
+    read: Callable[[Path, int], Rows]
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, paths: Sequence[Path]) -> Dataset:
+        """Reads files, whose rows follow each other."""
+        parts = [self.read(path, len(self.features) + 1) for path in paths]
+        labels = [coded(path, values, self.classes) for path, (_, values) in zip(paths, parts, strict=True)]
+        x = parts[0][0] if len(parts) == 1 else np.concatenate([x for x, _ in parts])
+        return self.of(x, np.concatenate(labels), self.notes)
+
+    def of(self, x: np.ndarray, labels: np.ndarray, notes: tuple[str, ...] = ()) -> Dataset:
+        """Returns the dataset of numbers [N, D] and labels [N]."""
+        return Dataset(self.name, x, labels, self.features, tuple(self.classes.values()), notes)
 
 
 def _commas(path: Path, columns: int, *, target: int = -1, text: bool = False) -> Rows:
@@ -253,18 +260,9 @@ def _blanks(path: Path, columns: int) -> Rows:
 
 
 BOTH_PARTS = ("training and test rows, in this order",)
-shuttle = partial(
-    _classified,
-    read=_blanks,
-    name="statlog",
-    features=SENSORS,
-    classes=SHUTTLE,
-    notes=("training rows (shuttle.trn) alone, as is the custom",),
-)
-covertype = partial(_classified, read=_commas, name="covertype", features=TERRAIN, classes=COVER)
-letter = partial(
-    _classified, read=partial(_commas, target=0, text=True), name="letter", features=LETTER, classes=CAPITALS
-)
-pendigits = partial(_classified, read=_commas, name="pendigits", features=PEN, classes=DIGITS, notes=BOTH_PARTS)
-satimage = partial(_classified, read=_blanks, name="satimage", features=SATELLITE, classes=SOIL, notes=BOTH_PARTS)
-magic = partial(_classified, read=partial(_commas, text=True), name="magic", features=MAGIC, classes=PARTICLES)
+shuttle = Table("statlog", SENSORS, SHUTTLE, _blanks, ("training rows (shuttle.trn) alone, as is the custom",))
+covertype = Table("covertype", TERRAIN, COVER, _commas)
+letter = Table("letter", LETTER, CAPITALS, partial(_commas, target=0, text=True))
+pendigits = Table("pendigits", PEN, DIGITS, _commas, BOTH_PARTS)
+satimage = Table("satimage", SATELLITE, SOIL, _blanks, BOTH_PARTS)
+magic = Table("magic", MAGIC, PARTICLES, partial(_commas, text=True))
