@@ -11,7 +11,7 @@ from torch import nn
 
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Greedy, Thompson
-from vbandits.bench.clock import best
+from vbandits.bench.measure import best
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.deterministic import Deterministic

@@ -10,9 +10,9 @@ from rich.table import Table
 from vbandits.agents.acquisition import BALD, Acquisition, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec
-from vbandits.bench.clock import best
+from vbandits.bench.measure import best, memory_of
 from vbandits.envs.active.environment import PoolActiveLearning
-from vbandits.experiment import resources as process
+from vbandits.experiment import resources
 from vbandits.posteriors.ibvi import IBVI
 
 SEEDS = 20
@@ -60,16 +60,10 @@ def large_pool(console: Console) -> float:
     learner.know(torch.arange(20).unsqueeze(0), torch.arange(20).unsqueeze(0) % 10)
     learner.learn()
     candidates = torch.arange(20, POOL).unsqueeze(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with console.status("scoring a pool of 60,000 rows"):
-            process.reset("cpu")
-            before, start = process.resident(), time.perf_counter()
-            BALD(draws=DRAWS).score(learner.view(Rows(inputs.pool, candidates)))
-            seconds, taken = time.perf_counter() - start, process.peak("cpu") - before
-    finally:
-        torch.set_num_threads(threads)
+    with resources.one_thread(), console.status("scoring a pool of 60,000 rows"):
+        start = time.perf_counter()
+        taken = memory_of(lambda: BALD(draws=DRAWS).score(learner.view(Rows(inputs.pool, candidates))))
+        seconds = time.perf_counter() - start
     console.print(
         f"BALD of a pool of {POOL:,} x {FEATURES} with {DRAWS} draws, one thread: {seconds:.1f} s, "
         f"{taken:,.0f} MB beside the pool's {inputs.pool.nbytes / 2**20:,.0f} MB"

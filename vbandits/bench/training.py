@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from vbandits.bench.clock import best
-from vbandits.experiment import resources as process
+from vbandits.bench.measure import best, memory_of
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, LeNet5, ResNet18
 from vbandits.posteriors.deterministic import Deterministic
@@ -44,10 +44,11 @@ LARGE = Work(ResNet18(), 3072, 10, Categorical(), 16, replicas=2)
 
 def training(console: Console, steps: int = 2) -> dict[str, float]:
     """Measures and prints the CPU time of a training step, and returns IBVI's over the deterministic one's by task."""
-    measures = {}
-    for name, work in WORKS.items():
-        for method, posterior in METHODS.items():
-            measures[f"{name}/{method}"] = _step(work, posterior)
+    measures = {
+        f"{name}/{method}": _step(work, posterior)
+        for name, work in WORKS.items()
+        for method, posterior in METHODS.items()
+    }
     seconds = best(console, measures, steps)
     table = Table(
         "network",
@@ -67,16 +68,14 @@ def training(console: Console, steps: int = 2) -> dict[str, float]:
 
 def memory(console: Console) -> float:
     """Measures and prints the memory that training ResNet-18 takes on this machine, and returns the ratio."""
-    taken = {}
+
+    def train(posterior: Posterior) -> None:
+        step = _step(LARGE, posterior)
+        for _ in range(2):
+            step()
+
     with console.status("measuring the memory of ResNet-18"):
-        for method, posterior in METHODS.items():
-            process.reset("cpu")
-            before = process.resident()
-            step = _step(LARGE, posterior)
-            for _ in range(2):
-                step()
-            taken[method] = process.peak("cpu") - before
-            del step
+        taken = {method: memory_of(partial(train, posterior)) for method, posterior in METHODS.items()}
     ratio = taken["ibvi"] / taken["deterministic"]
     shown = ", ".join(f"{method} {megabytes:,.0f} MB" for method, megabytes in taken.items())
     console.print(f"Memory of training ResNet-18 (2 replicas, batch 16): {shown}, ratio {ratio:.2f}")

@@ -1,10 +1,11 @@
-"""The most memory that a job uses, apart from the jobs that ran before it in the same process."""
+"""What a job may use of the machine, and the most memory that it used, apart from the jobs before it."""
 
 import contextlib
 import ctypes
 import gc
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -43,6 +44,17 @@ def peak(device: str) -> float:
     import resource  # of Unix alone
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Has torch compute on one thread inside, as a worker does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _status(name: str) -> float | None:

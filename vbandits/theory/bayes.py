@@ -9,6 +9,7 @@ from vbandits.theory.check import Check, Finding, Measure
 from vbandits.theory.setting import (
     DTYPE,
     Linear,
+    ends,
     largest,
     linear_problem,
     normal,
@@ -17,6 +18,7 @@ from vbandits.theory.setting import (
     start,
     task,
     times,
+    trained,
     with_rates,
 )
 
@@ -38,7 +40,7 @@ def posterior(problem: Linear, mean: Tensor, scale: float, noise: float) -> Gaus
     return mean + times(covariance @ problem.x.mT, problem.y - times(problem.x, mean)) / noise, covariance
 
 
-def trained(problem: Linear, rates: Tensor | None = None, **prior: Tensor) -> tuple[Tensor, Gaussian]:
+def limit(problem: Linear, rates: Tensor | None = None, **prior: Tensor) -> tuple[Tensor, Gaussian]:
     """Trains IBVI with a full covariance on a linear network; returns the initial mean and where it ends.
 
     Args:
@@ -50,10 +52,10 @@ def trained(problem: Linear, rates: Tensor | None = None, **prior: Tensor) -> tu
     state = start(IBVI(family="full").init(task(features, optimizer=sgd(0.1), steps=STEPS)), **prior)
     if rates is not None:
         state = with_rates(state, {"mean/0": rates, "factor/0": rates.unsqueeze(1)})
-    initial = state.parameters.detached["mean/0"].clone()
+    initial, _ = ends(state)
     IBVI(family="full").update(state, problem.data)
-    factor = state.parameters.detached["factor/0"]
-    return initial, (state.parameters.detached["mean/0"], factor @ factor.mT)
+    mean, factor = ends(state)
+    return initial, (mean, factor @ factor.mT)
 
 
 def off(first: Gaussian, second: Gaussian) -> float:
@@ -64,7 +66,7 @@ def off(first: Gaussian, second: Gaussian) -> float:
 def isotropic() -> Finding:
     """Compares the limit from an isotropic prior with the prior conditioned on the data."""
     problem = linear_problem()
-    mean, reached = trained(problem)
+    mean, reached = limit(problem)
     scale = FEATURES**-0.5  # of the standard parametrisation
     bayes = conditioned(problem, mean, scale**2 * torch.eye(FEATURES, dtype=DTYPE).unsqueeze(0))
     closed = (mean + times(torch.linalg.pinv(problem.x), problem.y - times(problem.x, mean)), scale**2 * problem.null)
@@ -81,7 +83,7 @@ def anisotropic() -> Finding:
     problem = linear_problem()
     root = normal(generator(3, "theory"), 1, FEATURES, FEATURES) / FEATURES**0.5 + torch.eye(FEATURES, dtype=DTYPE)
     prior = root @ root.mT
-    mean, reached = trained(problem, factor=root)
+    mean, reached = limit(problem, factor=root)
     bayes = conditioned(problem, mean, prior)
     basis = torch.linalg.svd(problem.x).Vh.mT  # columns: of the span, then of what is beside it
     span, beside = basis[:, :, :5], basis[:, :, 5:]
@@ -111,7 +113,7 @@ def matched() -> Finding:
     prior = torch.diag(variances).unsqueeze(0)
     measures = []
     for rates in (variances, None):
-        mean, reached = trained(problem, rates, factor=prior.sqrt())
+        mean, reached = limit(problem, rates, factor=prior.sqrt())
         distance = off(reached, conditioned(problem, mean, prior))
         measures.append(
             Measure("distance to Bayes without noise", distance, high=1e-9)
@@ -132,10 +134,9 @@ def augmented() -> Finding:
     own = (noise**0.5 / scale) * torch.eye(count, dtype=DTYPE).expand(2, -1, -1)
     wide = Linear(torch.cat([plain.x, own], 2), plain.y)
     first = torch.cat([normal(random, 2, features), torch.zeros(2, count, dtype=DTYPE)], 1)
-    state = on_every_row(IBVI(family="full").init(task(features + count, optimizer=sgd(0.15), steps=6000)))
-    start(state, mean=first)
-    IBVI(family="full").update(state, wide.data)
-    mean, factor = (state.parameters.detached[f"{kind}/0"][:, :features] for kind in ("mean", "factor"))
+    single = task(features + count, optimizer=sgd(0.15), steps=6000)
+    state = trained(IBVI(family="full"), single, wide.data, every_row=True, mean=first)
+    mean, factor = (part[:, :features] for part in ends(state))
     exact = posterior(plain, first[:, :features], scale, noise)
     return Finding(
         (

@@ -1,6 +1,7 @@
 """The figures of the theory page. They are drawn here, and computed by the checks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,7 @@ SHADES = ("#56b4e9", "#0173b2", "#029e73", "#de8f05", "#d55e00")
 
 def rate(weights: Sequence[float], distances: Sequence[float]) -> list[Drawing]:
     """Returns the distance to the implicit-bias limit against the weight of an explicit distance."""
-    with Canvas(HEIGHT, "theory-rate") as canvas:
-        axes = canvas.axes(LEFT + 8, TOP, EDGE, BOTTOM)
+    with _panel("rate", EDGE) as (canvas, axes):
         line = distances[-1] * np.array(weights) / weights[-1]
         _line(axes, weights, line, MUTED, dashed=True)
         _line(axes, weights, distances, COLORS[0], marker="o")
@@ -37,20 +37,16 @@ def rate(weights: Sequence[float], distances: Sequence[float]) -> list[Drawing]:
         axes.text(weights[1] * 0.8, line[1] * 1.3, "slope 1", color=MUTED, ha="right", va="bottom")
         canvas.heading(axes, "Distance to the limit of IBVI")
         label = ", ".join(f"{w:.1e}: {d:.1e}" for w, d in zip(weights, distances, strict=True))
-        svg = canvas.svg(f"Distance to the limit of IBVI against the weight: {label}.")
-    return [
-        Drawing(
-            svg,
-            "Variational inference with an explicit 2-Wasserstein distance to the prior, in a linear "
-            "model: its minimiser tends to where IBVI ends without one.",
+        caption = (
+            "Variational inference with an explicit 2-Wasserstein distance to the prior, in a linear model: its "
+            "minimiser tends to where IBVI ends without one."
         )
-    ]
+        return [Drawing(canvas.svg(f"Distance to the limit of IBVI against the weight: {label}."), caption)]
 
 
 def stability(ranks: Sequence[int], largest: Mapping[bool, Sequence[float]]) -> list[Drawing]:
     """Returns the largest stable learning rates against the rank."""
-    with Canvas(HEIGHT, "theory-stability") as canvas:
-        axes = canvas.axes(LEFT + 8, TOP, LABELS, BOTTOM)
+    with _panel("stability") as (canvas, axes):
         for divided, color, name in ((True, COLORS[0], "divided"), (False, COLORS[1], "not divided")):
             _line(axes, ranks, largest[divided], color, marker="o")
             _named(axes, largest[divided][-1], name)
@@ -58,20 +54,17 @@ def stability(ranks: Sequence[int], largest: Mapping[bool, Sequence[float]]) -> 
         axes.set(xlabel="Rank of the factor")
         canvas.heading(axes, "Largest stable learning rate")
         ends = f"{largest[True][-1]:.2g} where divided, {largest[False][-1]:.2g} where not"
-        svg = canvas.svg(f"Largest stable learning rate against rank; at rank {ranks[-1]}: {ends}.")
-    return [
-        Drawing(
-            svg,
-            "Sampled gradients: with the factor's learning rate divided by its rank, what is stable does "
-            "not depend on the rank.",
+        label = f"Largest stable learning rate against rank; at rank {ranks[-1]}: {ends}."
+        caption = (
+            "Sampled gradients: with the factor's learning rate divided by its rank, what is stable does not depend on "
+            "the rank."
         )
-    ]
+        return [Drawing(canvas.svg(label), caption)]
 
 
 def decay(spanned: "Flow", alone: "Flow", exponent: float) -> list[Drawing]:
     """Returns standard deviations against time in classification."""
-    with Canvas(HEIGHT, "theory-decay") as canvas:
-        axes = canvas.axes(LEFT + 8, TOP, LABELS, BOTTOM)
+    with _panel("decay") as (canvas, axes):
         total = np.linalg.norm(spanned.deviation, axis=1)
         thin = slice(None, None, 25)
         middle = len(total) // 2
@@ -86,17 +79,15 @@ def decay(spanned: "Flow", alone: "Flow", exponent: float) -> list[Drawing]:
         _logarithmic(axes)
         axes.set(xlabel="Time of gradient flow, t", xlim=(spanned.time[0], min(spanned.time[-1], alone.time[-1])))
         canvas.heading(axes, "Standard deviation of weights")
-        svg = canvas.svg(
-            f"Standard deviations against time: in the support vectors' span to {total[-1]:.1e}, in a "
-            f"direction that a row beyond spans alone to {alone.deviation[-1, 0]:.2g}."
+        label = (
+            f"Standard deviations against time: in the support vectors' span to {total[-1]:.1e}, in a direction that a "
+            f"row beyond spans alone to {alone.deviation[-1, 0]:.2g}."
         )
-    return [
-        Drawing(
-            svg,
-            f"Exponential loss: in the support vectors' span as t^−{exponent:.2f} (dashed), and in a "
-            "direction that only a row of larger margin spans.",
+        caption = (
+            f"Exponential loss: in the support vectors' span as t^−{exponent:.2f} (dashed), and in a direction that "
+            "only a row of larger margin spans."
         )
-    ]
+        return [Drawing(canvas.svg(label), caption)]
 
 
 def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list[Drawing]:
@@ -105,8 +96,7 @@ def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list
     finite = np.concatenate([sweep.losses[np.isfinite(sweep.losses)] for sweep in sweeps.values()])
     top = float(np.quantile(finite, 0.9))
     for form, sweep in sweeps.items():
-        with Canvas(HEIGHT, f"theory-rates-{form}") as canvas:
-            axes = canvas.axes(LEFT + 8, TOP, LABELS, BOTTOM)
+        with _panel(f"rates-{form}") as (canvas, axes):
             for losses, color in zip(sweep.losses, SHADES, strict=True):
                 known = np.isfinite(losses)
                 _line(axes, sweep.rates[known], losses[known], color)
@@ -119,13 +109,11 @@ def learning_rates(widths: Sequence[int], sweeps: Mapping[str, "Sweep"]) -> list
             best = ", ".join(f"{w:,}: {b:.2g}" for w, b in zip(widths, sweep.best, strict=True))
             svg = canvas.svg(f"Loss against learning rate under {NAMES[form]}; best learning rates by width: {best}.")
         what = "the best learning rate stays" if form == "mup" else "the best learning rate falls with the width"
-        drawings.append(
-            Drawing(
-                svg,
-                f"IBVI after 100 steps under {NAMES[form]}: {what}. Dots are the best of each "
-                "width; curves end where training diverges.",
-            )
+        caption = (
+            f"IBVI after 100 steps under {NAMES[form]}: {what}. Dots are the best of each width; curves end where "
+            "training diverges."
         )
+        drawings.append(Drawing(svg, caption))
     return drawings
 
 
@@ -148,8 +136,7 @@ def function_widths(
         ("Posterior", after, "The same networks without that setting, trained on twelve rows, at new inputs."),
     ):
         shown = dict(zip(looks, stds.values(), strict=False))
-        with Canvas(HEIGHT, f"theory-widths-{what.lower()}") as canvas:
-            axes = canvas.axes(LEFT + 8, TOP, LABELS + 24, BOTTOM)
+        with _panel(f"widths-{what.lower()}", LABELS + 24) as (canvas, axes):
             for name, values in shown.items():
                 color, dashed = looks[name]
                 _line(axes, [*values], [*values.values()], color, marker="o", dashed=dashed)
@@ -167,8 +154,7 @@ def bands(shown: Sequence["Band"], x: np.ndarray, y: np.ndarray) -> list[Drawing
     """Returns means and bands of two standard deviations on one-dimensional data with a gap."""
     drawings = []
     for band, color in zip(shown, (MUTED, COLORS[0], COLORS[1], COLORS[2]), strict=False):
-        with Canvas(HEIGHT, f"theory-band-{band.name.lower().replace(' ', '-')}") as canvas:
-            axes = canvas.axes(LEFT, TOP, EDGE, BOTTOM)
+        with _panel(f"band-{band.name.lower().replace(' ', '-')}", EDGE, LEFT) as (canvas, axes):
             low, high = band.mean - 2 * band.std, band.mean + 2 * band.std
             axes.fill_between(band.x, low, high, facecolor=(color, 0.15), edgecolor=(color, 0.5), linewidth=0.6)
             for draw in band.draws:
@@ -183,6 +169,13 @@ def bands(shown: Sequence["Band"], x: np.ndarray, y: np.ndarray) -> list[Drawing
             )
         drawings.append(Drawing(svg, band.caption))
     return drawings
+
+
+@contextmanager
+def _panel(name: str, right: float = LABELS, left: float = LEFT + 8) -> Iterator[tuple[Canvas, "Axes"]]:
+    """Yields a canvas with axes between margins, in points."""
+    with Canvas(HEIGHT, f"theory-{name}") as canvas:
+        yield canvas, canvas.axes(left, TOP, right, BOTTOM)
 
 
 def _line(axes: "Axes", x: Any, y: Any, color: str, *, marker: str = "", dashed: bool = False) -> None:

@@ -3,13 +3,11 @@
 from itertools import product
 
 import torch
-from torch import Tensor
 
 from vbandits.posteriors.ibvi import IBVI, IBVIState
-from vbandits.posteriors.variational import VariationalState
 from vbandits.streams import generator
 from vbandits.theory.check import Check, Finding, Measure
-from vbandits.theory.setting import DTYPE, Linear, largest, linear_problem, sgd, task, times, with_rates
+from vbandits.theory.setting import DTYPE, Linear, ends, largest, linear_problem, sgd, task, times, with_rates
 from vbandits.types import Optimizer
 
 RANK, ROWS = 4, 2
@@ -22,11 +20,6 @@ def prepared(problem: Linear, sampled: bool, optimizer: Optimizer, steps: int) -
     state = IBVI(rank=RANK).init(single)
     assert state.family.closed_form_head is not sampled
     return state
-
-
-def ends(state: VariationalState) -> tuple[Tensor, Tensor]:
-    """Returns mean [R, P] and factor [R, P, C] as they are."""
-    return state.parameters.detached["mean/0"].clone(), state.parameters.detached["factor/0"].clone()
 
 
 def limit(momenta: tuple[float, ...] = (0.0, 0.9)) -> Finding:

@@ -14,7 +14,7 @@ from vbandits.posteriors.variational import VariationalState
 from vbandits.posteriors.wasserstein import WassersteinVI, distance
 from vbandits.theory.bayes import posterior
 from vbandits.theory.check import Check, Finding, Measure
-from vbandits.theory.setting import DTYPE, Linear, largest, linear_problem, on_every_row, sgd, slope, start, task, times
+from vbandits.theory.setting import DTYPE, Linear, ends, largest, linear_problem, sgd, slope, task, times, trained
 
 FEATURES, RANK, MEMBERS, TEST_ROWS = 12, 4, 4000, 6
 WEIGHTS = tuple(10.0 ** -np.arange(1, 4.5, 0.5))
@@ -28,19 +28,15 @@ def wasserstein() -> Finding:
 
     problem = linear_problem()
     single = task(FEATURES, optimizer=sgd(0.1), steps=1500)
-    bare = on_every_row(IBVI(rank=RANK).init(single))
-    IBVI(rank=RANK).update(bare, problem.data)
+    bare = trained(IBVI(rank=RANK), single, problem.data, every_row=True)
     distances, off = [], 0.0
     for weight in WEIGHTS:
-        method = WassersteinVI(weight=weight, rank=RANK)
-        state = on_every_row(method.init(single))
-        method.update(state, problem.data)
+        state = trained(WassersteinVI(weight=weight, rank=RANK), single, problem.data, every_row=True)
         unit = {"0": torch.ones(FEATURES, dtype=DTYPE)}
         between = distance(state.family, state.parameters.detached, bare.parameters.detached, unit)
         distances.append(float(between.clamp(min=0).sqrt().max()))
-        leaves = state.parameters.detached
-        mean, factor = minimiser(problem, weight, state.start["mean/0"], state.start["factor/0"])
-        off = max(off, largest(leaves["mean/0"] - mean), largest(leaves["factor/0"] - factor))
+        wanted = minimiser(problem, weight, state.start["mean/0"], state.start["factor/0"])
+        off = max(off, *(largest(now - then) for now, then in zip(ends(state), wanted, strict=True)))
     measures = [
         Measure(f"distance at λ = {weight:g}", each)
         for weight, each in zip(WEIGHTS, distances, strict=True)
@@ -65,17 +61,15 @@ def ensemble() -> Finding:
     """Compares the predictions of many linear networks trained from the prior with those of the trained Gaussian."""
     problem = linear_problem(replicas=1)
     single = task(FEATURES, seeds=(0,), optimizer=sgd(0.1, 0.9), steps=1500)
-    members, gaussian = Ensemble(members=MEMBERS), IBVI(family="full")
-    crowd = members.init(single)
-    state = start(gaussian.init(single), mean=torch.zeros(1, FEATURES, dtype=DTYPE))
-    members.update(crowd, problem.data)
-    gaussian.update(state, problem.data)
+    members = Ensemble(members=MEMBERS)
+    crowd = trained(members, single, problem.data)
+    state = trained(IBVI(family="full"), single, problem.data, mean=torch.zeros(1, FEATURES, dtype=DTYPE))
 
     x = torch.cat([linear_problem(replicas=1, seed=7).x, problem.x[:, :1]], 1)  # the last row was trained on
     none = torch.zeros(1, TEST_ROWS, dtype=torch.long)
     values = members.predict(crowd, x, none, torch.ones(1)).values[0]  # [M, N]
-    mean = times(x, state.parameters.detached["mean/0"])[0]
-    root = (x @ state.parameters.detached["factor/0"])[0]
+    weights, factor = ends(state)
+    mean, root = times(x, weights)[0], (x @ factor)[0]
     at_row = max(float(values[:, -1].std()), float(root[-1].norm()))
     unknown = slice(0, TEST_ROWS - 1)
     whitening = torch.linalg.inv(torch.linalg.cholesky((root @ root.T)[unknown, unknown]))
@@ -110,8 +104,7 @@ def divergence() -> Finding:
         reached, beside = {}, Tensor()
         for weight in (1.0, 0.0):
             method = ELBO(family=family, kl_weight=weight, initial_spread=1.0, spread="signed")
-            state = on_every_row(method.init(single))
-            method.update(state, problem.data)
+            state = trained(method, single, problem.data, every_row=True)
             reached[weight] = variance(problem.x, covariance(state))
             beside = variance(problem.null, covariance(state))
         name = family.replace("_", "-")

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-import torch
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from vbandits.errors import ConfigError
+from vbandits.experiment import resources
 from vbandits.experiment.progress import print_line
+from vbandits.registry import unknown
 from vbandits.report.page import Drawing
 from vbandits.theory import bayes, linear, logistic, methods, sampling, toy, widths
 from vbandits.theory.check import Check, Measure
@@ -50,12 +50,7 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
         return CHECKS
     names = [name.strip() for name in ids.split(",") if name.strip()]
     known = [check.id for check in CHECKS]
-    faults = []
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ": see vbandits theory --list"
-            faults.append(f"--only: expected ids of checks, got {name!r}{hint}")
+    faults = [unknown("check", name, known) for name in names if name not in known]
     if faults or not names:
         raise ConfigError(faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
     return tuple(check for check in CHECKS if check.id in names)
@@ -64,20 +59,15 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
 def run(checks: Iterable[Check], console: Console) -> list[Outcome]:
     """Runs checks on one thread, and says how far it is."""
     checks = tuple(checks)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     outcomes = []
-    try:
-        with console.status("") as status:
-            for i, check in enumerate(checks):
-                status.update(f"{check.id} ({i + 1} of {len(checks)})")
-                outcomes.append(outcome(check))
-                last = outcomes[-1]
-                verdict = "as expected" if last.passed else last.error or "not as expected"
-                style = "" if last.passed else "red"
-                print_line(console, f"[{i + 1}/{len(checks)}] {check.id}: {verdict}, {last.seconds:.1f} s", style)
-    finally:
-        torch.set_num_threads(threads)
+    with resources.one_thread(), console.status("") as status:
+        for i, check in enumerate(checks):
+            status.update(f"{check.id} ({i + 1} of {len(checks)})")
+            outcomes.append(outcome(check))
+            last = outcomes[-1]
+            verdict = "as expected" if last.passed else last.error or "not as expected"
+            style = "" if last.passed else "red"
+            print_line(console, f"[{i + 1}/{len(checks)}] {check.id}: {verdict}, {last.seconds:.1f} s", style)
     return outcomes
 
 
@@ -103,14 +93,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             shown.add_row("", escape(each.error), "", "", "", style="red")
         for measure in each.measures:
             if measure.expected:
-                shown.add_row(
-                    "",
-                    escape(measure.name),
-                    measure.measured,
-                    measure.expected,
-                    "",
-                    style="" if measure.passed else "red",
-                )
+                style = "" if measure.passed else "red"
+                shown.add_row("", escape(measure.name), measure.measured, measure.expected, "", style=style)
         shown.add_section()
     return shown
 

@@ -147,6 +147,20 @@ def start(state: State, **blocks: Tensor) -> State:
     return state
 
 
+def trained(method: Any, single: Task, data: Data, *, every_row: bool = False, **blocks: Tensor) -> Any:
+    """Returns the state of a method that was trained, on all rows in every step, or from other blocks (see `start`)."""
+    state = start(method.init(single), **blocks)
+    if every_row:
+        on_every_row(state)
+    method.update(state, data)
+    return state
+
+
+def ends(state: VariationalState) -> tuple[Tensor, Tensor]:
+    """Returns mean [R, P] and factor [R, P, C] of the first layer as they are."""
+    return state.parameters.detached["mean/0"].clone(), state.parameters.detached["factor/0"].clone()
+
+
 def with_rates(state: State, factors: Mapping[str, Tensor]) -> State:
     """Multiplies the learning-rate factors of blocks by name, each with what broadcasts to its shape."""
     old = state.parameters

@@ -10,7 +10,7 @@ from vbandits.posteriors.elbo import ELBO
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.streams import generator
 from vbandits.theory.check import Check, Finding, Measure
-from vbandits.theory.setting import DTYPE, task
+from vbandits.theory.setting import DTYPE, task, trained
 from vbandits.types import Data, Functions, Optimizer
 
 STEPS, DRAWS, NOISE = 6000, 400, 0.1
@@ -75,9 +75,7 @@ def gap() -> Finding:
         )
     ]
     for name, (method, caption) in methods.items():
-        state = method.init(single)
-        method.update(state, data)
-        found.append(band(name, caption, method.draw(state, DRAWS), x))
+        found.append(band(name, caption, method.draw(trained(method, single, data), DRAWS), x))
     measures = [Measure(f"{each.name}: std in the gap", each.gap) for each in found]
     measures += [Measure(f"{each.name}: at the data", each.at_data) for each in found[1:]]
     measures += [

@@ -15,7 +15,7 @@ from vbandits.posteriors.ibvi import IBVI, IBVIState
 from vbandits.posteriors.prior import function_std
 from vbandits.streams import Stream, generator
 from vbandits.theory.check import Check, Finding, Measure
-from vbandits.theory.setting import DTYPE, UNCLIPPED, largest, normal, sgd, slope, task, times
+from vbandits.theory.setting import DTYPE, UNCLIPPED, largest, normal, sgd, slope, task, times, trained
 from vbandits.types import Data, Layer, Optimizer
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -113,8 +113,7 @@ def final_loss(form: str, width: int, rate: float) -> float:
         batch=64,
         dtype=torch.float32,
     )
-    state = IBVI(rank=RANK).init(single)
-    IBVI(rank=RANK).update(state, data)
+    state: IBVIState = trained(IBVI(rank=RANK), single, data)
     noise = state.noise.normal(8, state.family.noise_size)
     with torch.no_grad():
         loss = float(state.family.expected_loss(state.parameters.detached, next(data.batches()), noise).mean())
@@ -146,45 +145,37 @@ def prior_widths() -> Finding:
     fresh = normal(generator(9, "theory"), 1, 64, FEATURES).expand(2, -1, -1)
     restored = [dependent_std(IBVI().draw(state, 512)(fresh)) for state in wanted]
     scales = [state.scale for state in wanted]
-    trained = {form: [posterior_std(form, width) for width in WIDTHS[::2]] for form in ("mup", "sp", "ntp")}
-    before: dict[str, dict[int, float]] = {form: dict(zip(WIDTHS, stds[form, 1][1:], strict=True)) for form in trained}
-    after = {
-        form: {width: std for width, (std, _) in zip(WIDTHS[::2], values, strict=True)}
-        for form, values in trained.items()
-    }
-    mup = [
-        Measure(
-            f"mup, {'one hidden layer' if depth == 1 else 'two'}: slope of log std against log width",
-            slopes["mup", depth],
-            -0.56,
-            -0.44,
-        )
-        for depth in (1, 2)
+    after: dict[str, dict[int, float]] = {"mup": {}, "sp": {}, "ntp": {}}
+    errors = []
+    for form, own in after.items():
+        for width in WIDTHS[::2]:
+            own[width], error = posterior_std(form, width)
+            errors.append(error)
+    before: dict[str, dict[int, float]] = {form: dict(zip(WIDTHS, stds[form, 1][1:], strict=True)) for form in after}
+    named = {1: "one hidden layer", 2: "two"}
+    measures = [
+        Measure(f"mup, {named[depth]}: slope of log std against log width", slopes["mup", depth], -0.56, -0.44)
+        for depth in named
     ]
-    flat = [
-        Measure(f"{form}, {'one' if depth == 1 else 'two'}: slope", slopes[form, depth], -0.06, 0.06)
+    measures += [
+        Measure(f"{form}, {named[depth].split()[0]}: slope", slopes[form, depth], -0.06, 0.06)
         for form, depth in stds
         if form != "mup"
     ]
+    measures += [
+        Measure(f"mup, {depth} hidden: std at width {width}", std)
+        for depth in named
+        for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True)
+        if width in (16, 64, 256, 1024)
+    ]
+    ntp = [std for depth in named for std in stds["ntp", depth][1:]]
+    worst = "after training on 12 rows: largest root mean squared error of draws at them, of all forms"
     return Finding(
         (
-            *mup,
-            *flat,
-            *(
-                Measure(f"mup, {depth} hidden: std at width {width}", std)
-                for depth in (1, 2)
-                for width, std in zip((16, *WIDTHS), stds["mup", depth], strict=True)
-                if width in (16, 64, 256, 1024)
-            ),
-            Measure(
-                "ntp: least std at widths 64 to 1,024", min(min(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3
-            ),
-            Measure("ntp: largest", max(max(stds["ntp", depth][1:]) for depth in (1, 2)), 0.3, 3),
-            Measure(
-                "after training on 12 rows: largest root mean squared error of draws at them, of all forms",
-                max(error for values in trained.values() for _, error in values),
-                high=0.5,
-            ),
+            *measures,
+            Measure("ntp: least std at widths 64 to 1,024", min(ntp), 0.3, 3),
+            Measure("ntp: largest", max(ntp), 0.3, 3),
+            Measure(worst, max(errors), high=0.5),
             Measure("mup, function_std = 0.5: least std of fresh draws at fresh inputs", min(restored), 0.35, 0.65),
             Measure("largest", max(restored), 0.35, 0.65),
             Measure("slope of the scale that it takes against width", slope(WIDTHS, scales), 0.2, 0.55),
@@ -212,9 +203,8 @@ def posterior_std(form: str, width: int) -> tuple[float, float]:
         steps=3000,
         batch=12,
     )
-    state = IBVI(rank=RANK).init(single)
-    IBVI(rank=RANK).update(state, Data.of(x, torch.zeros(2, 12, dtype=torch.long), y))
-    draws = IBVI().draw(state, 512)
+    data = Data.of(x, torch.zeros(2, 12, dtype=torch.long), y)
+    draws = IBVI().draw(trained(IBVI(rank=RANK), single, data), 512)
     fresh = draws(normal(random, 1, 64, FEATURES).expand(2, -1, -1))
     return float(fresh.var(1).mean().sqrt()), float((draws(x).squeeze(3) - y.unsqueeze(1)).square().mean().sqrt())
 
