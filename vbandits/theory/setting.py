@@ -149,7 +149,9 @@ def start(state: State, **blocks: Tensor) -> State:
 
 def trained(method: Any, single: Task, data: Data, *, every_row: bool = False, **blocks: Tensor) -> Any:
     """Returns the state of a method that was trained, on all rows in every step, or from other blocks (see `start`)."""
-    state = start(method.init(single), **blocks)
+    state = method.init(single)
+    if blocks:
+        start(state, **blocks)
     if every_row:
         on_every_row(state)
     method.update(state, data)
