@@ -1,6 +1,7 @@
 """Active-learning experiments: what files may say, how they run, are stopped and go on."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -159,10 +160,17 @@ def test_results_have_a_row_per_seed_and_evaluation_and_a_report(tmp_path):
     assert described["learners"][1]["acquisition"] == {"kind": "bald", "batch": "top", "coldness": 1.0, "draws": 100}
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
-    experiment = resolve(document(learners=FEW, block=1))
-    whole = execute(experiment, Store(tmp_path / "whole"), command="", workers=1)
-    execute(experiment, Store(tmp_path / "part"), command="", workers=1)
+@pytest.fixture(scope="module")
+def run_of_one_seed_at_a_time(tmp_path_factory):
+    """An experiment, its finished folder and its results."""
+    experiment = resolve(document(learners=FEW, block=1, seeds=3))
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return experiment, folder, execute(experiment, Store(folder), command="", workers=1)
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_results(run_of_one_seed_at_a_time, tmp_path):
+    experiment, folder, whole = run_of_one_seed_at_a_time
+    shutil.copytree(folder, tmp_path / "part")
     cells = [job.key for job in experiment.jobs()]
     for name in cells[::2]:
         (tmp_path / "part" / "cells" / f"{name}.json").unlink()
@@ -176,12 +184,9 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_results(tmp_path):
     )
 
 
-def test_blocks_change_nothing(tmp_path):
-    experiments = [resolve(document(learners=FEW, block=block, seeds=3)) for block in (1, 3)]
-    one, other = (
-        execute(experiment, Store(tmp_path / str(experiment.block)), command="", workers=1)
-        for experiment in experiments
-    )
+def test_blocks_change_nothing(run_of_one_seed_at_a_time, tmp_path):
+    one = run_of_one_seed_at_a_time[2]
+    other = execute(resolve(document(learners=FEW, block=3, seeds=3)), Store(tmp_path), command="", workers=1)
     for (_, learner), part in one.parts.items():
         assert same(part, other.parts["small", learner])
 

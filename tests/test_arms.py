@@ -1,5 +1,7 @@
 """Arms with features, arms that are not always there, and how they become rows for a posterior."""
 
+from functools import cache
+
 import arm_envs
 import gymnasium
 import numpy as np
@@ -156,21 +158,18 @@ CASES = [(name, {}) for name in PRESETS] + [
 ]
 
 
-@product(("case", "encoding"), CASES, ["shared", "disjoint"])
-def test_a_seed_plays_the_same_alone_where_rows_are_arms(case, encoding):
+@cache
+def records_of(case, encoding, seeds):
+    (name, sections), kwargs = CASES[case], {"function": "cosine", "arms": 40, "available": 0.4, "features": 5}
+    environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)
+    return run_job(job(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
+
+
+@product(("case", "encoding", "seeds"), range(len(CASES)), ["shared", "disjoint"], [(3, 4), (1, 2, 3)], ids=str)
+def test_a_seed_plays_the_same_alone_where_rows_are_arms(case, encoding, seeds):
     """Products with a single output are where a batch of one would have other last bits."""
-    kwargs = {"function": "cosine", "arms": 40, "available": 0.4, "features": 5}
-
-    name, sections = case
-
-    def records(seeds):
-        environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)
-        return run_job(job(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
-
-    alone = records((3,))
-    for seeds in ((3, 4), (1, 2, 3)):
-        together = records(seeds)
-        assert together[together["seed"] == 3].reset_index(drop=True).equals(alone)
+    together = records_of(case, encoding, seeds)
+    assert together[together["seed"] == 3].reset_index(drop=True).equals(records_of(case, encoding, (3,)))
 
 
 def test_what_stands_where_an_arm_is_absent_does_not_matter():

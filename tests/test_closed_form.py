@@ -61,6 +61,7 @@ def test_a_row_at_a_time_is_all_rows_at_once():
     assert begun.seen == 20
 
 
+@pytest.mark.slow
 def test_it_is_what_noise_aware_ibvi_converges_to():
     """The same features (the contexts themselves), the same prior, a direction of its own for every observation."""
     data, optimizer = noisy(count=8, outputs=1), Optimizer(learning_rate=0.1, clip=1e9)

@@ -46,6 +46,7 @@ def test_without_the_divergence_it_is_ibvi_bit_for_bit(family):
     assert torch.equal(*trained)
 
 
+@pytest.mark.slow
 def test_on_a_linear_network_the_bound_is_tight():
     """With a covariance of full rank the best Gaussian is the exact posterior, here of conjugate regression."""
     random = torch.Generator().manual_seed(0)
@@ -73,6 +74,7 @@ def test_on_a_linear_network_the_bound_is_tight():
     torch.testing.assert_close(covariance, torch.linalg.inv(precision), rtol=0.1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_without_the_divergence_nothing_holds_the_variance():
     data = rows(count=4)
     variances = []

@@ -279,6 +279,7 @@ def test_the_scale_of_the_prior_can_be_set_by_what_its_functions_do():
         IBVI(function_std=1e9).init(task())
 
 
+@pytest.mark.slow
 def test_noise_that_is_learned_is_the_mean_squared_error():
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, 400, 3, generator=random).double()

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.helpers import play, preset, rows, task
+from tests.registries import over
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.types import Data, Optimizer, Schedule
@@ -19,7 +20,7 @@ def linear_problem(features=12, count=5):
     return Data.of(x, torch.zeros(2, count, dtype=torch.long), y), inverse, null
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@over("momentum", [0.0, 0.9], quick=[0.9])
 def test_on_a_linear_network_the_limit_is_the_projection_of_the_prior(momentum):
     data, inverse, null = linear_problem()
     schedule = Schedule(gradient_steps=3000, batch_size=4)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_running import vbandits
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -22,6 +24,7 @@ def test_every_folder_of_the_package_is_declared():
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
+@pytest.mark.slow
 def test_the_folders_at_the_top_are_the_package():
     code = "import envs, vbandits.envs.wheel; assert envs.Wheel is vbandits.envs.wheel.Wheel"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -57,7 +60,14 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("command", SHOWN)
-def test_commands_that_show_something(command):
+def test_commands_that_show_something(command, capsys):
+    assert vbandits(*command.split()) == 0
+    assert SHOWN[command] in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SHOWN)
+def test_commands_that_show_something_from_a_shell(command):
     shown = subprocess.run([sys.executable, "-m", "vbandits", *command.split()], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert SHOWN[command] in shown.stdout

@@ -1,11 +1,8 @@
 """Runs from the command line: what they leave, how they resume, what they refuse."""
 
 import json
-import os
-import signal
-import subprocess
+import shutil
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -42,12 +39,34 @@ EVERY_PRESET = EXPERIMENT + "".join(
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    """An experiment file in a folder of its own, which is the current one."""
+    return written(tmp_path, monkeypatch)
+
+
+def written(tmp_path, monkeypatch):
+    """Returns an experiment file in a folder of its own, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     path = tmp_path / "small.toml"
     path.write_text(EXPERIMENT)
     return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a run of that file, made once."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(EXPERIMENT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert vbandits("run", folder / "small.toml", "--workers", 1) == 0
+    return folder
+
+
+@pytest.fixture
+def run(file, finished):
+    """The file, with a copy of its run beside it."""
+    shutil.copytree(finished / "results", file.parent / "results")
+    return file
 
 
 def vbandits(*arguments):
@@ -73,9 +92,8 @@ def markers(folder):
     return {path.name: path.stat().st_mtime_ns for path in (Path(folder) / "cells").glob("*.json")}
 
 
-def test_a_run_leaves_its_cells_its_experiment_and_its_report(file):
-    assert vbandits("run", file, "--workers", 1) == 0
-    out = Path("results/small")
+def test_a_run_leaves_its_cells_its_experiment_and_its_report(finished):
+    out = finished / "results" / "small"
     assert len(markers(out)) == 6  # two environments, three agents: the uniform one always runs
     experiment = json.loads((out / "experiment.json").read_text())
     assert [agent["label"] for agent in experiment["agents"]] == ["ibvi", "linear-ts", "uniform"]
@@ -101,37 +119,44 @@ def test_a_run_leaves_its_cells_its_experiment_and_its_report(file):
     assert frame.groupby("seed").size().tolist() == [60] * 4
 
 
-def test_relative_regret_is_percent_of_the_uniform_agents(file):
-    vbandits("run", file, "--workers", 1)
-    summary = table("results/small").set_index(["environment", "agent"])
+def test_relative_regret_is_percent_of_the_uniform_agents(finished):
+    summary = table(finished / "results" / "small").set_index(["environment", "agent"])
     for name in ("wheel", "wine"):
         ratio = summary.cumulative_regret[name, "ibvi"] / summary.cumulative_regret[name, "uniform"]
         assert summary.relative_regret[name, "ibvi"] == pytest.approx(100 * ratio)
         assert summary.relative_regret[name, "uniform"] == 100
 
 
-def test_a_finished_experiment_is_not_computed_again(file):
-    vbandits("run", file, "--workers", 1)
+def test_a_finished_experiment_is_not_computed_again(run):
     before = markers("results/small")
-    assert vbandits("run", file, "--workers", 1) == 0
+    assert before
+    assert vbandits("run", run, "--workers", 1) == 0
     assert markers("results/small") == before
 
 
-def test_a_changed_experiment_is_refused_until_told_otherwise(file, capsys):
-    vbandits("run", file, "--workers", 1)
+def test_a_changed_experiment_is_refused_until_told_otherwise(run, capsys):
     before = markers("results/small")
-    assert vbandits("run", file, "--steps", 50) == 2
+    assert vbandits("run", run, "--steps", 50) == 2
     message = capsys.readouterr().err
     assert "changed: steps" in message
     assert "--out" in message
     assert "--overwrite" in message
     assert markers("results/small") == before
-    assert vbandits("run", file, "--steps", 50, "--workers", 1, "--out", "other") == 0
-    assert vbandits("run", file, "--steps", 50, "--workers", 1, "--overwrite") == 0
+    changed = ("run", run, "--steps", 50, "--workers", 1, "--agents", "linear-ts")
+    assert vbandits(*changed, "--out", "other") == 0
+    assert vbandits(*changed, "--overwrite") == 0
     assert table("results/small").equals(table("other"))
 
 
-def test_workers_and_blocks_do_not_change_a_seed(file):
+def test_workers_and_blocks_do_not_change_a_seed(run):
+    run.write_text(EXPERIMENT.replace("steps = 60", "steps = 60\nblock = 2"))
+    assert vbandits("run", run, "--workers", 2, "--out", "two") == 0
+    assert len(markers("two")) == 2 * 6
+    assert cells("results/small").equals(cells("two"))
+
+
+@pytest.mark.slow
+def test_workers_and_blocks_do_not_change_a_seed_of_any_preset(file):
     file.write_text(EVERY_PRESET)
     assert vbandits("run", file, "--workers", 1, "--out", "one") == 0
     file.write_text(EVERY_PRESET.replace("steps = 60", "steps = 60\nblock = 2"))
@@ -141,7 +166,8 @@ def test_workers_and_blocks_do_not_change_a_seed(file):
 
 
 def test_settings_apply_to_every_agent_and_environment_that_has_the_field(file):
-    assert vbandits("run", file, "--workers", 1, "--set", "posterior.rank=3", "--set", "kwargs.delta=0.9") == 0
+    settings = ("--set", "posterior.rank=3", "--set", "kwargs.delta=0.9")
+    assert vbandits("run", file, "--workers", 1, "--seeds", 1, "--steps", 10, *settings) == 0
     experiment = json.loads(Path("results/small/experiment.json").read_text())
     assert experiment["agents"][0]["posterior"]["rank"] == 3
     assert [environment["kwargs"] for environment in experiment["environments"]] == [
@@ -165,147 +191,6 @@ def test_no_file_is_needed(file):
     assert len(table(next(Path("results").iterdir()))) == 2
 
 
-def test_a_cell_that_fails_is_reported_and_the_others_finish(file, capsys):
-    Path("broken_envs.py").write_text(BROKEN)
-    code = vbandits(
-        "run",
-        "--environments",
-        "broken_envs:Breaks,vbandits/Wheel-v0",
-        "--agents",
-        "linear-ts",
-        "--seeds",
-        2,
-        "--steps",
-        80,
-        "--workers",
-        2,
-        "--out",
-        "out",
-    )
-    assert code == 1
-    assert "the feed went away" in capsys.readouterr().err
-    summary = table("out").set_index(["environment", "agent"])
-    assert summary.failures["broken_envs:Breaks"].tolist() == [2, 2]
-    assert summary.seeds["Wheel-v0"].tolist() == [2, 2]
-    assert summary.failures["Wheel-v0"].tolist() == [0, 0]
-    page = Path("out/report/index.html").read_text()
-    assert "the feed went away" in page
-    assert "57" in page
-
-
-BROKEN = """
-import gymnasium
-import numpy as np
-
-
-class Breaks(gymnasium.Env):
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(3)
-    steps = 0
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action):
-        if self.steps == 57:
-            raise RuntimeError("the feed went away")
-        self.steps += 1
-        return np.zeros(2, np.float32), float(action), False, False, {"regret": 2.0 - action}
-"""
-
-
-def test_a_failed_cell_is_tried_again(file):
-    Path("mended_envs.py").write_text(
-        BROKEN.replace("== 57", "== 57 and not __import__('pathlib').Path('mended').exists()")
-    )
-    run = ("run", "--environments", "mended_envs:Breaks", "--agents", "linear-ts", "--seeds", 2, "--steps", 80)
-    assert vbandits(*run, "--workers", 2, "--out", "out") == 1
-    Path("mended").touch()
-    assert vbandits(*run, "--workers", 2, "--out", "out") == 0
-    assert table("out").failures.tolist() == [0, 0]
-
-
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_goes_on_to_the_same_tables(file, stop):
-    long = ("run", file, "--steps", 1500, "--workers", 2)  # long enough not to end before it is stopped
-    command = [sys.executable, "-m", "vbandits", *map(str, long), "--out", "stopped"]
-    run = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(Path("stopped/cells").glob("*.json")):
-        assert run.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(run.pid, stop)
-    message = run.communicate(timeout=60)[1]
-    finished = markers("stopped")
-    if stop == signal.SIGINT:
-        assert run.returncode == 130
-        assert "to go on" in message
-        assert "Traceback" not in message
-    assert len(finished) < 6
-    assert vbandits(*long, "--out", "stopped") == 0
-    after = markers("stopped")
-    assert {name: after[name] for name in finished} == finished
-    assert vbandits(*long, "--out", "undisturbed") == 0
-    assert table("stopped").equals(table("undisturbed"))
-
-
-@pytest.mark.slow
-def test_workers_do_not_outlive_a_run_that_was_killed(file):
-    command = [
-        sys.executable,
-        "-m",
-        "vbandits",
-        "run",
-        str(file),
-        "--steps",
-        "100000",
-        "--out",
-        "killed",
-        "--workers",
-        "2",
-    ]
-    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(Path("killed/cells").glob("*.progress"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    run.kill()
-    run.wait()
-    notes = {path: path.stat().st_mtime_ns for path in Path("killed/cells").glob("*.progress")}
-    time.sleep(3)  # six times the half second in which a worker notes its step
-    later = {path: path.stat().st_mtime_ns for path in Path("killed/cells").glob("*.progress")}
-    time.sleep(3)
-    assert {path: path.stat().st_mtime_ns for path in later} == later
-    assert notes
-
-
-@pytest.mark.parametrize("death", ["import os; os._exit(3)", "import sys; sys.exit('bye')"])
-def test_a_worker_that_dies_takes_only_its_cell_along(file, death):
-    module = f"deadly_envs_{len(death)}"
-    Path(f"{module}.py").write_text(BROKEN.replace('raise RuntimeError("the feed went away")', death))
-    code = vbandits(
-        "run",
-        "--environments",
-        f"{module}:Breaks,vbandits/Wheel-v0",
-        "--agents",
-        "linear-ts",
-        "--seeds",
-        2,
-        "--steps",
-        80,
-        "--workers",
-        2,
-        "--out",
-        "out",
-    )
-    assert code == 1
-    summary = table("out").set_index(["environment", "agent"])
-    assert summary.failures[f"{module}:Breaks"].tolist() == [2, 2]
-    assert summary.failures["Wheel-v0"].tolist() == [0, 0]
-
-
 def test_an_edited_network_is_another_experiment(file, capsys):
     written = "import torch.nn as nn\ndef make(d, k):\n    return nn.Linear(d, k{})\n"
     Path("own_networks.py").write_text(written.format(""))
@@ -326,13 +211,12 @@ def test_the_summary_is_of_the_whole_run_however_little_is_recorded(file, record
     assert summary.simple_regret[0] == pytest.approx(29.41, rel=0.05)
 
 
-def test_a_half_written_cell_does_not_count(file):
-    vbandits("run", file, "--workers", 1)
+def test_a_half_written_cell_does_not_count(run):
     whole = table("results/small")
     victim = next(Path("results/small/cells").glob("wheel--ibvi*.json"))
     victim.unlink()  # the marker is written last: without it there is no cell
     victim.with_suffix(".parquet").write_bytes(b"PAR1 half")
-    assert vbandits("run", file, "--workers", 1) == 0
+    assert vbandits("run", run, "--workers", 1) == 0
     assert table("results/small").equals(whole)
 
 
@@ -353,8 +237,8 @@ def test_a_folder_of_something_else_is_left_alone(file, capsys):
     assert Path("mine/thesis.tex").read_text() == "precious"
 
 
-def test_the_report_can_be_written_again(file):
-    vbandits("run", file, "--workers", 1)
+@pytest.mark.usefixtures("run")
+def test_the_report_can_be_written_again():
     page = Path("results/small/report/index.html")
     first = page.read_bytes()
     page.unlink()
