@@ -17,7 +17,6 @@ from tests.test_running import vbandits as command
 from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
-from vbandits.errors import ConfigError
 from vbandits.experiment import resources
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store

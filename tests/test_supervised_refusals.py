@@ -6,7 +6,8 @@ import pytest
 
 from tests.test_running import vbandits as command
 from tests.test_supervised import DOCUMENT
-from vbandits.experiment.resolve import ConfigError, resolve
+from vbandits.errors import ConfigError
+from vbandits.experiment.resolve import resolve
 
 METHOD = DOCUMENT["methods"][0]
 CASES = {
