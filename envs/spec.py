@@ -15,12 +15,10 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.data import Dataset
 from vbandits.data.pool import Pool
-from vbandits.envs.active import lane as active
-from vbandits.envs.active.lanes import ActiveLanes
 from vbandits.envs.active.spaces import BANDIT, KINDS, POOL, STREAM, expect, family
+from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.base import Native, SingleLane
 from vbandits.envs.hints import misfits
-from vbandits.envs.lanes import GymnasiumLanes, problems
 from vbandits.envs.spaces import Form
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
@@ -84,16 +82,13 @@ class EnvironmentSpec:
             made = functools.partial(native, num_envs=num_envs, device=device)
             return self._make(made, self._arguments(native, defaults), native)
         with contextlib.ExitStack() as opened:
-            environments, batched = [], GymnasiumLanes
+            environments = []
             for _ in range(num_envs):
-                environment = self.single()
-                if found := unplayable(environment):
-                    raise ValueError("; ".join(found))
-                batched = GymnasiumLanes if family(environment) == BANDIT else ActiveLanes
-                environments.append(opened.enter_context(contextlib.closing(environment)))
-            batch = batched(environments, device)
-            opened.pop_all()  # nothing failed: from here on they are the batch's to close
-            return batch
+                environments.append(self.single())
+                opened.callback(getattr(environments[-1], "close", lambda: None))
+            adapted = UserEnvironments(environments, device)
+            opened.pop_all()  # nothing failed: from here on they are the adapter's to close
+            return adapted
 
     def single(self) -> Any:
         """Returns one lane as a plain `gymnasium.Env`, the user's own just as it was written.
@@ -166,11 +161,6 @@ class EnvironmentSpec:
 def open_problem(spec: EnvironmentSpec, lanes: int, device: str = "cpu", *kinds: str) -> Any:
     """Returns an environment of active learning, or of other families: `EnvironmentSpec.open`."""
     return spec.open(lanes, device, kinds or (POOL, STREAM))
-
-
-def unplayable(environment: Any) -> list[str]:
-    """Returns what keeps a plain environment from being played, as a bandit or active learning; empty if nothing."""
-    return problems(environment) if family(environment) == BANDIT else active.problems(environment)
 
 
 def resolve(source: Any) -> Callable[..., Any] | EnvSpec:

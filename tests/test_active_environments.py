@@ -7,9 +7,9 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from vbandits.envs import Pool, PoolActiveLearning, StreamActiveLearning
-from vbandits.envs.active.check import Comparable
 from vbandits.envs.active.spaces import family
 from vbandits.envs.check import check
+from vbandits.envs.gymnasium_check import Checkable
 from vbandits.envs.spec import EnvironmentSpec, fingerprint, open_problem
 from vbandits.experiment.resolve import resolve
 from vbandits.registry import ACTIVE, BANDITS
@@ -65,11 +65,11 @@ def same(one, other, lane=slice(None), mine=slice(None)):
 @pytest.mark.filterwarnings("ignore:.*unwrapped")
 def test_gymnasiums_checker_accepts_a_single_lane(name, kwargs):
     environment = gymnasium.make(name, **kwargs).unwrapped
-    check_env(Comparable(environment), skip_render_check=True, skip_close_check=True)
+    check_env(Checkable(environment), skip_render_check=True, skip_close_check=True)
     observation, info = environment.reset(seed=0)
     assert observation in environment.observation_space
     observation, reward, terminated, _, info = environment.step(
-        Comparable(environment)._possible(
+        Checkable(environment).possible(
             np.flatnonzero(info["action_mask"])[: getattr(environment, "batch", 1)].squeeze()
         )
     )

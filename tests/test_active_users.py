@@ -1,6 +1,7 @@
 """A user's own active learning, unchanged: the native interface, and who is to blame when it is not kept."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import outsider_active as outsider
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 from tests.test_active_environments import play, same
-from vbandits.envs.active.lanes import ActiveLanes
 from vbandits.envs.active.spaces import family
+from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.check import check
 from vbandits.envs.spec import EnvironmentSpec, open_problem
 
@@ -22,7 +23,7 @@ def opened(source, lanes=2, **kwargs):
 
 def test_a_users_pool_has_the_interface_of_ours():
     environment = opened("outsider_active:Labs", 3)
-    assert isinstance(environment, ActiveLanes)
+    assert isinstance(environment, UserEnvironments)
     assert family(environment) == environment.family == "pool"
     assert (environment.num_rows, environment.classes, environment.batch) == (40, 2, 2)
     assert environment.features.shape == (40, 2)
@@ -86,7 +87,7 @@ def test_faults_are_told_at_their_step(fault, message):
         play(opened(outsider.Labs, fault=fault), (0, 1))
     report = check(outsider.Labs, {"fault": fault})
     assert not report.works
-    assert "lanes: in " in str(report)
+    assert "seeds: in " in str(report)
 
 
 def test_a_gift_on_a_stream_and_an_error_of_the_users_are_told():
@@ -103,11 +104,11 @@ def test_a_gift_on_a_stream_and_an_error_of_the_users_are_told():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (outsider.Moving, "expected the same features in all lanes, got others in lane 1"),
+        (outsider.Moving, "expected the same features in all sub-environments, got others in number 1"),
         (outsider.Forgetful, "expected the attributes features, test_features, test_targets .*, got no test_targets"),
         (outsider.Half, "expected observations with budget_left, labels, queried, got none of queried"),
         (outsider.Narrow, r"expected the action space Discrete\(40\), as features and queried say, got Discrete\(20\)"),
-        (lambda: LABS, "expected a new environment for each lane"),
+        (lambda: LABS, "expected a new environment for each seed"),
     ],
 )
 def test_what_cannot_be_played_is_refused(source, message):
@@ -117,7 +118,7 @@ def test_what_cannot_be_played_is_refused(source, message):
 
 def test_lanes_that_end_apart_are_refused():
     environment = opened(outsider.Uneven, 8)
-    with pytest.raises(ValueError, match="expected all lanes to end at once, got an end in lane"):
+    with pytest.raises(ValueError, match="expected all sub-environments to end at once, got an end in number"):
         play(environment, range(8))
 
 
@@ -138,9 +139,9 @@ def test_the_checker_advises():
 
 def test_the_checker_tells_what_cannot_be_repeated():
     class Chance(outsider.Labs):
-        def reset(self, *, seed=None, options=None):
-            super().reset(seed=int(np.random.default_rng().integers(10**6)))
-            return self._seen([-1] * self.batch)
+        def step(self, action) -> Any:
+            seen, _, *ends = super().step(action)
+            return seen, np.random.default_rng().random(), *ends
 
     report = check(Chance)
     assert report.works

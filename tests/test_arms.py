@@ -16,8 +16,8 @@ from vbandits.agents.encoding import Encoding
 from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, Uniform, pick
 from vbandits.benchmarks.bandits.run import job, run_job
+from vbandits.envs.adapter import problems
 from vbandits.envs.check import check
-from vbandits.envs.lanes import problems
 from vbandits.envs.spaces import Form, Observed
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.errors import ConfigError

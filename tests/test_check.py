@@ -56,7 +56,7 @@ def test_gaps_in_regret_are_counted():
     ("source", "advice"),
     [
         (outsider_envs.Careless, "the same seed and actions gave other contexts"),
-        (outsider_envs.Shared, "beside another lane than alone"),
+        (outsider_envs.Shared, "beside another seed than alone"),
         (outsider_envs.Deaf, "seeds 0 and 1 gave the same contexts"),
     ],
 )

@@ -19,8 +19,8 @@ from gymnasium import Wrapper
 from gymnasium.envs.registration import WrapperSpec
 from sklearn.linear_model import LinearRegression
 
+from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.base import BLOCK, Block, Native, NativeBandit, SingleLane
-from vbandits.envs.lanes import GymnasiumLanes
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
@@ -106,7 +106,7 @@ def test_a_native_bandit_that_is_registered_with_wrappers_keeps_them(registered)
         additional_wrappers=(twice,),
     )
     environment = EnvironmentSpec("coin", "acme/Twice-v0").open(2)
-    assert isinstance(environment, GymnasiumLanes)
+    assert isinstance(environment, UserEnvironments)
     assert reward_of_heads(environment) == [2.0, 2.0]
 
 

@@ -13,7 +13,7 @@ from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits.run import job, run_job
-from vbandits.envs.lanes import problems
+from vbandits.envs.adapter import problems
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.linear import Linear
 from vbandits.registry import PRESETS
@@ -241,7 +241,7 @@ def test_a_mask_by_its_usual_name_is_told_to_be_renamed():
 
 
 def test_a_function_that_returns_one_environment_twice_is_refused():
-    with pytest.raises(ValueError, match="expected a new environment for each lane"):
+    with pytest.raises(ValueError, match="expected a new environment for each seed"):
         opened(outsider_envs.same_again, lanes=2)
 
 

@@ -1,6 +1,7 @@
 """A pool of rows whose labels can be bought, and a test set on which learners are judged."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,3 +43,29 @@ class Pool:
             found.update(f"{part.dtype} {part.shape}".encode())
             found.update(np.ascontiguousarray(part).data)
         return found.hexdigest()
+
+    def require_valid(self) -> None:
+        """Raises a ValueError that says all that is wrong with a pool of a user's own."""
+        found = []
+        if self.classes < 0 or self.classes == 1:
+            found.append(f"classes: expected 0 for a regression, or at least 2, got {self.classes}")
+        if self.image is not None and math.prod(self.image) != self.features.shape[-1]:
+            found.append(
+                f"image: expected a shape of {self.features.shape[-1]} pixels, as features have, got {self.image}"
+            )
+        kind = np.dtype(np.int64 if self.classes else np.float64)
+        for which, x, y in (("", self.features, self.targets), ("test_", self.test_features, self.test_targets)):
+            if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.uint8)):
+                found.append(f"{which}features: expected float32 or uint8 [N, D], got {x.dtype} {x.shape}")
+            elif not np.isfinite(x).all():
+                found.append(f"{which}features: expected finite numbers, got others")
+            if y.shape != x.shape[:1] or y.dtype != kind:
+                found.append(f"{which}targets: expected {kind} [{len(x)}], got {y.dtype} {y.shape}")
+            elif self.classes and not (y.min() >= 0 and y.max() < self.classes):
+                found.append(f"{which}targets: expected classes in 0..{self.classes - 1}, got {y.min()}..{y.max()}")
+            elif not np.isfinite(y).all():
+                found.append(f"{which}targets: expected finite numbers, got others")
+        if self.features.shape[1:] != self.test_features.shape[1:]:
+            found.append(f"test_features: expected as many features as in the pool, got {self.test_features.shape}")
+        if found:
+            raise ValueError("pool: " + "; ".join(found))

@@ -1,6 +1,5 @@
 """One loader for every pool: by name, from a user's own file, or from arrays."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -201,7 +200,7 @@ def _own(pool: Any, task: Task | None, test_part: float | None, choice: Choice) 
     """Returns the pool of a user's own `Pool` or arrays."""
     if isinstance(pool, Pool):
         _refuse("task, test_part", (task, test_part), False, "without a test set alone, which a Pool has")
-        _require_whole(pool)
+        pool.require_valid()
         return _some(pool, choice)
     if not (isinstance(pool, tuple | list) and len(pool) == 2):
         raise ValueError(f"pool: expected a name, a file, a Pool or arrays (x, y), got {type(pool).__name__}")
@@ -243,31 +242,6 @@ def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]
     require(len(levels) >= 2, "pool: y", "at least two classes", levels.tolist())
     require(len(levels) <= LEVELS, "pool: y", f"at most {LEVELS} classes (or task='regression')", len(levels))
     return labels.astype(np.int64), len(levels)
-
-
-def _require_whole(pool: Pool) -> None:
-    """Raises a ValueError that says all that is wrong with a user's own `Pool`."""
-    found = []
-    if pool.classes < 0 or pool.classes == 1:
-        found.append(f"classes: expected 0 for a regression, or at least 2, got {pool.classes}")
-    if pool.image is not None and math.prod(pool.image) != pool.features.shape[-1]:
-        found.append(f"image: expected a shape of {pool.features.shape[-1]} pixels, as features have, got {pool.image}")
-    kind = np.dtype(np.int64 if pool.classes else np.float64)
-    for which, x, y in (("", pool.features, pool.targets), ("test_", pool.test_features, pool.test_targets)):
-        if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.uint8)):
-            found.append(f"{which}features: expected float32 or uint8 [N, D], got {x.dtype} {x.shape}")
-        elif not np.isfinite(x).all():
-            found.append(f"{which}features: expected finite numbers, got others")
-        if y.shape != x.shape[:1] or y.dtype != kind:
-            found.append(f"{which}targets: expected {kind} [{len(x)}], got {y.dtype} {y.shape}")
-        elif pool.classes and not (y.min() >= 0 and y.max() < pool.classes):
-            found.append(f"{which}targets: expected classes in 0..{pool.classes - 1}, got {y.min()}..{y.max()}")
-        elif not np.isfinite(y).all():
-            found.append(f"{which}targets: expected finite numbers, got others")
-    if pool.features.shape[1:] != pool.test_features.shape[1:]:
-        found.append(f"test_features: expected as many features as in the pool, got {pool.test_features.shape}")
-    if found:
-        raise ValueError("pool: " + "; ".join(found))
 
 
 def _require_options(

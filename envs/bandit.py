@@ -1,0 +1,114 @@
+"""A user's own bandit, with everything that it returns checked, and what it tells of its regret kept."""
+
+import math
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Dict, Discrete
+from gymnasium.vector import AutoresetMode
+
+from vbandits.envs import spaces
+from vbandits.envs.spaces import Form
+from vbandits.envs.sub_environment import SubEnvironment, finite, number, parts_of, wrong
+from vbandits.metrics.regret import TOLERANCE
+
+CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
+"""The keys of `info` that regret is computed from, all three optional."""
+
+
+class Bandit(SubEnvironment):
+    """A bandit whose actions count from 0, whatever its action space starts at; episodes follow one another.
+
+    Contexts of any shape are flat, float32 [D]; features of arms are float32 [A, F] and a mask is int8 [A], where the
+    observation is a dict. `info` is the `regret`, NaN where the environment does not tell it.
+
+    Attributes:
+        told: how often each key of the contract was in the user's info.
+    """
+
+    family = "bandit"
+    autoreset: ClassVar[AutoresetMode] = AutoresetMode.SAME_STEP
+    alike = "number of actions, first action and observations"
+
+    def __init__(self, environment: gymnasium.Env) -> None:
+        super().__init__(environment)
+        assert isinstance(environment.action_space, Discrete)
+        self._start = int(environment.action_space.start)
+        space = environment.observation_space
+        self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
+        self._shape = space.shape or ()
+        self._form = Form.from_spaces(space, environment.action_space)
+        self.action_space = Discrete(self._form.arms)
+        self.observation_space = self._form.space()
+        self.sizes = f"{self._form}, the first called {self._start}"
+        self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
+
+    @classmethod
+    def problems(cls, environment: Any) -> list[str]:
+        """Returns what keeps an environment from being played as a bandit, in plain words; empty if nothing does."""
+        found = []
+        actions, contexts = (getattr(environment, name, None) for name in ("action_space", "observation_space"))
+        if not isinstance(actions, Discrete):
+            found.append(
+                f"expected a Discrete action space, got {actions}: offer a finite number of actions, for instance "
+                "through a gymnasium.ActionWrapper that picks one of several"
+            )
+        elif actions.n < 2:
+            found.append(f"expected at least 2 actions, got {actions}: there is nothing to decide")
+        return found + spaces.faults(contexts, int(actions.n) if isinstance(actions, Discrete) else None)
+
+    def translated(self, action: Any) -> Any:
+        """Returns an action, counted from 0, as the user's environment counts it."""
+        return np.int64(self._start + int(action))
+
+    def first(self, observation: Any, info: Any, call: str) -> Any:
+        """Returns the first context of an episode. The info of a reset is not read: no action has been taken."""
+        return self._context(observation, call)
+
+    def next(self, action: Any, observation: Any, info: Any, ended: bool, call: str) -> Any:
+        """Returns the next context, and keeps the regret of the action."""
+        self.info = {"regret": self._regret(info, call)}
+        return self._context(observation, call)
+
+    def _context(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
+        if self._shapes is None:
+            return finite(observation, self._shape, "an observation", "the observation", call).ravel()
+        given = parts_of(observation, self._shapes, call, exactly=True)
+        parts = {
+            name: finite(given[name], shape, f"an observation's {name}", f"the {name}", call)
+            for name, shape in self._shapes.items()
+        }
+        if "mask" in parts:
+            parts["mask"] = _mask(parts["mask"], call)
+        if self._form.features:
+            parts["context"] = parts["context"].ravel()
+        # a mask alone, of arms without features, goes beside the context; without a mask or arms it is a plain context
+        return parts if self._form.nested else parts["context"]
+
+    def _regret(self, info: dict[str, Any], call: str) -> float:
+        told = {key: number(info[key], f"info[{key!r}]", call) for key in CONTRACT if key in info}
+        for key, value in told.items():
+            self.told[key] += 1
+            if math.isinf(value):
+                raise wrong(call, f"a finite info[{key!r}], got {value}: NaN says that it is unknown")
+        if "regret" in told:
+            regret = told["regret"]
+            cause = "info['regret'] is what the action fell short of the best one, in expectation"
+        elif len(told) == 2:
+            regret = told["optimal_expected_reward"] - told["expected_reward"]
+            cause = "info['optimal_expected_reward'] is less than info['expected_reward'] of the action taken"
+        else:
+            return math.nan
+        if regret < -TOLERANCE:
+            raise wrong(call, f"a regret of at least 0, got {regret:.6g}: {cause}")
+        return 0.0 if regret < 0 else regret
+
+
+def _mask(values: np.ndarray, call: str) -> np.ndarray:
+    """Returns a mask as int8, once it is seen to be one."""
+    if not np.isin(values, (0, 1)).all():
+        raise wrong(call, f"a mask of 0 and 1, got {values[~np.isin(values, (0, 1))][0]}")
+    if not values.any():
+        raise wrong(call, "at least one available action in the mask, got none")
+    return values.astype(np.int8)
