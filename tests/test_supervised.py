@@ -172,7 +172,7 @@ def test_a_fitted_temperature_keeps_the_error_and_lowers_the_validation_nll():
     def nll(learner):
         return -np.take_along_axis(learner.predict(x), y[None, :, None], 2).mean((1, 2))
 
-    plain, scaled = (Learner(method, split, (0, 1, 2), spec.steps, spec.batch_size, "cpu") for method in spec.methods)
+    plain, scaled = (Learner(method, split, (0, 1, 2), 120, 32, "cpu") for method in spec.methods)
     for learner in (plain, scaled):
         learner.train(split, lambda _: None)
     scaled.fit_temperature(split)
