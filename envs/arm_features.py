@@ -1,11 +1,10 @@
 """Arms that are told apart by their features, which are others at every step."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -95,6 +94,3 @@ class ArmFeaturesBandit(NativeBandit):
         chance = random.random((self.block, self.arms))
         second = np.partition(chance, 1, axis=1)[:, 1:2]
         return (chance < self.available) | (chance <= second)
-
-
-single = partial(SingleLane, ArmFeaturesBandit)

@@ -1,6 +1,6 @@
 """Native problems, bandits first: gymnasium vector environments whose lanes run in lockstep, tensors on the device."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
@@ -40,7 +40,7 @@ class Native(VectorEnv):
 
     Attributes:
         family: the kind of problem: "bandit", or of active learning "pool" or "stream".
-        shown: names of attributes that a single lane has as well, tensors as arrays.
+        shown: names of attributes that a single sub-environment has as well, tensors as arrays.
     """
 
     family: ClassVar[str] = "bandit"
@@ -210,42 +210,3 @@ class NativeBandit(Native):
 
     def _stacked(self, parts: Sequence[Any], kind: Any) -> Tensor:
         return torch.from_numpy(np.stack(parts).astype(kind, copy=False)).to(self.device)
-
-
-class SingleLane(gymnasium.Env):
-    """One lane of a native problem as a plain `gymnasium.Env`, with NumPy arrays and Python numbers."""
-
-    def __init__(self, vector: Callable[..., Native], **kwargs: Any) -> None:
-        self._vector = vector(num_envs=1, device="cpu", **kwargs)
-        self.metadata = {key: value for key, value in self._vector.metadata.items() if key != "autoreset_mode"}
-        self.observation_space = self._vector.single_observation_space
-        self.action_space = self._vector.single_action_space
-        for name in self._vector.shown:
-            value = getattr(self._vector, name)
-            setattr(self, name, value.numpy() if isinstance(value, Tensor) else value)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray | dict[str, np.ndarray], dict[str, Any]]:
-        """Starts the problem of `seed`; without one, goes on."""
-        super().reset(seed=seed)
-        observation, info = self._vector.reset(seed=seed)
-        return _first(observation), _told(info)
-
-    def step(self, action: Any) -> tuple[np.ndarray | dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Plays one action."""
-        chosen = torch.from_numpy(np.array(action)[None])
-        observation, reward, terminated, truncated, info = self._vector.step(chosen)
-        return _first(observation), reward.item(), bool(terminated[0]), bool(truncated[0]), _told(info)
-
-
-def _first(observation: Observation) -> np.ndarray | dict[str, np.ndarray]:
-    """Returns the observation of the first lane as arrays."""
-    if isinstance(observation, Tensor):
-        return observation[0].numpy()
-    return {name: part[0, ...].numpy() for name, part in observation.items()}
-
-
-def _told(info: dict[str, Tensor]) -> dict[str, Any]:
-    """Returns the info of the first lane as arrays and numbers."""
-    return {key: value[0].numpy() if value.ndim > 1 else value[0].item() for key, value in info.items()}

@@ -1,12 +1,11 @@
 """Classification as a bandit: a context is a row, an arm a class."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 
 from vbandits.data import load
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.envs.passes import passes
 from vbandits.errors import require
 
@@ -55,6 +54,3 @@ class Classification(NativeBandit):
             expected = np.full((BLOCK, self.arms), wrong, np.float64)
             expected[np.arange(BLOCK), self._labels[rows]] = right
             yield Block(rows, expected, expected)
-
-
-single = partial(SingleLane, Classification)

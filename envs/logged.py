@@ -4,12 +4,11 @@ As Riquelme, Tucker and Snoek, "Deep Bayesian Bandits Showdown" (ICLR 2018), app
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
 from vbandits.data import load
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.envs.passes import passes
 from vbandits.errors import require
 from vbandits.streams import generator
@@ -132,8 +131,3 @@ class Financial(NativeBandit):
         for rows in passes(seed, len(days)):
             expected = days[rows].astype(np.float64) @ weights.T  # [BLOCK, A]
             yield Block(rows, expected, expected + self._noise * noise.standard_normal((BLOCK, ARMS)))
-
-
-mushroom_single = partial(SingleLane, Mushroom)
-jester_single = partial(SingleLane, Jester)
-financial_single = partial(SingleLane, Financial)

@@ -1,12 +1,10 @@
 """Linear problems with other noise than Gaussian of one size: clicks, and noise of the arm and context."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vbandits.envs.base import SingleLane
 from vbandits.envs.synthetic import Regression, on_sphere
 from vbandits.errors import require
 
@@ -76,7 +74,3 @@ class HeteroscedasticBandit(Regression):
         """Draws rewards with the noise that goes with their expectation."""
         spread = self.quiet + (self.loud - self.quiet) * ndtr(-expected)
         return expected + spread * random.standard_normal(expected.shape)
-
-
-logistic_single = partial(SingleLane, LogisticBandit)
-heteroscedastic_single = partial(SingleLane, HeteroscedasticBandit)

@@ -1,12 +1,10 @@
 """Linear problems that change while they are played: all at once, or a little with every step."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import repeat
 
 import numpy as np
 
-from vbandits.envs.base import SingleLane
 from vbandits.envs.synthetic import Noise, Regression, on_sphere
 from vbandits.errors import require
 
@@ -86,7 +84,3 @@ class DriftingBandit(Moving):
         while True:
             yield weights
             weights = keep * weights + fresh * scale * problem.standard_normal(shape)
-
-
-abrupt_single = partial(SingleLane, AbruptBandit)
-drifting_single = partial(SingleLane, DriftingBandit)

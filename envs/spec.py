@@ -17,8 +17,9 @@ from vbandits.data import Dataset
 from vbandits.data.pool import Pool
 from vbandits.envs.active.spaces import BANDIT, KINDS, POOL, STREAM, expect, family
 from vbandits.envs.adapter import UserEnvironments
-from vbandits.envs.base import Native, SingleLane
+from vbandits.envs.base import Native
 from vbandits.envs.hints import misfits
+from vbandits.envs.single import SingleEnvironment
 from vbandits.envs.spaces import Form
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
@@ -98,7 +99,7 @@ class EnvironmentSpec:
         """
         native, defaults = self._native()
         if native is not None:
-            return self._make(functools.partial(SingleLane, native), self._arguments(native, defaults), native)
+            return self._make(functools.partial(SingleEnvironment, native), self._arguments(native, defaults), native)
         source = resolve(self.source)
         if not isinstance(source, EnvSpec):
             return self._make(source, self.kwargs, source)

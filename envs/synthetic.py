@@ -1,11 +1,10 @@
 """Synthetic bandits whose expected rewards are known: linear, sparse, neural, and without context."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -200,9 +199,3 @@ class GaussianBandit(Regression):
         """Draws the arms' means, unless they are given."""
         means = problem.standard_normal(self.arms) if self.means is None else self.means
         return lambda x: np.tile(np.asarray(means, float), (len(x), 1))
-
-
-linear_single = partial(SingleLane, LinearBandit)
-sparse_single = partial(SingleLane, SparseLinearBandit)
-neural_single = partial(SingleLane, NeuralBandit)
-gaussian_single = partial(SingleLane, GaussianBandit)

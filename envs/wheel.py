@@ -1,11 +1,10 @@
 """The wheel bandit: how much exploration does an agent do when it rarely pays, but pays a lot?"""
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK, Block, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -62,6 +61,3 @@ class Wheel(NativeBandit):
             expected[steps[beyond], quadrant[beyond]] = outer
             std[steps[beyond], quadrant[beyond]] = self._stds[1]
             yield Block(x, expected, expected + std * rewards.standard_normal((BLOCK, 5)))
-
-
-single = partial(SingleLane, Wheel)

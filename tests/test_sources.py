@@ -20,7 +20,8 @@ from gymnasium.envs.registration import WrapperSpec
 from sklearn.linear_model import LinearRegression
 
 from vbandits.envs.adapter import UserEnvironments
-from vbandits.envs.base import BLOCK, Block, Native, NativeBandit, SingleLane
+from vbandits.envs.base import BLOCK, Block, Native, NativeBandit
+from vbandits.envs.single import SingleEnvironment
 from vbandits.envs.spaces import Form
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
@@ -54,7 +55,7 @@ class Twice(Wrapper):
 def registered():
     """Registers `Coin` and forgets it afterwards."""
     before = dict(gymnasium.registry)
-    single = functools.partial(SingleLane, Coin)
+    single = functools.partial(SingleEnvironment, Coin)
     register("acme/Coin-v0", entry_point=single, vector_entry_point=Coin, kwargs={"stake": 3.0})
     yield
     gymnasium.registry.clear()
@@ -101,7 +102,7 @@ def test_a_native_bandit_that_is_registered_with_wrappers_keeps_them(registered)
     twice = WrapperSpec("Twice", f"{__name__}:Twice", {})
     register(
         "acme/Twice-v0",
-        entry_point=functools.partial(SingleLane, Coin),
+        entry_point=functools.partial(SingleEnvironment, Coin),
         vector_entry_point=Coin,
         additional_wrappers=(twice,),
     )
@@ -116,7 +117,7 @@ def test_our_own_ids_open_natively(name):
     environment = EnvironmentSpec("it", name).open(3)
     assert isinstance(environment, Native)
     assert environment.num_envs == 3
-    assert f"{type(environment).__module__}:{type(environment).__name__}" == ENVIRONMENTS[name][0]
+    assert f"{type(environment).__module__}:{type(environment).__name__}" == ENVIRONMENTS[name]
 
 
 @pytest.mark.parametrize(
@@ -269,3 +270,16 @@ def test_an_open_environment_tells_all_that_a_declaration_is_asked_without_being
     assert [info.family for info in infos] == ["bandit", "bandit", "pool", "bandit"]
     assert [info.observations for info in infos] == [Form(1, 2), Form(13, 3), None, Form(4, 3)]
     assert any("1,797" in note for note in infos[2].notes)
+
+
+@pytest.mark.parametrize("name", ["vbandits/Wheel-v0", "vbandits/PoolActiveLearning-v0"])
+def test_a_native_id_is_one_reference_that_gymnasium_can_write_down(name):
+    spec = gymnasium.spec(name)
+    again = pickle.loads(pickle.dumps(spec))
+    for made in (gymnasium.make(name), gymnasium.make(again), gymnasium.make(type(spec).from_json(spec.to_json()))):
+        assert isinstance(made.unwrapped, SingleEnvironment)
+        observation, _ = made.reset(seed=3)
+        assert observation in made.observation_space
+    assert isinstance(gymnasium.make_vec(name, 2, vectorization_mode="vector_entry_point"), Native)
+    with pytest.raises(AttributeError, match="no attribute 'Whel'"):
+        importlib.import_module("vbandits.envs.single").Whel  # noqa: B018

@@ -21,7 +21,7 @@ def rows(what: str) -> Rows:
     if what in methods:
         return _methods(methods[what])
     if what == "environments":
-        return [_environment(name, load(vector)) for name, (vector, _) in ENVIRONMENTS.items()]
+        return [_environment(name, load(place)) for name, place in ENVIRONMENTS.items()]
     if what == "acquisitions":
         return [_acquisition(name, load(reference)) for name, reference in ACQUISITIONS.items()]
     raise ConfigError([unknown("list", what, [*methods, "environments", "acquisitions", "datasets"])])

@@ -8,51 +8,27 @@ from pathlib import Path
 from typing import Any
 
 BANDITS = {
-    "vbandits/Wheel-v0": ("vbandits.envs.wheel:Wheel", "vbandits.envs.wheel:single"),
-    "vbandits/LinearBandit-v0": ("vbandits.envs.synthetic:LinearBandit", "vbandits.envs.synthetic:linear_single"),
-    "vbandits/SparseLinearBandit-v0": (
-        "vbandits.envs.synthetic:SparseLinearBandit",
-        "vbandits.envs.synthetic:sparse_single",
-    ),
-    "vbandits/NeuralBandit-v0": ("vbandits.envs.synthetic:NeuralBandit", "vbandits.envs.synthetic:neural_single"),
-    "vbandits/GaussianBandit-v0": ("vbandits.envs.synthetic:GaussianBandit", "vbandits.envs.synthetic:gaussian_single"),
-    "vbandits/LogisticBandit-v0": ("vbandits.envs.noise:LogisticBandit", "vbandits.envs.noise:logistic_single"),
-    "vbandits/HeteroscedasticBandit-v0": (
-        "vbandits.envs.noise:HeteroscedasticBandit",
-        "vbandits.envs.noise:heteroscedastic_single",
-    ),
-    "vbandits/AbruptBandit-v0": (
-        "vbandits.envs.nonstationary:AbruptBandit",
-        "vbandits.envs.nonstationary:abrupt_single",
-    ),
-    "vbandits/DriftingBandit-v0": (
-        "vbandits.envs.nonstationary:DriftingBandit",
-        "vbandits.envs.nonstationary:drifting_single",
-    ),
-    "vbandits/ArmFeaturesBandit-v0": (
-        "vbandits.envs.arm_features:ArmFeaturesBandit",
-        "vbandits.envs.arm_features:single",
-    ),
-    "vbandits/Classification-v0": (
-        "vbandits.envs.classification:Classification",
-        "vbandits.envs.classification:single",
-    ),
-    "vbandits/Mushroom-v0": ("vbandits.envs.logged:Mushroom", "vbandits.envs.logged:mushroom_single"),
-    "vbandits/Jester-v0": ("vbandits.envs.logged:Jester", "vbandits.envs.logged:jester_single"),
-    "vbandits/Financial-v0": ("vbandits.envs.logged:Financial", "vbandits.envs.logged:financial_single"),
+    "vbandits/Wheel-v0": "vbandits.envs.wheel:Wheel",
+    "vbandits/LinearBandit-v0": "vbandits.envs.synthetic:LinearBandit",
+    "vbandits/SparseLinearBandit-v0": "vbandits.envs.synthetic:SparseLinearBandit",
+    "vbandits/NeuralBandit-v0": "vbandits.envs.synthetic:NeuralBandit",
+    "vbandits/GaussianBandit-v0": "vbandits.envs.synthetic:GaussianBandit",
+    "vbandits/LogisticBandit-v0": "vbandits.envs.noise:LogisticBandit",
+    "vbandits/HeteroscedasticBandit-v0": "vbandits.envs.noise:HeteroscedasticBandit",
+    "vbandits/AbruptBandit-v0": "vbandits.envs.nonstationary:AbruptBandit",
+    "vbandits/DriftingBandit-v0": "vbandits.envs.nonstationary:DriftingBandit",
+    "vbandits/ArmFeaturesBandit-v0": "vbandits.envs.arm_features:ArmFeaturesBandit",
+    "vbandits/Classification-v0": "vbandits.envs.classification:Classification",
+    "vbandits/Mushroom-v0": "vbandits.envs.logged:Mushroom",
+    "vbandits/Jester-v0": "vbandits.envs.logged:Jester",
+    "vbandits/Financial-v0": "vbandits.envs.logged:Financial",
 }
-"""Id: the replica-batched class, and its single lane."""
+"""Native bandits: id, and the class, which batches seeds."""
 ACTIVE = {
-    "vbandits/PoolActiveLearning-v0": (
-        "vbandits.envs.active.environment:PoolActiveLearning",
-        "vbandits.envs.active.environment:single",
-    ),
-    "vbandits/StreamActiveLearning-v0": (
-        "vbandits.envs.active.stream:StreamActiveLearning",
-        "vbandits.envs.active.stream:single",
-    ),
+    "vbandits/PoolActiveLearning-v0": "vbandits.envs.active.environment:PoolActiveLearning",
+    "vbandits/StreamActiveLearning-v0": "vbandits.envs.active.stream:StreamActiveLearning",
 }
-"""Those of active learning."""
+"""Native problems of active learning."""
 ENVIRONMENTS = BANDITS | ACTIVE
 
 POSTERIORS = {
@@ -117,9 +93,10 @@ def register_environments() -> None:
     """Registers the native environments with gymnasium."""
     import gymnasium
 
-    for name, (vector, single) in ENVIRONMENTS.items():
+    for name, place in ENVIRONMENTS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=single, vector_entry_point=vector)
+            single = f"vbandits.envs.single:{place.partition(':')[2]}"
+            gymnasium.register(name, entry_point=single, vector_entry_point=place)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

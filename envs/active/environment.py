@@ -1,7 +1,6 @@
 """Active learning on a pool: which rows should be labelled next?"""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from vbandits.data.pool import Pool
 from vbandits.data.pools import PoolSource, Task, load_pool
 from vbandits.envs.active.base import ActiveLearning
 from vbandits.envs.active.spaces import pool_spaces
-from vbandits.envs.base import SingleLane
 from vbandits.errors import require
 
 MESSAGES = 3
@@ -226,6 +224,3 @@ def _require_budget(budget: int, batch: int, left: int) -> None:
 def _listed(values: np.ndarray) -> str:
     shown = ", ".join(map(str, values[:MESSAGES].tolist()))
     return shown + (", ..." if len(values) > MESSAGES else "")
-
-
-single = partial(SingleLane, PoolActiveLearning)

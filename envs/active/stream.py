@@ -1,7 +1,6 @@
 """Active learning on a stream: is the label of this row worth its price?"""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from torch import Tensor
 from vbandits.data.pools import PoolSource, Task, load_pool
 from vbandits.envs.active.base import ActiveLearning
 from vbandits.envs.active.spaces import stream_spaces
-from vbandits.envs.base import SingleLane
 from vbandits.errors import require
 
 SKIP, QUERY = 0, 1
@@ -160,6 +158,3 @@ class StreamActiveLearning(ActiveLearning):
                 if outside[lane] or spent[lane]
             ]
             raise ValueError("; ".join(found))
-
-
-single = partial(SingleLane, StreamActiveLearning)
