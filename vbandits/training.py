@@ -1,14 +1,14 @@
 """The only SGD loop: replicas train in lockstep, each as if it were alone."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.streams import Stream
-from vbandits.types import Batch, Data, Optimizer, Schedule
+from vbandits.types import Batch, Data, Optimizer, Task
 
 Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
 """Loss per lane of the trained blocks, given their leaves and a minibatch."""
@@ -139,30 +139,40 @@ def _views(matrix: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor
     return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
+@runtime_checkable
+class TrainedState(Protocol):
+    """What the states of all posteriors have that are trained by SGD.
+
+    Attributes:
+        task: whose schedule and optimizer say how.
+        parameters: what is trained, in place.
+        minibatches: which rows.
+    """
+
+    task: Task
+    parameters: Parameters
+    minibatches: Stream
+
+
 def train(
-    parameters: Parameters,
+    state: TrainedState,
     loss: Loss,
     data: Data,
-    schedule: Schedule,
-    optimizer: Optimizer,
-    minibatches: Stream,
     anchor: Anchor | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> None:
-    """Runs `schedule.gradient_steps` steps on minibatches drawn with replacement from all rows of `data`.
+    """Runs as many steps as the schedule says, on minibatches drawn with replacement from all rows of `data`.
 
     Args:
-        parameters: what is trained, in place.
+        state: what is trained, and how.
         loss: of a minibatch.
         data: the rows.
-        schedule: how many steps, and of how many rows.
-        optimizer: how a step moves.
-        minibatches: which rows.
         anchor: what parameters are pulled towards.
-        after_step: called after every step, when `parameters` hold its result.
+        after_step: called after every step, when the parameters hold its result.
     """
+    schedule, parameters = state.task.schedule, state.parameters
     for _ in range(schedule.gradient_steps):
-        index = minibatches.integers(data.x.shape[1], schedule.batch_size)
-        parameters.descend(loss(parameters.leaves, data.rows(index)), optimizer, anchor)
+        index = state.minibatches.integers(data.x.shape[1], schedule.batch_size)
+        parameters.descend(loss(parameters.leaves, data.rows(index)), state.task.optimizer, anchor)
         if after_step is not None:
             after_step()

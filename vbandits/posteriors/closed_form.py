@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import as_matrix, initial, prior_std
-from vbandits.posteriors.common import network_of, outer_sums, solvable, solve, with_constant
+from vbandits.posteriors.common import network_of, outer_sums, rows_after, solvable, solve, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, features
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
@@ -101,8 +101,7 @@ class ClosedFormIBVI:
     def extend(self, state: ClosedFormState, data: Data) -> None:
         """Learns from the rows that are new since the last call, with the features as they are."""
         lane = torch.arange(len(data.x), device=data.x.device)
-        for row in range(state.seen, data.x.shape[1]):
-            batch = data.rows(lane.new_full((len(lane), 1), row))
+        for batch in rows_after(state.seen, data):
             inputs, target, output = *self._regression(state, batch), batch.output[:, 0]
             state.precision[lane, output] += inputs[:, 0, :, None] * inputs[:, 0, None, :]
             state.cross[lane, output] += inputs[:, 0] * target

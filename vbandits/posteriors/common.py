@@ -1,26 +1,18 @@
 """What the network posteriors share: the values that a loss looks at, learned noise, draws as functions."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vbandits.likelihoods import at_output
-from vbandits.training import Parameters
-from vbandits.types import Functions, HeadedNetwork, Network, Task, Weights
+from vbandits.training import Parameters, TrainedState
+from vbandits.types import Batch, Data, Functions, HeadedNetwork, Network, Task, Weights
 
 PREDICTIVE_DRAWS = 64
 """Draws in the predictive mixture, the same for every posterior that is sampled."""
-
-
-@runtime_checkable
-class TrainedState(Protocol):
-    """What the states of all network posteriors have."""
-
-    task: Task
-    parameters: Parameters
 
 
 def network_of(task: Task) -> Network:
@@ -96,6 +88,12 @@ def with_noise(leaves: Mapping[str, Tensor], loss: Float[Tensor, " L"]) -> Float
 def with_constant(inputs: Float[Tensor, "R N I"], constant: bool) -> Float[Tensor, "R N W"]:
     """Returns the inputs of a linear model, with a 1 behind them where it has a constant."""
     return torch.cat([inputs, torch.ones_like(inputs[:, :, :1])], 2) if constant else inputs
+
+
+def rows_after(seen: int, data: Data) -> Iterator[Batch]:
+    """Yields the rows after the first `seen`, standardised, one of every replica at a time."""
+    for row in range(seen, data.x.shape[1]):
+        yield data.rows(torch.full((len(data.x), 1), row, device=data.x.device))
 
 
 def outer_sums(z: Float[Tensor, "R N M"], output: Int64[Tensor, "R N"], outputs: int) -> Float[Tensor, "R K M M"]:

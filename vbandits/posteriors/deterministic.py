@@ -54,17 +54,25 @@ class Deterministic:
         return embedding(network_of(state.task), weights(state.task, state.parameters.detached), x)
 
 
-def minimise(state: DeterministicState, data: Data, after_step: Callable[[], None] | None = None) -> None:
-    """Trains on the loss, with something done after every step where it is asked for."""
+def minimise(
+    state: DeterministicState,
+    data: Data,
+    made: Callable[[Mapping[str, Tensor]], Weights] | None = None,
+    penalty: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> None:
+    """Trains on the loss of the weights made from the leaves, plus a penalty [R] on the leaves where there is one."""
     network, likelihood = network_of(state.task), state.task.likelihood
 
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
         selection = likelihood.selection(batch.output)
-        values = evaluate(network, weights(state.task, leaves), batch.x.unsqueeze(1), selection)
-        return with_noise(leaves, likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2)))
+        own = weights(state.task, leaves) if made is None else made(leaves)
+        values = evaluate(network, own, batch.x.unsqueeze(1), selection)
+        error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2))
+        total = with_noise(leaves, error)
+        return total if penalty is None else total + penalty(leaves)
 
-    schedule, optimizer = state.task.schedule, state.task.optimizer
-    train(state.parameters, loss, data, schedule, optimizer, state.minibatches, after_step=after_step)
+    train(state, loss, data, after_step=after_step)
 
 
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:

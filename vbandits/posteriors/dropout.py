@@ -9,19 +9,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from vbandits.posteriors.common import (
-    PREDICTIVE_DRAWS,
-    evaluate,
-    functions,
-    network_of,
-    predictive,
-    with_noise,
-)
-from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
+from vbandits.posteriors.common import PREDICTIVE_DRAWS, functions, network_of, predictive
+from vbandits.posteriors.deterministic import Deterministic, DeterministicState, minimise, weights
 from vbandits.posteriors.gaussian import chosen
 from vbandits.streams import Stream
-from vbandits.training import train
-from vbandits.types import Batch, Data, Functions, Layer, Network, Task, Weights
+from vbandits.types import Data, Functions, Layer, Network, Task, Weights
 
 Masked = Literal["not_input", "last", "all"] | tuple[str, ...]
 """Which layers have masks on their inputs: by their place, or by name."""
@@ -85,20 +77,15 @@ class Dropout:
 
     def update(self, state: DropoutState, data: Data) -> None:
         """Trains on the loss under fresh masks for every minibatch."""
-        network, likelihood = network_of(state.task), state.task.likelihood
-        decayed = [layer.name for layer in network.layers if layer.role != "norm"]
+        decayed = [layer.name for layer in network_of(state.task).layers if layer.role != "norm"]
 
-        def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            masks = state.noise.uniform(self.samples, state.fixed.shape[2])
-            selection = likelihood.selection(batch.output)
-            values = evaluate(network, self._weights(state, leaves, masks), batch.x.unsqueeze(1), selection)
-            error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2))
-            total = with_noise(leaves, error)
-            if not self.weight_decay:
-                return total
-            return total + self.weight_decay * torch.stack([leaves[name].square().sum(1) for name in decayed]).sum(0)
+        def masked(leaves: Mapping[str, Tensor]) -> Weights:
+            return self._weights(state, leaves, state.noise.uniform(self.samples, state.fixed.shape[2]))
 
-        train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
+        def decay(leaves: Mapping[str, Tensor]) -> Tensor:
+            return self.weight_decay * torch.stack([leaves[name].square().sum(1) for name in decayed]).sum(0)
+
+        minimise(state, data, masked, decay if self.weight_decay else None)
 
     def draw(self, state: DropoutState, draws: int) -> Functions:
         """Returns the network under fresh masks."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -80,8 +79,7 @@ def divergence(
     family: GaussianFamily, leaves: Mapping[str, Tensor], prior: Mapping[str, Tensor], scale: float = 1.0
 ) -> Tensor:
     """Returns the divergence [R] of stochastic layers to N(0, (scale * prior)^2), `prior` [P] by layer."""
-    parts = [
+    return family.summed(
         family.covariance.divergence(leaves, layer, leaves[f"mean/{layer.name}"], prior[layer.name] * scale)
         for layer in family.stochastic
-    ]
-    return torch.stack(parts).sum(0) if parts else torch.zeros(len(family.task.seeds)).to(family.task.device)
+    )

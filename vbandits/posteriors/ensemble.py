@@ -63,7 +63,7 @@ class Ensemble:
             error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean(2)
             return with_noise(leaves, error.flatten())
 
-        train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches)
+        train(state, loss, data)
 
     def draw(self, state: EnsembleState, draws: int) -> Functions:
         """Draws members, with replacement."""

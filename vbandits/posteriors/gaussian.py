@@ -1,7 +1,7 @@
 """Gaussian distributions over the weights of a network: independent between layers, each jointly over its weight and
 bias, with one of the covariances of `posteriors.covariances`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -155,6 +155,11 @@ class GaussianFamily:
         else:
             values = evaluate(network, self.sample(leaves, noise), x, selection)
         return likelihood.loss(values, variance, batch.output, y).mean((1, 2))
+
+    def summed(self, parts: Iterable[Float[Tensor, " R"]]) -> Float[Tensor, " R"]:
+        """Returns the sum over stochastic layers, of which there may be none."""
+        found = list(parts)
+        return torch.stack(found).sum(0) if found else torch.zeros(len(self.task.seeds)).to(self.task.device)
 
     def _head(
         self, leaves: Mapping[str, Tensor], x: Tensor, noise: Tensor, selection: Tensor | None

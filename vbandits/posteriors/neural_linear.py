@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vbandits.posteriors.common import outer_sums, solvable, with_constant
+from vbandits.posteriors.common import outer_sums, rows_after, solvable, with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, features
 from vbandits.types import Batch, Data, Task
@@ -70,8 +70,7 @@ class NeuralLinear(Conjugate):
     def extend(self, state: NeuralLinearState, data: Data) -> None:
         """Learns from the rows that are new since the last call, with the features as they are."""
         lane = torch.arange(len(data.x), device=data.x.device)
-        for row in range(state.seen, data.x.shape[1]):
-            batch = data.rows(lane.new_full((len(lane), 1), row))
+        for batch in rows_after(state.seen, data):
             z, output = _joined(state, batch)[:, 0], batch.output[:, 0]
             state.moments[lane, output] += z.unsqueeze(2) * z.unsqueeze(1)
             self._solve(state, state.moments[lane, output], lane, output)

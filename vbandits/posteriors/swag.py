@@ -80,7 +80,7 @@ class SWAG:
     def update(self, state: SWAGState, data: Data) -> None:
         """Trains on the loss, and takes a snapshot every few steps."""
         state.moments = None
-        minimise(state, data, self._collect(state))
+        minimise(state, data, after_step=self._collect(state))
 
     def draw(self, state: SWAGState, draws: int) -> Functions:
         """Returns the network at fresh draws of its weights."""

@@ -84,7 +84,7 @@ def minimise(
         expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise, moved))
         return expected if penalty is None else expected + penalty(leaves)
 
-    train(state.parameters, loss, data, state.task.schedule, state.task.optimizer, state.minibatches, anchor)
+    train(state, loss, data, anchor)
 
 
 class Variational:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -69,4 +68,4 @@ def distance(
         name = f"mean/{layer.name}"
         moved = ((leaves[name] - start[name]).square() / rate[layer.name]).sum(1)
         parts.append(moved + family.covariance.transport(leaves, start, layer, rate[layer.name]))
-    return torch.stack(parts).sum(0) if parts else torch.zeros(len(family.task.seeds)).to(family.task.device)
+    return family.summed(parts)
