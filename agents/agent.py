@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vbandits.agents.encoding import Encoding, Kind
-from vbandits.agents.memory import Memory, NoiseVariance
 from vbandits.agents.model import LIMIT, Model
+from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, pick
 from vbandits.envs.spaces import Form, Observed, next_available
 from vbandits.networks import MLP
@@ -75,7 +75,7 @@ class Agent:
         self.task = Task(seeds, features, outputs, network, **training, device=device, dtype=dtype)
         limit = LIMIT if spec.standardize else float("inf")
         self.model = Model(spec.posterior, self.task, limit) if spec.posterior is not None else None
-        self._memory = Memory(self.task, steps, spec.standardize, self.encoding.blocks)
+        self._replay = Replay(self.task, steps, spec.standardize, self.encoding.blocks)
         self._noise = NoiseVariance(len(seeds), device)
         self._random = Stream(seeds, "rule", device=device)
         self._initial = self.encoding.tried * spec.schedule.initial_pulls if learns else 0
@@ -86,19 +86,19 @@ class Agent:
     @property
     def rows(self) -> int:
         """Outcomes observed so far."""
-        return self._memory.rows
+        return self._replay.rows
 
     @property
     def decisions(self) -> int:
         """Decisions made so far."""
-        return self._memory.decisions
+        return self._replay.decisions
 
     @property
     def due(self) -> bool:
         """Whether there are new rows, and the schedule asks for an update or the posterior takes rows as they come."""
         if self.model is None or self.rows == self._learned:
             return False
-        return self.rows >= self._next or self.model.extends
+        return self.rows >= self._next or self.model.can_condition
 
     @property
     def diverged(self) -> Bool[Tensor, " R"]:
@@ -139,7 +139,7 @@ class Agent:
         return actions
 
     def _remember(self, rows: Tensor, actions: Tensor, predicted: Float[Tensor, "R 2"] | None) -> None:
-        self._memory.decide(*self.encoding.taken(rows, actions))
+        self._replay.decide(*self.encoding.taken(rows, actions))
         self._predicted.append(predicted)
 
     def _in_turn(self, mask: Tensor | None, anything: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class Agent:
         """Takes the outcome of the earliest decision that had none yet; it is learned from at the next `learn`."""
         if self.model is None:
             return
-        self._memory.add(rewards)
+        self._replay.add(rewards)
         predicted = self._predicted.popleft()
         if predicted is not None:
             self._noise.add(rewards, predicted)
@@ -168,15 +168,15 @@ class Agent:
         if self.model is None:
             return
         self._learned = self.rows
-        if self.model.extends and self.rows < self._next:
-            self.model.extend(self._memory.data(self.model.scaling, self.model.noise))
+        if self.model.can_condition and self.rows < self._next:
+            self.model.condition_on(self._replay.data(self.model.scaling, self.model.noise))
             return
         periods = max((self.rows - self._next) // self.spec.schedule.every + 1, 0)
         self._next += periods * self.spec.schedule.every
         # held until the next update: what is predicted in between must not know outcomes that are not learned from yet
-        scaling = self._memory.scaling()
+        scaling = self._replay.scaling()
         noise = self._noise.standardised(scaling.y_scale[:, 0]).to(self.task.dtype)
-        self.model.update(self._memory.data(scaling, noise), times=max(periods, 1))
+        self.model.update(self._replay.data(scaling, noise), times=max(periods, 1))
 
     def predict(self, rows: Float[Tensor, "R N W"], outputs: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
@@ -185,4 +185,4 @@ class Agent:
 
     def recent(self, decisions: int) -> tuple[Tensor, Tensor]:
         """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""
-        return self._memory.last(decisions)
+        return self._replay.last(decisions)

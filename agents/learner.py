@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.agents.acquisition.base import AT_ONCE, Acquisition, Rows, View
-from vbandits.agents.memory import NoiseVariance
 from vbandits.agents.model import Model
+from vbandits.agents.replay import NoiseVariance
 from vbandits.envs.active.spaces import rows_of
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
@@ -58,7 +58,7 @@ class LearnerSpec:
         optimizer: how weights move.
         candidates: rows of the pool, drawn anew for every purchase, that the acquisition looks at; by default all.
         method: how reports call everything but the acquisition.
-        acquired: how they call the acquisition.
+        acquisition_name: how they call the acquisition.
     """
 
     label: str
@@ -69,12 +69,12 @@ class LearnerSpec:
     optimizer: Optimizer = field(default_factory=Optimizer)
     candidates: Annotated[int, Field(ge=1)] | None = None
     method: str = ""
-    acquired: str = ""
+    acquisition_name: str = ""
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON: every section with all its fields, the defaults too."""
         sections = ("posterior", "acquisition", "network", "training", "optimizer", "candidates")
-        names = {"label": self.label, "method": self.method, "acquisition_label": self.acquired}
+        names = {"label": self.label, "method": self.method, "acquisition_label": self.acquisition_name}
         return names | described(self, sections)
 
 
@@ -154,8 +154,8 @@ class Learner:
             for purpose in ("acquisition", "candidates", "targets", "at random")
         }
 
-    def know(self, rows: Int64[Tensor, "R b"], labels: Float[Tensor, "R b"] | Int64[Tensor, "R b"]) -> None:
-        """Takes labels of rows; they are learned from at the next `learn`."""
+    def add_labels(self, rows: Int64[Tensor, "R b"], labels: Float[Tensor, "R b"] | Int64[Tensor, "R b"]) -> None:
+        """Takes labels of rows; they are learned from at the next `fit`."""
         labels = labels.double()
         if self.model.trained and self.model.task.likelihood.standardised:
             values = self.model.draw(2)(self.inputs.pool[rows])[..., 0]  # [R, 2, b], made before the label is known
@@ -176,7 +176,7 @@ class Learner:
         """Whether the training schedule asks for an update."""
         return not self.model.trained or self._purchases >= self.spec.training.every
 
-    def learn(self) -> None:
+    def fit(self) -> None:
         """Trains on all labels that are known."""
         self._purchases = 0
         if self.spec.training.start == "scratch" and self.model.trained:

@@ -95,13 +95,13 @@ class Model:
         self.state = self.posterior.init(replace(self.task, seeds=derived(self.task.seeds, self.updates)))
 
     @property
-    def extends(self) -> bool:
-        """Whether `extend` can take single rows by now."""
-        return self.trained and hasattr(self.posterior, "extend")
+    def can_condition(self) -> bool:
+        """Whether `condition_on` can take single rows by now."""
+        return self.trained and hasattr(self.posterior, "condition_on")
 
-    def extend(self, data: Data) -> None:
+    def condition_on(self, data: Data) -> None:
         """Learns from the rows that are new, with scaling and noise as they are, see `types.Posterior`."""
-        cast(Any, self.posterior).extend(self.state, data)
+        cast(Any, self.posterior).condition_on(self.state, data)
 
     def draw(self, draws: int) -> Functions:
         """Draws functions, see `types.Posterior.draw`."""
@@ -152,7 +152,7 @@ class Model:
         """
         return map(self.predict, blocks(self._rows_at_once))
 
-    def climate(self) -> tuple[np.ndarray, np.ndarray]:
+    def fallback_prediction(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and standard deviation of the targets learned from, each [R, 1]: of a normal distribution that
         stands in for the predictions of a replica that has diverged."""
         mean, std = (value.double().cpu().numpy() for value in (self.scaling.y_shift, self.scaling.y_scale))

@@ -51,7 +51,7 @@ class StreamLearner:
     """
 
     def __init__(self, spec: LearnerSpec, seed: int, environment: Any, device: str = "cpu") -> None:
-        """Takes a stream with one lane."""
+        """Takes a stream with one sub-environment."""
         told = {part.name: getattr(environment, part.name) for part in fields(Terms) if hasattr(environment, part.name)}
         self.terms = Terms(**told)
         self._test: Tensor = environment.test_features
@@ -84,18 +84,18 @@ class StreamLearner:
             return self.terms.query
         return int(self._probabilities(mean=True).argmax()) if self.terms.predict else SKIP
 
-    def know(self, label: float) -> None:
-        """Takes the label of the last row; it is learned from at the next `learn`."""
+    def add_label(self, label: float) -> None:
+        """Takes the label of the last row; it is learned from at the next `fit`."""
         row = torch.tensor([[self._seen - 1]], device=self._rows.device)
-        self.learner.know(row, torch.tensor([[label]], dtype=torch.float64, device=self._rows.device))
+        self.learner.add_labels(row, torch.tensor([[label]], dtype=torch.float64, device=self._rows.device))
 
-    def learn(self) -> None:
+    def fit(self) -> None:
         """Trains on all labels that are known, rows being standardised by all that have come."""
         seen = self._rows[: self._seen]
         self._standard = standardiser(seen, self._inputs.image, torch.float32)
         self._ready[: self._seen] = self._standard(seen)
         self.learner.inputs = replace(self._inputs, pool=self._ready[: self._seen], test=self._standard(self._test))
-        self.learner.learn()
+        self.learner.fit()
 
     def _view(self) -> View:
         here = torch.tensor([[self._seen - 1]], device=self._rows.device)

@@ -30,7 +30,7 @@ def spec(acquisition=None, posterior=None, **options) -> LearnerSpec:
     """Returns a learner with a small network that trains little."""
     options = {"network": MLP((8,)), "training": SMALL, "optimizer": Optimizer(learning_rate=0.1)} | options
     return LearnerSpec(
-        "test", posterior or IBVI(rank=2), acquisition or Random(), method="test", acquired="test", **options
+        "test", posterior or IBVI(rank=2), acquisition or Random(), method="test", acquisition_name="test", **options
     )
 
 
@@ -44,8 +44,8 @@ def begun(learner: LearnerSpec, seeds=(0, 1), classes=3, initial=None, **kwargs)
     observation, info = environment.reset(seed=list(seeds))
     labels = observation["labels"]
     known = ((labels >= 0) if classes else ~labels.isnan()).nonzero()[:, 1].view(len(seeds), -1)
-    player.know(known, labels.gather(1, known))
-    player.learn()
+    player.add_labels(known, labels.gather(1, known))
+    player.fit()
     return environment, player, info["action_mask"]
 
 

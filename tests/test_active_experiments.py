@@ -66,7 +66,7 @@ def test_fields_are_set_one_by_one_and_from_the_command_line():
     settings = ["acquisition.draws=7", "kwargs.budget=2", "training.every=2"]
     found = resolve(document(learners=learners), settings)
     (learner,) = found.methods
-    assert (learner.label, learner.method, learner.acquired) == ("mine power", "mine", "power")
+    assert (learner.label, learner.method, learner.acquisition_name) == ("mine power", "mine", "power")
     assert learner.acquisition == BALD(draws=7, batch="power")
     assert learner.posterior.rank == 3
     assert (learner.training.every, learner.training.start, learner.candidates) == (2, "warm", 20)

@@ -12,8 +12,8 @@ from gymnasium import spaces
 from tests.helpers import preset
 from tests.registries import over, product
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.dry_run import dry_run
 from vbandits.agents.encoding import Encoding
-from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, Uniform, pick
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.adapter import problems
@@ -104,10 +104,10 @@ def test_a_rule_that_ignores_the_mask_is_refused_before_any_work():
     for form, refused in ((Form(2, 3), False), (Form(2, 3, masked=True), True)):
         agent = Agent(AgentSpec("it", Linear(), Stubborn()), (0,), form, 1)
         if not refused:
-            rehearse(agent)
+            dry_run(agent)
             continue
         with pytest.raises(ValueError, match=r"Stubborn.choose to return the one arm that is available, 2 .*got 0"):
-            rehearse(agent)
+            dry_run(agent)
 
 
 def test_initial_pulls_are_in_turn_over_the_arms_that_are_there():
@@ -189,7 +189,7 @@ def test_standardised_blocks_stay_disjoint():
         agent.act(context.view(1, 1))
         agent.observe(torch.ones(1, dtype=torch.float64))
     agent.learn()
-    x = agent._memory.data(agent.model.scaling, agent.model.noise).rows(torch.arange(12).unsqueeze(0)).x[0]  # [12, 6]
+    x = agent._replay.data(agent.model.scaling, agent.model.noise).rows(torch.arange(12).unsqueeze(0)).x[0]  # [12, 6]
     own = contexts / contexts.std(correction=0)
     for step in range(12):
         expected = torch.zeros(3, 2)
@@ -197,11 +197,11 @@ def test_standardised_blocks_stay_disjoint():
         torch.testing.assert_close(x[step].view(3, 2), expected)
 
 
-def test_a_rule_that_looks_at_several_draws_is_rehearsed_with_a_mask():
+def test_a_rule_that_looks_at_several_draws_is_tried_with_a_mask():
     class Two(Thompson):
         draws = 2
 
-    rehearse(Agent(AgentSpec("it", Deterministic(), Two()), (0,), Form(2, 3, masked=True), 1))
+    dry_run(Agent(AgentSpec("it", Deterministic(), Two()), (0,), Form(2, 3, masked=True), 1))
 
 
 def test_a_context_with_a_mask_keeps_an_output_per_arm():

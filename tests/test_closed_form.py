@@ -51,7 +51,7 @@ def test_a_row_at_a_time_is_all_rows_at_once():
     begun, whole = method.init(deep), method.init(deep)
     first = Data(data.x[:, :7], data.output[:, :7], data.y[:, :7], data.scaling, data.noise)
     method.update(begun, first)
-    method.extend(begun, data)
+    method.condition_on(begun, data)
     method.update(whole, first)
     for batch in Data(data.x[:, 7:], data.output[:, 7:], data.y[:, 7:], data.scaling, data.noise).batches():
         method._add(whole, batch)
@@ -79,7 +79,7 @@ def test_it_is_what_noise_aware_ibvi_converges_to():
     leaves = state.parameters.detached
     mean = solved.start[:, :, 0] + solved.scale[:, 0] * solved.location[:, 0]
     torch.testing.assert_close(leaves["mean/0"], mean, rtol=0, atol=1e-10)
-    factor = torch.cat([leaves["factor/0"], leaves["index/0"]], 2)
+    factor = torch.cat([leaves["factor/0"], leaves["noise_factor/0"]], 2)
     covariance = torch.cholesky_inverse(solved.factor[:, 0]) * NOISE / 3  # of u, and s^2 is 1 / 3
     torch.testing.assert_close(factor @ factor.mT, covariance, rtol=0, atol=1e-10)
 

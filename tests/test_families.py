@@ -94,7 +94,7 @@ def test_the_closed_form_of_the_last_layer_is_the_mean_of_samples_or_bounds_it(n
 @pytest.mark.parametrize("layers", ["last", "first_last", "all"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_factored_and_materialised_draws_are_the_same_functions(network, layers):
-    family = GaussianFamily.over(small(network), layers, covariance("low_rank", 3), index=2)
+    family = GaussianFamily.over(small(network), layers, covariance("low_rank", 3), noise_rank=2)
     leaves, data = disturbed(family), rows()
     for draws in (2, 30):  # fewer and more than the factor has columns
         noise = torch.randn(2, draws, family.noise_size, generator=torch.Generator().manual_seed(draws)).double()
@@ -107,19 +107,19 @@ def test_factored_and_materialised_draws_are_the_same_functions(network, layers)
 
 def test_a_tapped_factor_gets_the_gradient_that_autograd_gives():
     deep = task(hidden=(8,), schedule=Schedule(gradient_steps=1))
-    family = GaussianFamily.over(deep, "all", covariance("low_rank", 3), index=2)
+    family = GaussianFamily.over(deep, "all", covariance("low_rank", 3), noise_rank=2)
     batch = next(rows().batches())
     perturbation = torch.randn(2, 20, 2, generator=torch.Generator().manual_seed(2)).double()
     for clip in (1e9, 0.1):
         moved = []
-        for tapped in (family.tapped, ()):
-            parameters = Parameters(*family.initial(1.0), tapped)
+        for drawn_factors in (family.drawn_factors, ()):
+            parameters = Parameters(*family.initial(1.0), drawn_factors)
             for step in range(3):
                 noise = torch.randn(2, 4, family.noise_size, generator=torch.Generator().manual_seed(step)).double()
                 loss = family.expected_loss(parameters.leaves, batch, noise, perturbation)
                 parameters.descend(loss, deep.optimizer.__class__(0.01, clip=clip))
             moved.append(parameters.detached)
-        assert len(family.tapped) == 3
+        assert len(family.drawn_factors) == 3
         for name, block in moved[0].items():
             torch.testing.assert_close(block, moved[1][name], rtol=0, atol=1e-13)
         assert (moved[0]["factor/0"] - family.initial(1.0)[0]["factor/0"]).abs().max() > 1e-4

@@ -10,7 +10,7 @@ from tests.learners import arrays, begun, job, play, same, spec
 from tests.registries import cells
 from vbandits.agents.acquisition import BALD, EPIG, PosteriorSampling, Random, Rows
 from vbandits.agents.learner import Training, standardiser
-from vbandits.benchmarks.active.evaluation import Judge
+from vbandits.benchmarks.active.evaluation import Evaluator
 from vbandits.benchmarks.active.run import run_job
 from vbandits.data.pool import Pool
 from vbandits.posteriors.deterministic import Deterministic
@@ -42,8 +42,8 @@ def test_every_acquisition_works_with_every_posterior(kind, name, classes):
         assert mask.gather(1, rows).all()
         observation, _, _, _, info = environment.step(rows)  # refuses a row twice
         mask = info["action_mask"]
-        player.know(rows, observation["labels"].gather(1, rows))
-        player.learn()
+        player.add_labels(rows, observation["labels"].gather(1, rows))
+        player.fit()
     assert player.known.shape == (2, (3 if classes else 4) + 6)
     assert not player.model.diverged.any()
 
@@ -90,7 +90,7 @@ def test_from_scratch_only_the_labels_count_and_warm_also_the_way():
     def trained(start, updates):
         _, player, _ = begun(spec(training=Training(gradient_steps=10, batch_size=8, start=start)))
         for _ in range(updates):
-            player.learn()
+            player.fit()
         return player.model.draw(1)(player.inputs.pool.expand(2, -1, -1))
 
     steps = {start: (trained(start, 1), trained(start, 1), trained(start, 2)) for start in ("scratch", "warm")}
@@ -104,8 +104,8 @@ def test_training_from_scratch_forgets_and_warm_training_goes_on():
     _, fresh, _ = begun(spec(posterior=Deterministic(), training=Training(gradient_steps=5, start="scratch")))
     _, warm, _ = begun(spec(posterior=Deterministic(), training=Training(gradient_steps=5, start="warm")))
     for _ in range(20):
-        fresh.learn()
-        warm.learn()
+        fresh.fit()
+        warm.fit()
     x = fresh.inputs.pool[fresh.known]
     losses = [
         float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player._labels.long().unsqueeze(2)).mean())
@@ -127,10 +127,10 @@ def test_the_schedule_says_after_how_many_purchases_to_train():
         rows = player.query(mask, 1)
         observation, _, _, _, info = environment.step(rows[:, 0])
         mask = info["action_mask"]
-        player.know(rows, observation["labels"].gather(1, rows))
+        player.add_labels(rows, observation["labels"].gather(1, rows))
         dues.append(player.due)
         if player.due:
-            player.learn()
+            player.fit()
     assert dues == [False, False, True, False, False, True]
 
 
@@ -157,7 +157,7 @@ def test_a_replica_that_diverges_queries_at_random_and_leaves_others_alone():
     for leaf in player.model.state.parameters.detached.values():
         leaf[0] = torch.nan
     player.model.posterior, player.spec = Still(rank=2), replace(player.spec, training=Training(start="warm"))
-    player.learn()
+    player.fit()
     assert player.model.diverged.tolist() == [True, False]
     rows = torch.cat([player.query(mask, 3) for _ in range(20)], 1)
     assert len(set(rows[0].tolist())) > 20  # of 29: anything
@@ -192,28 +192,28 @@ def test_large_values_are_a_failure_even_where_they_are_finite(classes):
     for leaf in player.model.state.parameters.detached.values():
         leaf[0] *= 1e8
     player.model.posterior, player.spec = Frozen(), replace(player.spec, training=Training(start="warm"))
-    player.learn()
-    judge = Judge(player, environment.test_targets)
-    measured = judge.measure()
-    assert player.model.diverged.tolist() == judge.lost.tolist() == [True, False]
+    player.fit()
+    evaluator = Evaluator(player, environment.test_targets)
+    measured = evaluator.measure()
+    assert player.model.diverged.tolist() == evaluator.diverged.tolist() == [True, False]
     assert measured["nll"][0] < 100
 
 
-def test_judging_changes_no_learner_and_a_reference_is_no_failure_of_its_own():
+def test_evaluation_changes_no_learner_and_a_reference_is_no_failure_of_its_own():
     environment, player, _ = begun(
         spec(posterior=Deterministic(), training=Training(gradient_steps=10, full_steps=200))
     )
-    judge = Judge(player, environment.test_targets, environment.targets)
-    judge.measure()
+    evaluator = Evaluator(player, environment.test_targets, environment.targets)
+    evaluator.measure()
     reference = player.reference(environment.answers())
-    sound = judge.full(reference)["full_accuracy"]
+    sound = evaluator.full(reference)["full_accuracy"]
     player.model.diverged[0] = True
-    assert judge.full(reference)["full_accuracy"].tolist() == sound.tolist()
+    assert evaluator.full(reference)["full_accuracy"].tolist() == sound.tolist()
     for leaf in reference.state.parameters.detached.values():
         leaf[1] = torch.nan
-    assert np.isfinite(judge.full(reference)["full_accuracy"]).all()
+    assert np.isfinite(evaluator.full(reference)["full_accuracy"]).all()
     assert player.model.diverged.tolist() == [True, False]
-    assert not judge.lost.any()
+    assert not evaluator.diverged.any()
 
 
 class Frozen(Deterministic):
@@ -271,8 +271,8 @@ def test_the_noise_of_a_regression_comes_from_labels_before_they_were_learned():
         rows = player.query(mask, 1)
         observation, _, _, _, info = environment.step(rows[:, 0])
         mask = info["action_mask"]
-        player.know(rows, observation["labels"].gather(1, rows))
-        player.learn()
+        player.add_labels(rows, observation["labels"].gather(1, rows))
+        player.fit()
     scale = player.model.scaling.y_scale[:, 0]
     noise = (player.model.noise * scale.square()).sqrt()
     assert ((noise > 0.03) & (noise < 0.4)).all()  # it is 0.1; a first guess would be 1

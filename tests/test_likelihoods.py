@@ -39,13 +39,13 @@ class Poisson:
     def targets(self, labels):
         return torch.zeros_like(labels, dtype=torch.long), labels
 
-    def selection(self, output):
+    def output_index(self, output):
         return output
 
     def loss(self, values, variance, output, y):
         return (values if variance is None else values + variance / 2).exp() - y * values
 
-    def unit(self, noise):
+    def nll_scale(self, noise):
         return torch.ones_like(noise)
 
     def curvature(self, values, output, noise):

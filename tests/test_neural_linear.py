@@ -92,7 +92,7 @@ def test_a_row_at_a_time_is_all_rows_from_scratch():
     method, grown = posterior(head(data, 7))
     _, again = posterior(head(data, 7))
     for count in (8, 11, 20):  # one row, and several at a time
-        method.extend(grown, head(data, count))
+        method.condition_on(grown, head(data, count))
     again.network.task = replace(again.network.task, schedule=Schedule(gradient_steps=0))
     method.update(again, data)
     assert torch.equal(again.network.parameters.values, grown.network.parameters.values)
@@ -106,7 +106,7 @@ def test_a_row_costs_the_output_taken_and_no_other():
     method, state = posterior(head(data, 19))
     for name in LEARNED:
         getattr(state, name).fill_(-7)  # what is solved for again is no longer -7
-    method.extend(state, data)
+    method.condition_on(state, data)
     for replica in range(2):
         taken = data.output[replica, 19].item()
         for name in LEARNED:
@@ -175,7 +175,7 @@ def test_where_the_contexts_are_the_features_it_is_linear(bias):
     deep, plain = NeuralLinear(**PRIOR), Linear(**PRIOR, intercept=bias)
     state, expected = deep.init(given), plain.init(given)
     deep.update(state, head(data, 10))
-    deep.extend(state, data)
+    deep.condition_on(state, data)
     plain.update(expected, data)
     for name in LEARNED:
         torch.testing.assert_close(getattr(state, name), getattr(expected, name), rtol=0, atol=1e-12)
@@ -191,9 +191,9 @@ def test_a_replica_that_diverges_fails_for_itself():
     data, at = rows(), rows(count=3, seed=1).x
     (method, state), (_, healthy) = posterior(head(data, 9)), posterior(head(data, 9))
     state.network.parameters.detached["0"][1] = float("nan")
-    for learn in (method.extend, method.update):
+    for learn in (method.condition_on, method.update):
         for each in (state, healthy):
-            learn(each, head(data, 15) if learn == method.extend else data)
+            learn(each, head(data, 15) if learn == method.condition_on else data)
         values, expected = method.draw(state, 4)(at), method.draw(healthy, 4)(at)
         assert torch.equal(values[0], expected[0])
         assert expected.isfinite().all()
@@ -211,7 +211,7 @@ def test_a_replica_is_the_same_alone_and_in_a_batch():
         state = method.init(task(seeds=seeds, outputs=5, hidden=(20,), schedule=TRAINED, dtype=torch.float32))
         own = Data(own.x.float(), own.output, own.y.float(), Scaling.identity(len(seeds), 3), own.noise.float())
         method.update(state, head(own, 1297))
-        method.extend(state, own)
+        method.condition_on(state, own)
         values = method.draw(state, 3)(asked.x.float())
         scale = method.predict(state, asked.x.float(), asked.output, asked.noise).scale
         results.append([values, scale, *(getattr(state, name) for name in ("moments", *LEARNED))])

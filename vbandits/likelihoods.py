@@ -37,7 +37,7 @@ class Gaussian:
         """Returns output 0 and the labels."""
         return torch.zeros_like(labels, dtype=torch.long), labels
 
-    def selection(self, output: Tensor) -> Tensor | None:
+    def output_index(self, output: Tensor) -> Tensor | None:
         """Returns `output`: no other is looked at."""
         return output
 
@@ -46,7 +46,7 @@ class Gaussian:
         error = (y - values).square()
         return error if variance is None else error + variance
 
-    def unit(self, noise: Tensor) -> Tensor:
+    def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
         return 2 * noise
 
@@ -73,7 +73,7 @@ class Categorical:
         """Returns the labels, and zeros."""
         return labels.long(), torch.zeros_like(labels, dtype=torch.float32)
 
-    def selection(self, output: Tensor) -> Tensor | None:
+    def output_index(self, output: Tensor) -> Tensor | None:
         """Returns None: the softmax needs all outputs."""
         return None
 
@@ -85,7 +85,7 @@ class Categorical:
         raised = values if variance is None else values + variance / 2
         return raised.logsumexp(3) - at_output(values, output)
 
-    def unit(self, noise: Tensor) -> Tensor:
+    def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 1."""
         return torch.ones_like(noise)
 

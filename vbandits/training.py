@@ -11,7 +11,7 @@ from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Optimizer, Task
 
 Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
-"""Loss per lane of the trained blocks, given their leaves and a minibatch."""
+"""Loss per model of the trained blocks, given their leaves and a minibatch."""
 SECOND, SMALL = 0.999, 1e-8
 """Decay of Adam's second moment, and what keeps its denominator from zero (Kingma and Ba, 2015)."""
 
@@ -23,7 +23,7 @@ class Anchor(NamedTuple):
     weight: Float[Tensor, "L P"]
 
 
-class Tap(NamedTuple):
+class FactorDraw(NamedTuple):
     """A draw [L, S, P] = mean + noise [L, S, C] factor^T: its gradient is all that the factor's needs."""
 
     name: str
@@ -34,29 +34,31 @@ class Tap(NamedTuple):
 class Leaves(dict[str, Tensor]):
     """Blocks as autograd sees them, and the draws that were made from factors without it."""
 
-    def __init__(self, blocks: Mapping[str, Tensor], tapped: Collection[str]) -> None:
-        super().__init__({name: block.detach().requires_grad_(name not in tapped) for name, block in blocks.items()})
-        self.tapped = tapped
-        self.taps: list[Tap] = []
+    def __init__(self, blocks: Mapping[str, Tensor], drawn_factors: Collection[str]) -> None:
+        super().__init__(
+            {name: block.detach().requires_grad_(name not in drawn_factors) for name, block in blocks.items()}
+        )
+        self.drawn_factors = drawn_factors
+        self.factor_draws: list[FactorDraw] = []
 
 
-Outer = list[tuple[Tap, Tensor]]
+Outer = list[tuple[FactorDraw, Tensor]]
 """Draws made from factors, and their gradients [L, S, P]."""
 
 
-def tap(leaves: Mapping[str, Tensor], name: str, draw: Tensor, noise: Tensor) -> None:
+def factor_draw(leaves: Mapping[str, Tensor], name: str, draw: Tensor, noise: Tensor) -> None:
     """Notes a draw that was made from a factor, where the factor's own gradient is not asked for."""
-    if isinstance(leaves, Leaves) and name in leaves.tapped:
-        leaves.taps.append(Tap(name, draw, noise))
+    if isinstance(leaves, Leaves) and name in leaves.drawn_factors:
+        leaves.factor_draws.append(FactorDraw(name, draw, noise))
 
 
 class Parameters:
     """Everything a posterior trains, in one matrix [L, P], so that a step of SGD is a handful of operations.
 
-    A lane is what is clipped as one: a replica, or a member of an ensemble (L = R * members).
+    A model is what is clipped as one: a replica, or a member of an ensemble (L = R * members of them).
 
     The gradient of a factor that draws are made from is an outer product of the draw's gradient and its noise. It is as
-    large as the factor and never needed by itself: a tapped block is updated from the two, which saves most of what a
+    large as the factor and never needed by itself: such a block is updated from the two, which saves most of what a
     factor costs.
 
     Attributes:
@@ -66,9 +68,11 @@ class Parameters:
         steps: taken so far.
     """
 
-    def __init__(self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], tapped: Collection[str] = ()) -> None:
-        """Takes initial values [L, *shape], learning-rate factors (broadcast to shape), and names of tapped blocks."""
-        order = sorted(blocks, key=lambda name: name in tapped)  # tapped ones last
+    def __init__(
+        self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], drawn_factors: Collection[str] = ()
+    ) -> None:
+        """Takes initial values [L, *shape], learning-rate factors (broadcast to shape), and the names of factors."""
+        order = sorted(blocks, key=lambda name: name in drawn_factors)  # factors last
         self.values = torch.cat([blocks[name].flatten(1) for name in order], 1)
         self.rates = torch.cat([rates[name].expand(blocks[name].shape[1:]).flatten() for name in order])
         self.steps = 0
@@ -76,27 +80,27 @@ class Parameters:
         self._squares = torch.empty(0)
         shapes = {name: blocks[name].shape for name in order}
         self.detached, self._velocities = _views(self.values, shapes), _views(self._velocity, shapes)
-        self.leaves = Leaves(self.detached, tapped)
-        self._plain = sum(blocks[name][0].numel() for name in order if name not in tapped)
+        self.leaves = Leaves(self.detached, drawn_factors)
+        self._plain = sum(blocks[name][0].numel() for name in order if name not in drawn_factors)
 
     def gather(self, blocks: Mapping[str, Tensor]) -> Float[Tensor, "L P"]:
         """Returns values for every leaf [L, *shape], or what broadcasts to it, as one matrix like `values`."""
         return torch.cat([blocks[name].expand(leaf.shape).flatten(1) for name, leaf in self.detached.items()], 1)
 
     def descend(self, losses: Tensor, optimizer: Optimizer, anchor: Anchor | None = None) -> None:
-        """Takes one step of SGD with momentum, or of Adam, on losses [L]; each lane's gradient is clipped by its norm.
+        """Takes one step of SGD with momentum, or of Adam, on losses [L]; each model's gradient is clipped by its norm.
 
-        Losses are summed: a mean would divide every lane's step by L. A lane whose loss is not finite turns to NaN for
-        good and touches no other.
+        Losses are summed: a mean would divide every model's step by L. A model whose loss is not finite turns to NaN
+        for good and touches no other.
 
         Raises:
             ValueError: for an anchor with Adam, whose steps end elsewhere.
         """
-        taps, self.leaves.taps = self.leaves.taps, []
-        inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.tapped]
-        gradients = torch.autograd.grad(losses.sum(), [*inputs, *(tap.draw for tap in taps)])
+        factor_draws, self.leaves.factor_draws = self.leaves.factor_draws, []
+        inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.drawn_factors]
+        gradients = torch.autograd.grad(losses.sum(), [*inputs, *(made.draw for made in factor_draws)])
         plain = torch.cat([block.flatten(1) for block in gradients[: len(inputs)]], 1)
-        outer: Outer = list(zip(taps, gradients[len(inputs) :], strict=True))
+        outer: Outer = list(zip(factor_draws, gradients[len(inputs) :], strict=True))
         squared = torch.linalg.vector_norm(plain, dim=1).square()
         for made, gradient in outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
             squared = squared + (gradient @ gradient.mT * (made.noise @ made.noise.mT)).sum((1, 2))
@@ -115,8 +119,8 @@ class Parameters:
         self.values.addcmul_(self._velocity, self.rates, value=-rate)
 
     def _adam(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
-        tapped = {made.name: (gradient.mT @ made.noise).flatten(1) for made, gradient in outer}
-        gradient = torch.cat([plain, *(tapped[name] for name in self.detached if name in tapped)], 1) * scale
+        products = {made.name: (gradient.mT @ made.noise).flatten(1) for made, gradient in outer}
+        gradient = torch.cat([plain, *(products[name] for name in self.detached if name in products)], 1) * scale
         if self.steps == 1:
             self._squares = torch.zeros_like(self.values)
         self._velocity.lerp_(gradient, 1 - optimizer.momentum)

@@ -102,7 +102,7 @@ class Likelihood(Protocol):
         """Returns the output that each row's label speaks of, and the target y there."""
         ...
 
-    def selection(self, output: Int64[Tensor, "R N"]) -> Int64[Tensor, "R N"] | None:
+    def output_index(self, output: Int64[Tensor, "R N"]) -> Int64[Tensor, "R N"] | None:
         """Returns the one output that the loss of each row looks at, or None if it looks at all."""
         ...
 
@@ -115,7 +115,7 @@ class Likelihood(Protocol):
         """
         ...
 
-    def unit(self, noise: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+    def nll_scale(self, noise: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
         """Returns what a negative log-likelihood of 1 nat adds to the loss."""
         ...
 
@@ -259,9 +259,9 @@ class Data:
 
     def rows(self, index: Int64[Tensor, "R B"]) -> Batch:
         """Returns some rows of each replica, standardised."""
-        lane = torch.arange(len(index), device=index.device).unsqueeze(1)
-        x, y = self.scaling.x(self.x[lane, index]), self.scaling.y(self.y[lane, index])
-        return Batch(x, self.output[lane, index], y, index)
+        replica = torch.arange(len(index), device=index.device).unsqueeze(1)
+        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
+        return Batch(x, self.output[replica, index], y, index)
 
     def batches(self, rows: int = 512) -> Iterator[Batch]:
         """Returns all rows in their order, standardised, a block at a time."""
@@ -289,8 +289,8 @@ class Posterior(Protocol):
     whatever `init` returns; `update` may change it in place. `update` gets raw rows with their scaling (`Data.rows`
     gives them standardised); everything else goes in and comes out standardised, and the agent turns it back.
 
-    A posterior may have a sixth method, `extend(state, data)`: it learns from the rows that are new, and is called
-    after each decision between two updates, with the scaling and the noise of the last one. And a seventh,
+    A posterior may have a sixth method, `condition_on(state, data)`: it learns from the rows that are new, and is
+    called after each decision between two updates, with the scaling and the noise of the last one. And a seventh,
     `embed(state, x [R, N, D]) -> [R, N, H]`: the features of rows that its outputs are linear in, for acquisitions that
     look at how alike rows are; without it they compare the rows themselves.
     """

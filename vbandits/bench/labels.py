@@ -57,8 +57,8 @@ def large_pool(console: Console) -> float:
     random = torch.Generator().manual_seed(0)
     inputs = Inputs(torch.randn(POOL, FEATURES, generator=random), torch.randn(10, FEATURES, generator=random), 10)
     learner = Learner(LearnerSpec("bench", IBVI(), BALD(draws=DRAWS)), (0,), inputs)
-    learner.know(torch.arange(20).unsqueeze(0), torch.arange(20).unsqueeze(0) % 10)
-    learner.learn()
+    learner.add_labels(torch.arange(20).unsqueeze(0), torch.arange(20).unsqueeze(0) % 10)
+    learner.fit()
     candidates = torch.arange(20, POOL).unsqueeze(0)
     with resources.one_thread(), console.status("scoring a pool of 60,000 rows"):
         start = time.perf_counter()
@@ -81,11 +81,11 @@ def _buying(acquisition: Acquisition, seeds: int, queries: int) -> Callable[[], 
         observation, info = environment.reset(seed=list(range(seeds)))
         learner = Learner(spec, tuple(range(seeds)), inputs)
         known = (observation["labels"] >= 0).nonzero()[:, 1].view(seeds, -1)
-        learner.know(known, observation["labels"].gather(1, known))
+        learner.add_labels(known, observation["labels"].gather(1, known))
         for _ in range(queries):
-            learner.learn()
+            learner.fit()
             rows = learner.query(info["action_mask"], 1)
             observation, _, _, _, info = environment.step(rows[:, 0])
-            learner.know(rows, observation["labels"].gather(1, rows))
+            learner.add_labels(rows, observation["labels"].gather(1, rows))
 
     return buy

@@ -54,7 +54,7 @@ class ClosedFormIBVI:
 
     with rows h = s (features, 1). It is the exact Bayesian posterior, as the noise-aware form of `IBVI` has it without
     end of training and without sampling. The features are the deterministic network's, trained at each update; between
-    updates `extend` adds each row by a rank-one update of the precision.
+    updates `condition_on` adds each row by a rank-one update of the precision.
 
     Attributes:
         prior_scale: multiplies the prior's standard deviation s.
@@ -98,14 +98,14 @@ class ClosedFormIBVI:
             self._add(state, batch)
         _solve(state, slice(None), slice(None))
 
-    def extend(self, state: ClosedFormState, data: Data) -> None:
+    def condition_on(self, state: ClosedFormState, data: Data) -> None:
         """Learns from the rows that are new since the last call, with the features as they are."""
-        lane = torch.arange(len(data.x), device=data.x.device)
+        replica = torch.arange(len(data.x), device=data.x.device)
         for batch in rows_after(state.seen, data):
             inputs, target, output = *self._regression(state, batch), batch.output[:, 0]
-            state.precision[lane, output] += inputs[:, 0, :, None] * inputs[:, 0, None, :]
-            state.cross[lane, output] += inputs[:, 0] * target
-            _solve(state, lane, output)
+            state.precision[replica, output] += inputs[:, 0, :, None] * inputs[:, 0, None, :]
+            state.cross[replica, output] += inputs[:, 0] * target
+            _solve(state, replica, output)
         state.seen = data.x.shape[1]
 
     def draw(self, state: ClosedFormState, draws: int) -> Functions:
@@ -124,9 +124,9 @@ class ClosedFormIBVI:
         """Returns the exact marginals given the features, normal distributions."""
         batch = Batch(x, output, torch.zeros_like(x[:, :, 0]), output)
         inputs, target = self._regression(state, batch)
-        lane = torch.arange(len(x), device=x.device).unsqueeze(1)
-        whitened = torch.linalg.solve_triangular(state.factor[lane, output], inputs.unsqueeze(3), upper=False)
-        mean = (inputs * state.location[lane, output]).sum(2) - target
+        replica = torch.arange(len(x), device=x.device).unsqueeze(1)
+        whitened = torch.linalg.solve_triangular(state.factor[replica, output], inputs.unsqueeze(3), upper=False)
+        mean = (inputs * state.location[replica, output]).sum(2) - target
         variance = state.noise.unsqueeze(1) * whitened.square().sum((2, 3)) + noise.double().unsqueeze(1)
         return Mixture(mean.unsqueeze(1), variance)
 
@@ -144,8 +144,8 @@ class ClosedFormIBVI:
     def _regression(self, state: ClosedFormState, batch: Batch) -> tuple[Float[Tensor, "R N W"], Float[Tensor, "R N"]]:
         """Returns inputs and targets of the regression for the output taken in each row."""
         seen = _features(state, batch.x)
-        lane = torch.arange(len(seen), device=seen.device).unsqueeze(1)
-        target = batch.y.double() - (seen * state.start.mT[lane, batch.output]).sum(2)
+        replica = torch.arange(len(seen), device=seen.device).unsqueeze(1)
+        target = batch.y.double() - (seen * state.start.mT[replica, batch.output]).sum(2)
         return seen * state.scale.T[batch.output], target
 
     def _functions(self, state: ClosedFormState, draws: Float[Tensor, "R S K W"]) -> Functions:
@@ -159,7 +159,7 @@ def _features(state: ClosedFormState, x: Float[Tensor, "R N D"]) -> Float[Tensor
     return with_constant(features(state.network, x), constant)
 
 
-def _solve(state: ClosedFormState, lane: Tensor | slice, output: Tensor | slice) -> None:
+def _solve(state: ClosedFormState, replica: Tensor | slice, output: Tensor | slice) -> None:
     """Solves for some outputs."""
-    location, factor = solve(state.precision[lane, output], state.cross[lane, output])
-    state.location[lane, output], state.factor[lane, output] = location, factor
+    location, factor = solve(state.precision[replica, output], state.cross[replica, output])
+    state.location[replica, output], state.factor[replica, output] = location, factor

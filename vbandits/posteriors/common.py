@@ -52,25 +52,25 @@ def solvable(task: Task) -> HeadedNetwork:
 
 
 def evaluate(
-    network: Network, weights: Weights, x: Float[Tensor, "R s N D"], selection: Int64[Tensor, "R N"] | None
+    network: Network, weights: Weights, x: Float[Tensor, "R s N D"], output_index: Int64[Tensor, "R N"] | None
 ) -> Float[Tensor, "R S N *K"]:
     """Returns the network at the one output selected in each row [R, S, N], by the shortest way, or at all."""
-    if selection is None:
+    if output_index is None:
         return network.apply(weights, x)
     if headed(network):
-        return network.head(weights, network.features(weights, x), selection)
-    return at_output(network.apply(weights, x), selection)
+        return network.head(weights, network.features(weights, x), output_index)
+    return at_output(network.apply(weights, x), output_index)
 
 
 def parameters(
-    task: Task, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], tapped: Collection[str] = ()
+    task: Task, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], drawn_factors: Collection[str] = ()
 ) -> Parameters:
     """Returns what is trained: the blocks [L, ...], and the log of the noise variance [L, 1] where it is learned."""
     if task.likelihood.learned_noise:
         first = next(iter(blocks.values()))
         level = torch.zeros(len(first), 1, dtype=first.dtype, device=first.device)
         blocks, rates = {**blocks, "noise": level}, {**rates, "noise": torch.ones_like(level[0])}
-    return Parameters(blocks, rates, tapped)
+    return Parameters(blocks, rates, drawn_factors)
 
 
 def with_noise(leaves: Mapping[str, Tensor], loss: Float[Tensor, " L"]) -> Float[Tensor, " L"]:
@@ -118,7 +118,7 @@ def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> t
 
 
 def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
-    """Returns the noise variance: the learned one, averaged over a replica's lanes, or else the one given."""
+    """Returns the noise variance: the learned one, averaged over a replica's models, or else the one given."""
     if "noise" not in trained.detached:
         return given
     return trained.detached["noise"].exp().view(len(given), -1).mean(1)

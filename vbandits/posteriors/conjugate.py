@@ -77,10 +77,11 @@ class Conjugate(ABC):
 
     def predict(self, state: Regression, x: Tensor, output: Tensor, noise: Tensor) -> StudentT:
         """Returns the exact marginals, Student's t with 2 shape degrees of freedom; `noise` is not used."""
-        lane = torch.arange(len(x), device=x.device).unsqueeze(1)
-        inputs, location, factor = self._inputs(state, x), state.location[lane, output], state.precision[lane, output]
+        replica = torch.arange(len(x), device=x.device).unsqueeze(1)
+        inputs, location = self._inputs(state, x), state.location[replica, output]
+        factor = state.precision[replica, output]
         whitened = torch.linalg.solve_triangular(factor, inputs.unsqueeze(3), upper=False).squeeze(3)
-        shape, rate = state.shape[lane, output], state.rate[lane, output]
+        shape, rate = state.shape[replica, output], state.rate[replica, output]
         scale = (rate / shape * (1 + whitened.square().sum(2))).sqrt()
         return StudentT(2 * shape, (inputs * location).sum(2), scale)
 
@@ -105,7 +106,7 @@ class Conjugate(ABC):
         self,
         state: Regression,
         moments: Float[Tensor, "*cells M M"],
-        lane: Tensor | slice = ALL,
+        replica: Tensor | slice = ALL,
         output: Tensor | slice = ALL,
     ) -> None:
         """Sets the posterior of some replicas and outputs from their sums of z z^T with z = (..., 1, y).
@@ -117,6 +118,6 @@ class Conjugate(ABC):
         eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
         location, factor = solve(gram + self.prior_precision * eye, cross)
         explained = (location * cross).sum(-1)
-        state.location[lane, output], state.precision[lane, output] = location, factor
-        state.shape[lane, output] = self.noise_shape + moments[..., -2, -2] / 2
-        state.rate[lane, output] = self.noise_rate + (square - explained).clamp(min=0) / 2
+        state.location[replica, output], state.precision[replica, output] = location, factor
+        state.shape[replica, output] = self.noise_shape + moments[..., -2, -2] / 2
+        state.rate[replica, output] = self.noise_rate + (square - explained).clamp(min=0) / 2

@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from vbandits.networks.weights import as_matrix, from_matrix, size
 from vbandits.registry import unknown
 from vbandits.streams import Stream
-from vbandits.training import tap
+from vbandits.training import factor_draw
 from vbandits.types import Layer
 
 Family = Literal["low_rank", "mean_field", "low_rank_plus_diagonal", "kronecker", "full"]
@@ -31,10 +31,10 @@ class Covariance(Protocol):
     """A parametrised covariance of one layer. Those with a singular covariance have no `divergence`.
 
     Attributes:
-        tapped: kinds of leaves that sampled losses use for nothing but to make draws, see `training.Parameters`.
+        drawn_factors: kinds of leaves that sampled losses use for nothing but to make draws, see `training.Parameters`.
     """
 
-    tapped: ClassVar[tuple[str, ...]]
+    drawn_factors: ClassVar[tuple[str, ...]]
 
     def normals(self, layer: Layer) -> int:
         """Returns how many standard normal numbers a draw takes, Z."""
@@ -101,7 +101,7 @@ class LowRank:
     """F F^T with F [P, rank], whose entries start at N(0, scale^2 / rank)."""
 
     rank: int
-    tapped: ClassVar[tuple[str, ...]] = ("factor",)
+    drawn_factors: ClassVar[tuple[str, ...]] = ("factor",)
 
     def columns(self, layer: Layer) -> int:
         """Returns the columns of F."""
@@ -123,7 +123,7 @@ class LowRank:
         """Returns mean + F noise."""
         name = f"factor/{layer.name}"
         draw = torch.baddbmm(mean, noise, leaves[name].mT)
-        tap(leaves, name, draw, noise)
+        factor_draw(leaves, name, draw, noise)
         return draw
 
     def head(
@@ -195,7 +195,7 @@ class Diagonal:
     """
 
     positive: bool = False
-    tapped: ClassVar[tuple[str, ...]] = ()
+    drawn_factors: ClassVar[tuple[str, ...]] = ()
 
     def normals(self, layer: Layer) -> int:
         """Returns P."""
@@ -244,7 +244,7 @@ class Sum:
 
     factor: LowRank
     spread: Diagonal
-    tapped: ClassVar[tuple[str, ...]] = ("factor",)
+    drawn_factors: ClassVar[tuple[str, ...]] = ("factor",)
 
     def normals(self, layer: Layer) -> int:
         """Returns rank + P."""
@@ -290,7 +290,7 @@ class Kronecker:
     normal (Louizos and Welling, "Structured and Efficient Variational Deep Learning with Matrix Gaussian Posteriors",
     2016). A starts at the diagonal of the prior's standard deviations, B at the identity."""
 
-    tapped: ClassVar[tuple[str, ...]] = ()
+    drawn_factors: ClassVar[tuple[str, ...]] = ()
 
     def normals(self, layer: Layer) -> int:
         """Returns P."""
@@ -315,10 +315,10 @@ class Kronecker:
         """Returns mean + A E B^T."""
         rows, columns = self._factors(leaves, layer)
         standard = noise.unflatten(2, (rows.shape[1], columns.shape[1]))
-        lanes, draws = standard.shape[:2]
+        models, draws = standard.shape[:2]
         by_rows = torch.bmm(rows, standard.transpose(1, 2).flatten(2))  # [R, I, S * O]: all draws in one product
         by_draw = by_rows.unflatten(2, (draws, -1)).transpose(1, 2).flatten(1, 2)  # [R, S * I, O]
-        return mean + from_matrix(layer, torch.bmm(by_draw, columns.mT).view(lanes, draws, -1, columns.shape[1]))
+        return mean + from_matrix(layer, torch.bmm(by_draw, columns.mT).view(models, draws, -1, columns.shape[1]))
 
     def head(
         self, leaves: Leaves, layer: Layer, mean: Tensor, features: Tensor, output: Tensor | None
@@ -357,13 +357,13 @@ class Kronecker:
 
 
 def log_determinant(matrix: Float[Tensor, "R C C"]) -> Float[Tensor, " R"]:
-    """Returns log |det|, a lane at a time: the batched one's gradient has other bits in a batch of another size."""
-    return torch.stack([torch.linalg.slogdet(lane).logabsdet for lane in matrix.unbind()])
+    """Returns log |det|, a model at a time: the batched one's gradient has other bits in a batch of another size."""
+    return torch.stack([torch.linalg.slogdet(own).logabsdet for own in matrix.unbind()])
 
 
 def nuclear_norm(matrix: Float[Tensor, "R A B"]) -> Float[Tensor, " R"]:
-    """Returns the sum of singular values, a lane at a time for the same reason."""
-    return torch.stack([torch.linalg.svdvals(lane).sum() for lane in matrix.unbind()])
+    """Returns the sum of singular values, a model at a time for the same reason."""
+    return torch.stack([torch.linalg.svdvals(own).sum() for own in matrix.unbind()])
 
 
 def linear(

@@ -65,9 +65,9 @@ def minimise(
     network, likelihood = network_of(state.task), state.task.likelihood
 
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        selection = likelihood.selection(batch.output)
+        output_index = likelihood.output_index(batch.output)
         own = weights(state.task, leaves) if made is None else made(leaves)
-        values = evaluate(network, own, batch.x.unsqueeze(1), selection)
+        values = evaluate(network, own, batch.x.unsqueeze(1), output_index)
         error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean((1, 2))
         total = with_noise(leaves, error)
         return total if penalty is None else total + penalty(leaves)

@@ -58,8 +58,8 @@ class Ensemble:
         network, likelihood = network_of(state.task), state.task.likelihood
 
         def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
-            x, selection = batch.x.unsqueeze(1), likelihood.selection(batch.output)
-            values = self._sum(state, leaves, lambda weights: evaluate(network, weights, x, selection))
+            x, output_index = batch.x.unsqueeze(1), likelihood.output_index(batch.output)
+            values = self._sum(state, leaves, lambda weights: evaluate(network, weights, x, output_index))
             error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean(2)
             return with_noise(leaves, error.flatten())
 
@@ -86,9 +86,9 @@ class Ensemble:
         """Returns all members, or the chosen ones [R, S], as functions."""
         network = network_of(state.task)
         if chosen is not None and chosen.shape[1] > self.members:  # some are chosen twice: each is evaluated once
-            lane = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
+            replica = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
             every = self._functions(state)
-            return lambda x: every(x)[lane, chosen]
+            return lambda x: every(x)[replica, chosen]
         return lambda x: self._sum(
             state, state.parameters.detached, lambda weights: network.apply(weights, x.unsqueeze(1)), chosen
         )
@@ -110,6 +110,6 @@ class Ensemble:
         names = [layer.name for layer in network_of(state.task).layers]
         blocks = {name: leaves[name].unflatten(0, (-1, self.members)) for name in names}  # [R, M, P]
         if chosen is not None:
-            lane = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
-            blocks = {name: block[lane, chosen] for name, block in blocks.items()}
+            replica = torch.arange(len(chosen), device=chosen.device).unsqueeze(1)
+            blocks = {name: block[replica, chosen] for name, block in blocks.items()}
         return unflatten(network_of(state.task), blocks)

@@ -14,7 +14,7 @@ from vbandits.posteriors.common import evaluate, headed, network_of
 from vbandits.posteriors.covariances import Covariance, LowRank, linear
 from vbandits.registry import unknown
 from vbandits.streams import Stream
-from vbandits.training import tap
+from vbandits.training import factor_draw
 from vbandits.types import Batch, HeadedNetwork, Layer, Network, Task, Weights
 
 Layers = Literal["first_last", "last", "all"] | tuple[str, ...]
@@ -26,11 +26,12 @@ ROLES = {"first_last": ("input", "output"), "last": ("output",), "all": ("input"
 class GaussianFamily:
     """The family over the weights of a task's network.
 
-    Leaves are `mean/{layer}` [R, P] of every layer, those of the covariance in stochastic ones, and `index/{layer}`
-    [R, P, C] where draws move with the noise of the targets (`posteriors.ibvi`): w = mean + index c + deviation.
+    Leaves are `mean/{layer}` [R, P] of every layer, those of the covariance in stochastic ones, and
+    `noise_factor/{layer}` [R, P, C] where draws move with the noise of the targets (`posteriors.ibvi`):
+    w = mean + noise_factor c + deviation.
 
     Attributes:
-        index: columns C; the first C numbers of a draw's noise are c.
+        noise_rank: columns C; the first C numbers of a draw's noise are c.
         closed_form_head: whether the last layer's expectation has a closed form: it is stochastic, and linear in its
             features.
     """
@@ -38,21 +39,21 @@ class GaussianFamily:
     task: Task
     stochastic: tuple[Layer, ...]
     covariance: Covariance
-    index: int
+    noise_rank: int
     closed_form_head: bool
 
     @classmethod
-    def over(cls, task: Task, layers: Layers, covariance: Covariance, index: int = 0) -> "GaussianFamily":
+    def over(cls, task: Task, layers: Layers, covariance: Covariance, noise_rank: int = 0) -> "GaussianFamily":
         """Returns the family over some layers; norm layers stay deterministic."""
         network = network_of(task)
         stochastic = chosen(network, layers)
         closed = headed(network) and network.layers[-1] in stochastic
-        return cls(task, stochastic, covariance, index, closed)
+        return cls(task, stochastic, covariance, noise_rank, closed)
 
     @property
     def noise_size(self) -> int:
         """Standard normal numbers that one draw takes."""
-        return self.index + sum(self.covariance.normals(layer) for layer in self.stochastic)
+        return self.noise_rank + sum(self.covariance.normals(layer) for layer in self.stochastic)
 
     def initial(self, scale: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Returns initial leaves and their learning-rate factors.
@@ -72,9 +73,9 @@ class GaussianFamily:
             closed = self.closed_form_head and layer is network.layers[-1]
             for kind, value in self.covariance.rates(layer, rate[name], closed).items():
                 factors[f"{kind}/{name}"] = value
-            if self.index:
-                blocks[f"index/{name}"] = torch.zeros(*means[name].shape, self.index).to(means[name])
-                factors[f"index/{name}"] = (rate[name] / self.index).unsqueeze(1)
+            if self.noise_rank:
+                blocks[f"noise_factor/{name}"] = torch.zeros(*means[name].shape, self.noise_rank).to(means[name])
+                factors[f"noise_factor/{name}"] = (rate[name] / self.noise_rank).unsqueeze(1)
         return blocks, factors
 
     @property
@@ -83,14 +84,17 @@ class GaussianFamily:
         return self.closed_form_head and len(self.stochastic) == 1
 
     @property
-    def tapped(self) -> tuple[str, ...]:
+    def drawn_factors(self) -> tuple[str, ...]:
         """Names of the blocks that do nothing in the expected loss but make draws, see `training.Parameters`."""
         head = network_of(self.task).layers[-1] if self.closed_form_head else None
         names = [
-            f"{kind}/{layer.name}" for layer in self.stochastic for kind in self.covariance.tapped if layer is not head
+            f"{kind}/{layer.name}"
+            for layer in self.stochastic
+            for kind in self.covariance.drawn_factors
+            if layer is not head
         ]
-        moved = self.stochastic if self.index and not self.exact else ()
-        return (*names, *(f"index/{layer.name}" for layer in moved))
+        moved = self.stochastic if self.noise_rank and not self.exact else ()
+        return (*names, *(f"noise_factor/{layer.name}" for layer in moved))
 
     def sample(
         self,
@@ -112,7 +116,7 @@ class GaussianFamily:
         blocks: dict[str, Tensor | Factored] = {
             layer.name: leaves[f"mean/{layer.name}"].unsqueeze(1) for layer in network.layers
         }
-        parts = noise.split([self.index, *(self.covariance.normals(layer) for layer in self.stochastic)], 2)
+        parts = noise.split([self.noise_rank, *(self.covariance.normals(layer) for layer in self.stochastic)], 2)
         for layer, own in zip(self.stochastic, parts[1:], strict=True):
             blocks[layer.name] = self._layer(leaves, layer, parts[0], own, head_at_mean, factored)
         return unflatten(network, blocks)
@@ -140,20 +144,20 @@ class GaussianFamily:
             perturbation: adds perturbation . c to the targets, with the c of each draw.
         """
         network, likelihood = network_of(self.task), self.task.likelihood
-        selection = likelihood.selection(batch.output)
+        output_index = likelihood.output_index(batch.output)
         x, y, variance = batch.x.unsqueeze(1), batch.y.unsqueeze(1), None
         if self.exact:
             noise = torch.zeros_like(noise[:, :1])
         elif perturbation is not None:
-            y = y + noise[:, :, : self.index] @ perturbation.mT
+            y = y + noise[:, :, : self.noise_rank] @ perturbation.mT
         if self.closed_form_head:
-            features, values, variance = self._head(leaves, x, noise, selection)
+            features, values, variance = self._head(leaves, x, noise, output_index)
             if self.exact and perturbation is not None:
                 layer = network.layers[-1]
-                moved = linear(layer, leaves[f"index/{layer.name}"], features.flatten(1, 2), selection)
+                moved = linear(layer, leaves[f"noise_factor/{layer.name}"], features.flatten(1, 2), output_index)
                 variance = variance + (moved - perturbation).square().sum(2).unsqueeze(1)
         else:
-            values = evaluate(network, self.sample(leaves, noise), x, selection)
+            values = evaluate(network, self.sample(leaves, noise), x, output_index)
         return likelihood.loss(values, variance, batch.output, y).mean((1, 2))
 
     def summed(self, parts: Iterable[Float[Tensor, " R"]]) -> Float[Tensor, " R"]:
@@ -162,7 +166,7 @@ class GaussianFamily:
         return torch.stack(found).sum(0) if found else torch.zeros(len(self.task.seeds)).to(self.task.device)
 
     def _head(
-        self, leaves: Mapping[str, Tensor], x: Tensor, noise: Tensor, selection: Tensor | None
+        self, leaves: Mapping[str, Tensor], x: Tensor, noise: Tensor, output_index: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns features [R, S, N, H] at draws of all other layers, and the outputs' mean and variance given them."""
         network = cast(HeadedNetwork, network_of(self.task))
@@ -170,12 +174,12 @@ class GaussianFamily:
         weights = self.sample(leaves, noise, head_at_mean=True)
         features = network.features(weights, x)
         draws = features.shape[1]
-        chosen = None if selection is None else selection.unsqueeze(1).expand(-1, draws, -1).flatten(1)
+        chosen = None if output_index is None else output_index.unsqueeze(1).expand(-1, draws, -1).flatten(1)
         mean, flat = leaves[f"mean/{layer.name}"], features.flatten(1, 2)
         values, variance = self.covariance.head(leaves, layer, mean, flat, chosen)
         values, variance = (part.unflatten(1, (draws, -1)) for part in (values, variance))
-        if self.index and not self.exact:  # the last layer's mean moves with each draw
-            values = network.head(weights, features, selection)
+        if self.noise_rank and not self.exact:  # the last layer's mean moves with each draw
+            values = network.head(weights, features, output_index)
         return features, values, variance
 
     def _layer(
@@ -190,12 +194,12 @@ class GaussianFamily:
         mean, name = leaves[f"mean/{layer.name}"].unsqueeze(1), layer.name
         still = head_at_mean and layer is network_of(self.task).layers[-1]
         if factored and not still and type(self.covariance) is LowRank:
-            kinds = ("index", "factor") if self.index else ("factor",)
+            kinds = ("noise_factor", "factor") if self.noise_rank else ("factor",)
             columns = [leaves[f"{kind}/{name}"] for kind in kinds]
-            return Factored(mean, torch.cat(columns, 2), torch.cat([shared, own], 2) if self.index else own)
-        if self.index:
-            mean = torch.baddbmm(mean, shared, leaves[f"index/{name}"].mT)
-            tap(leaves, f"index/{name}", mean, shared)
+            return Factored(mean, torch.cat(columns, 2), torch.cat([shared, own], 2) if self.noise_rank else own)
+        if self.noise_rank:
+            mean = torch.baddbmm(mean, shared, leaves[f"noise_factor/{name}"].mT)
+            factor_draw(leaves, f"noise_factor/{name}", mean, shared)
         return mean if still else self.covariance.sample(leaves, layer, mean, own)
 
 

@@ -114,10 +114,10 @@ class IBVI(Variational):
             return variational.minimise(state, data, self.samples)
         _extend(state, data.x.shape[1])
         deviation = data.noise.sqrt()[:, None, None]
-        lane = torch.arange(len(deviation), device=deviation.device).unsqueeze(1)
+        replica = torch.arange(len(deviation), device=deviation.device).unsqueeze(1)
 
         def perturbation(batch: Batch) -> Tensor:
-            return deviation * state.perturbations[lane, batch.rows]
+            return deviation * state.perturbations[replica, batch.rows]
 
         return variational.minimise(state, data, self.samples, anchor=_anchor(state, data), perturbation=perturbation)
 

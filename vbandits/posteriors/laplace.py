@@ -225,7 +225,7 @@ def _full(task: Task, structure: str) -> bool:
         ValueError: if it is to be, and is too large.
     """
     layer = network_of(task).layers[-1]
-    independent = task.likelihood.selection(torch.zeros(1, 1, dtype=torch.long)) is not None
+    independent = task.likelihood.output_index(torch.zeros(1, 1, dtype=torch.long)) is not None
     joint = size(layer) // layer.fan_out if independent else size(layer)
     if structure == "full" and joint > LARGEST:
         raise ValueError(

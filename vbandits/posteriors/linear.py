@@ -54,8 +54,8 @@ class Linear(Conjugate):
         _add(state, data)
         at_once = max(1, AT_ONCE // state.moments[0].numel())
         for first in range(0, len(state.moments), at_once):
-            lanes = slice(first, first + at_once)
-            self._solve(state, _standardised(state, data.scaling, lanes), lanes)
+            block = slice(first, first + at_once)
+            self._solve(state, _standardised(state, data.scaling, block), block)
 
     def _inputs(self, state: LinearState, x: Tensor) -> Tensor:
         return with_constant(x.double(), self.intercept)
@@ -70,17 +70,17 @@ def _add(state: LinearState, data: Data) -> None:
     x, y = x - state.origin[:, None, :-1], y - state.origin[:, -1:]
     z = torch.cat([x, torch.ones_like(x[:, :, :1]), y.unsqueeze(2)], 2)
     for row in range(rows):  # a row at a time: the sum does not depend on how the rows were batched
-        lane = torch.arange(replicas, device=x.device)
-        state.moments[lane, output[:, row]] += z[:, row, :, None] * z[:, row, None, :]
+        replica = torch.arange(replicas, device=x.device)
+        state.moments[replica, output[:, row]] += z[:, row, :, None] * z[:, row, None, :]
     state.seen += rows
 
 
-def _standardised(state: LinearState, scaling: Scaling, lanes: slice) -> Tensor:
+def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
     """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some replicas."""
-    moments, origin, one = state.moments[lanes], state.origin[lanes], torch.ones_like(scaling.y_scale[lanes])
-    x_shift = scaling.x_shift[lanes, 0] - origin[:, :-1]
-    shift = torch.cat([x_shift, 0 * one, scaling.y_shift[lanes] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
-    scale = torch.cat([scaling.x_scale[lanes, 0], one, scaling.y_scale[lanes]], 1)[:, None, :]
+    moments, origin, one = state.moments[block], state.origin[block], torch.ones_like(scaling.y_scale[block])
+    x_shift = scaling.x_shift[block, 0] - origin[:, :-1]
+    shift = torch.cat([x_shift, 0 * one, scaling.y_shift[block] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
+    scale = torch.cat([scaling.x_scale[block, 0], one, scaling.y_scale[block]], 1)[:, None, :]
     sums = moments[..., -2]  # [R, K, D + 2]
     count = moments[..., -2, -2, None, None]
     cross = sums.unsqueeze(3) * shift.unsqueeze(2)

@@ -37,8 +37,8 @@ class NeuralLinear(Conjugate):
     The features are the inputs of the last layer of the deterministic network, trained at each update, after which the
     regression is that on all rows (Snoek et al., "Scalable Bayesian Optimization Using Deep Neural Networks", 2015;
     NeuralLinear of Riquelme, Tucker and Snoek, "Deep Bayesian Bandits Showdown", 2018, section 4); between updates
-    `extend` adds each row. Unlike `ClosedFormIBVI`, whose posterior it has for a known noise and a prior around the
-    initial weights, its prior is N(0, v / prior_precision) with a noise variance v of its own for every output.
+    `condition_on` adds each row. Unlike `ClosedFormIBVI`, whose posterior it has for a known noise and a prior around
+    the initial weights, its prior is N(0, v / prior_precision) with a noise variance v of its own for every output.
     The noise is inferred from rows that the features were fitted to: with few rows for many features it comes out too
     small, and predictions too sure; a larger noise_shape and noise_rate (6 in Riquelme et al.'s own code) hold it up.
     The attributes are those of `Conjugate`.
@@ -67,13 +67,13 @@ class NeuralLinear(Conjugate):
         state.seen = data.x.shape[1]
         self._solve(state, state.moments)
 
-    def extend(self, state: NeuralLinearState, data: Data) -> None:
+    def condition_on(self, state: NeuralLinearState, data: Data) -> None:
         """Learns from the rows that are new since the last call, with the features as they are."""
-        lane = torch.arange(len(data.x), device=data.x.device)
+        replica = torch.arange(len(data.x), device=data.x.device)
         for batch in rows_after(state.seen, data):
             z, output = _joined(state, batch)[:, 0], batch.output[:, 0]
-            state.moments[lane, output] += z.unsqueeze(2) * z.unsqueeze(1)
-            self._solve(state, state.moments[lane, output], lane, output)
+            state.moments[replica, output] += z.unsqueeze(2) * z.unsqueeze(1)
+            self._solve(state, state.moments[replica, output], replica, output)
         state.seen = data.x.shape[1]
 
     def embed(self, state: NeuralLinearState, x: Tensor) -> Tensor:

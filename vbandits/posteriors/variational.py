@@ -55,7 +55,7 @@ def state(
         held: whether the leaves at the start are needed later.
     """
     normal = partial(Stream, task.seeds, device=task.device, dtype=task.dtype)
-    trained = parameters(task, *family.initial(scale), () if penalised else family.tapped)
+    trained = parameters(task, *family.initial(scale), () if penalised else family.drawn_factors)
     return VariationalState(
         task,
         family,

@@ -158,7 +158,7 @@ def perturbed() -> Finding:
         first = state.parameters.detached["mean/0"].clone()
         method.update(state, problem.noisy(noise))
         leaves = state.parameters.detached
-        columns = torch.cat([leaves["factor/0"], leaves["index/0"]], 2)
+        columns = torch.cat([leaves["factor/0"], leaves["noise_factor/0"]], 2)
         reached = (leaves["mean/0"], columns @ columns.mT)
         exact = posterior(problem, first, features**-0.5, noise)
         measures.append(

@@ -37,7 +37,7 @@ class Exponential:
         """Returns output 0 and the labels, -1 or 1."""
         return torch.zeros_like(labels, dtype=torch.long), labels
 
-    def selection(self, output: Tensor) -> Tensor | None:
+    def output_index(self, output: Tensor) -> Tensor | None:
         """Returns `output`."""
         return output
 
@@ -46,7 +46,7 @@ class Exponential:
         exponent = -y * values
         return (exponent if variance is None else exponent + variance / 2).exp()
 
-    def unit(self, noise: Tensor) -> Tensor:
+    def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 1."""
         return torch.ones_like(noise)
 

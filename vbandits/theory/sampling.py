@@ -64,7 +64,9 @@ def both(state: IBVIState, batch: Batch, draws: int) -> tuple[Tensor, Tensor]:
     many[:, :, -last:] = normal(generator(4, "theory"), 2, draws, last)
     network = cast(HeadedNetwork, network_of(state.task))
     weights = family.sample(leaves, many)
-    values = network.head(weights, network.features(weights, batch.x.unsqueeze(1)), likelihood.selection(batch.output))
+    values = network.head(
+        weights, network.features(weights, batch.x.unsqueeze(1)), likelihood.output_index(batch.output)
+    )
     losses = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean(2)
     return family.expected_loss(leaves, batch, noise), losses
 

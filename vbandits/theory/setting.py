@@ -170,7 +170,7 @@ def with_rates(state: State, factors: Mapping[str, Tensor]) -> State:
     parts = zip(shapes, old.rates.split([shape.numel() for shape in shapes.values()]), strict=True)
     one = torch.ones(1, dtype=DTYPE)
     rates = {name: rate.view(shapes[name]) * factors.get(name, one).to(rate) for name, rate in parts}
-    return replace(state, parameters=Parameters(old.detached, rates, old.leaves.tapped))
+    return replace(state, parameters=Parameters(old.detached, rates, old.leaves.drawn_factors))
 
 
 def largest(difference: Tensor) -> float:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from vbandits.agents.acquisition import Entropy, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, Scored
+from vbandits.agents.dry_run import dry_run_learner
 from vbandits.agents.learner import LearnerSpec, Training
-from vbandits.agents.rehearsal import rehearse_learner
 from vbandits.benchmarks import environments
 from vbandits.benchmarks.active import BENCHMARK
 from vbandits.benchmarks.environments import EnvironmentEntry, arguments, short
@@ -120,8 +120,8 @@ class ActiveConfig(Config):
     def methods(self, entry: Any, where: str) -> Iterator[LearnerSpec]:
         """Yields the learners of an entry: every method with every acquisition."""
         if isinstance(entry, LearnerSpec):
-            acquired = entry.acquired or type(entry.acquisition).__name__
-            yield replace(entry, method=entry.method or entry.label, acquired=acquired)
+            name = entry.acquisition_name or type(entry.acquisition).__name__
+            yield replace(entry, method=entry.method or entry.label, acquisition_name=name)
             return
         parsed = self.entry(LearnerEntry, entry, where, ("candidates",))
         if parsed is None:
@@ -143,8 +143,9 @@ class ActiveConfig(Config):
             made = self._method(name, parsed, where)
             for found in acquisitions:
                 if made is not None and found is not None:
-                    acquired, acquisition = found
-                    yield replace(made, label=f"{made.method} {acquired}", acquisition=acquisition, acquired=acquired)
+                    called, acquisition = found
+                    label = f"{made.method} {called}"
+                    yield replace(made, label=label, acquisition=acquisition, acquisition_name=called)
 
     def _acquisition(self, given: Any, where: str) -> tuple[str, Any] | None:
         """Returns an acquisition and its label; it is named, or a table with its kind and fields."""
@@ -219,12 +220,12 @@ class ActiveConfig(Config):
         """Appends an error for each method that has an acquisition of one name twice, under other labels."""
         pairs: dict[tuple[str, str], list[str]] = {}
         for spec in learners:
-            pairs.setdefault((spec.method, spec.acquired), []).append(spec.label)
-        for (method, acquired), labels in pairs.items():
+            pairs.setdefault((spec.method, spec.acquisition_name), []).append(spec.label)
+        for (method, acquisition_name), labels in pairs.items():
             if len(set(labels)) > 1:
                 self.errors.append(
                     f"learners: expected every acquisition of the method {method!r} under a name of its own, got "
-                    f"{acquired!r} for {' and '.join(map(repr, labels))}: set `acquired`"
+                    f"{acquisition_name!r} for {' and '.join(map(repr, labels))}: set `acquisition_name`"
                 )
 
     @classmethod
@@ -288,7 +289,8 @@ def _listed(value: Any) -> Sequence[Any]:
 
 def _obstacle(problem: Problem, environment: Any, learner: LearnerSpec) -> str | None:
     """Returns what keeps a learner from a problem, or None."""
-    task, name = (CLASSES if problem.classes else REGRESSION), learner.acquired or type(learner.acquisition).__name__
+    task = CLASSES if problem.classes else REGRESSION
+    name = learner.acquisition_name or type(learner.acquisition).__name__
     if not hasattr(learner.acquisition, "tasks"):
         return f"expected the acquisition {name} to have `tasks`, such as frozenset({{'classes'}}), got none"
     if not problem.classes and isinstance(learner.acquisition, Entropy) and learner.acquisition.batch == "power":
@@ -309,7 +311,7 @@ def _obstacle(problem: Problem, environment: Any, learner: LearnerSpec) -> str |
     ):
         return "expected a budget of fewer labels than rows, got one that buys them all: set kwargs.budget"
     try:
-        rehearse_learner(learner, environment)
+        dry_run_learner(learner, environment)
     except Exception as error:
         return words(error)
     return None

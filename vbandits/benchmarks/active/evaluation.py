@@ -1,4 +1,4 @@
-"""How good a learner is, judged out of band: on the test set, and on the rows of the pool that it has not bought."""
+"""How good a learner is, evaluated out of band: on the test set, and on the rows of the pool that it has not bought."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,49 +15,50 @@ from vbandits.metrics import calibration, classification, scores
 from vbandits.streams import Stream
 
 REMAINING = 500
-"""Most rows of the remaining pool that a learner is judged on, by chance."""
+"""Most rows of the remaining pool that a learner is evaluated on, by chance."""
 LEVEL = 0.9
 """Of the predictive intervals whose coverage is measured."""
 Scores = tuple[dict[str, np.ndarray], np.ndarray]
-"""What is measured by name, each [R], and which replicas are lost [R]."""
+"""What is measured by name, each [R], and which replicas have diverged [R]."""
 
 
-class Judge:
+class Evaluator:
     """Knows the answers that learners do not. It looks on: nothing that it does changes a learner.
 
     Attributes:
-        lost: replicas that have diverged, or whose predictions were once not finite [R]: they get those of chance.
+        diverged: replicas that have diverged, or whose predictions were once not finite [R]: they get those of chance.
     """
 
     def __init__(self, learner: Learner, test: Tensor | np.ndarray, pool: Tensor | np.ndarray | None = None) -> None:
-        """Takes the targets of the test set [M], and those of the pool [N] to judge on what remains of it."""
+        """Takes the targets of the test set [M], and those of the pool [N] to evaluate on what remains of it."""
         self._learner, self._classes = learner, learner.inputs.classes
         self._test, self._pool = _array(test), None if pool is None else _array(pool)
-        self.lost = np.zeros(len(learner.known), dtype=bool)
+        self.diverged = np.zeros(len(learner.known), dtype=bool)
         if self._pool is not None:
             chance = Stream(learner.model.task.seeds, "remaining", device=learner.inputs.pool.device)
             self._order = chance.uniform(len(self._pool)).argsort(dim=1, stable=True)  # [R, N]
 
     def measure(self) -> dict[str, np.ndarray]:
         """Returns what is measured of the learner as it is now, by name, each [R]."""
-        self.lost |= self._learner.model.diverged.cpu().numpy()
-        found, lost = self._scores(self._learner.model, self._test_rows(), self._test, self.lost)
-        self.lost |= lost
+        self.diverged |= self._learner.model.diverged.cpu().numpy()
+        found, diverged = self._scores(self._learner.model, self._test_rows(), self._test, self.diverged)
+        self.diverged |= diverged
         if self._pool is not None and len(remaining := self._remaining()):
             targets = self._pool[remaining.index.cpu().numpy()]
-            own, lost = self._scores(self._learner.model, remaining, targets, self.lost)
-            self.lost |= lost
+            own, diverged = self._scores(self._learner.model, remaining, targets, self.diverged)
+            self.diverged |= diverged
             found |= {f"{POOL}{name}": values for name, values in own.items()}
         return found
 
     def full(self, model: Model) -> dict[str, np.ndarray]:
         """Returns the quality of another model on the test set, each [R]."""
         name = "accuracy" if self._classes else "rmse"
-        return {f"full_{name}": self._scores(model, self._test_rows(), self._test, np.zeros_like(self.lost))[0][name]}
+        found, _ = self._scores(model, self._test_rows(), self._test, np.zeros_like(self.diverged))
+        return {f"full_{name}": found[name]}
 
     def _test_rows(self) -> Rows:
         test = self._learner.inputs.test
-        return Rows(test, torch.arange(len(test), device=test.device).expand(len(self.lost), -1))
+        return Rows(test, torch.arange(len(test), device=test.device).expand(len(self.diverged), -1))
 
     def _remaining(self) -> Rows:
         """Returns the first rows, in an order of chance, whose label is not known."""
@@ -67,19 +68,19 @@ class Judge:
         rows = self._order[left].view(len(left), -1)[:, :REMAINING]
         return Rows(self._learner.inputs.pool, rows)
 
-    def _scores(self, model: Model, rows: Rows, targets: np.ndarray, lost: np.ndarray) -> Scores:
+    def _scores(self, model: Model, rows: Rows, targets: np.ndarray, diverged: np.ndarray) -> Scores:
         blocks = model.predictions(rows.blocks)
         if self._classes:
-            return _of_classes(blocks, targets, self._classes, lost)
-        return _of_numbers(blocks, targets, model, lost)
+            return _of_classes(blocks, targets, self._classes, diverged)
+        return _of_numbers(blocks, targets, model, diverged)
 
 
-def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, lost: np.ndarray) -> Scores:
-    """Returns scores [R] of predictions of classes; a replica that is lost finds all classes alike."""
+def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, diverged: np.ndarray) -> Scores:
+    """Returns scores [R] of predictions of classes; one that has diverged finds all classes alike."""
     parts = [predictive.log_probabilities().double().exp().cpu().numpy() for predictive in blocks]
     probabilities = np.concatenate(parts, 1)
-    lost = lost | np.logical_not(np.isfinite(probabilities).all((1, 2)))
-    probabilities[lost] = 1 / classes
+    diverged = diverged | np.logical_not(np.isfinite(probabilities).all((1, 2)))
+    probabilities[diverged] = 1 / classes
     scored = {
         "accuracy": classification.accuracy(probabilities, targets),
         "nll": classification.negative_log_likelihood(probabilities, targets),
@@ -87,27 +88,27 @@ def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, lost: 
         "ece": classification.expected_calibration_error(probabilities, targets),
         "ece_debiased": classification.debiased_calibration_error(probabilities, targets),
     }
-    return scored, lost
+    return scored, diverged
 
 
-def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, lost: np.ndarray) -> Scores:
-    """Returns scores [R] of predictions of numbers; a replica that is lost predicts the labels' mean and variance."""
-    y = np.broadcast_to(targets, (len(lost), targets.shape[-1])).astype(float)
+def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, diverged: np.ndarray) -> Scores:
+    """Returns scores [R] of predictions of numbers; one that has diverged has the labels' mean and variance."""
+    y = np.broadcast_to(targets, (len(diverged), targets.shape[-1])).astype(float)
     parts, start = [], 0
     for predictive in blocks:
         size = predictive.mean().shape[1]
         parts.append(scores.of_predictive(predictive, y[:, start : start + size]))
         start += size
     found = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
-    lost = lost | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
-    found = scores.with_normal(found, lost, *model.climate(), y)
+    diverged = diverged | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
+    found = scores.with_normal(found, diverged, *model.fallback_prediction(), y)
     scored = {
         "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
         "nll": found["nll"].mean(1),
         "crps": found["crps"].mean(1),
         "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
     }
-    return scored, lost
+    return scored, diverged
 
 
 def _array(targets: Tensor | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One job of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is judged."""
+"""One job of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is evaluated."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.streaming import StreamLearner
-from vbandits.benchmarks.active.evaluation import Judge
+from vbandits.benchmarks.active.evaluation import Evaluator
 from vbandits.envs.active.spaces import STREAM, known_labels, rows_of
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
@@ -35,23 +35,23 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
     environment = job.problem.environment.open(len(seeds), job.device)
     try:
         learner = Learner(job.method, seeds, Inputs.of(environment), job.device)
-        judge = Judge(learner, environment.test_targets, getattr(environment, "targets", None))
+        evaluator = Evaluator(learner, environment.test_targets, getattr(environment, "targets", None))
         times = _times(job.problem.rounds, job.options["evaluations"])
         diary = Diary(seeds)
         with clock.of("environment"):
             observation, info = environment.reset(seed=list(seeds))
         known = rows_of(known_labels(observation["labels"]), "labels from the start")
-        learner.know(known, observation["labels"].gather(1, known))
+        learner.add_labels(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
         for step in range(job.problem.rounds + 1):
             if learner.due or (step == job.problem.rounds and learner.waiting):
                 with clock.of("training"):
-                    learner.learn()
+                    learner.fit()
             if step in times:
                 with clock.of("evaluation"):
                     bought = learner.known.shape[1] - known.shape[1]
                     told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
-                    diary.add(told | judge.measure())
+                    diary.add(told | evaluator.measure())
             if step == job.problem.rounds:
                 break
             with clock.of("querying"):
@@ -59,22 +59,22 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
             with clock.of("environment"):
                 observation, reward, _, _, info = environment.step(rows if environment.batch > 1 else rows[:, 0])
             paid = paid - reward.cpu().double()
-            learner.know(rows, observation["labels"].gather(1, rows))
+            learner.add_labels(rows, observation["labels"].gather(1, rows))
             progress(step + 1)
         with clock.of("evaluation"):
-            full = _full(environment, learner, judge)
-        return diary.frame(full, len(job.seeds)), int(judge.lost[: len(job.seeds)].sum())
+            full = _full(environment, learner, evaluator)
+        return diary.frame(full, len(job.seeds)), int(evaluator.diverged[: len(job.seeds)].sum())
     finally:
         environment.close()
 
 
-def _full(environment: Any, learner: Learner, judge: Judge) -> dict[str, np.ndarray]:
+def _full(environment: Any, learner: Learner, evaluator: Evaluator) -> dict[str, np.ndarray]:
     """Returns the quality of the learner's own fit to all labels of the pool, if the environment tells them."""
     if hasattr(environment, "answers"):
-        return judge.full(learner.reference(environment.answers()))
+        return evaluator.full(learner.reference(environment.answers()))
     if environment.targets is None:
         return {}
-    return judge.full(learner.reference(environment.targets.expand(len(learner.known), -1)))
+    return evaluator.full(learner.reference(environment.targets.expand(len(learner.known), -1)))
 
 
 def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
@@ -83,14 +83,17 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
     try:
         player = StreamLearner(job.method, seed, environment, job.device)
         learner, diary = player.learner, Diary((seed,))
-        judge, times = Judge(learner, environment.test_targets), _times(job.problem.rounds, job.options["evaluations"])
+        evaluator, times = (
+            Evaluator(learner, environment.test_targets),
+            _times(job.problem.rounds, job.options["evaluations"]),
+        )
         earned = paid = 0.0
 
         def note(step: int, seen: int) -> None:
             with clock.of("evaluation"):
                 known = learner.known.shape[1]
                 told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
-                diary.add(told | judge.measure())
+                diary.add(told | evaluator.measure())
 
         with clock.of("environment"):
             observation, info = environment.reset(seed=[seed])
@@ -104,11 +107,11 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             over = bool(terminated[0] | truncated[0]) or step == job.problem.rounds
             if action == environment.query:
                 paid -= float(reward[0])
-                player.know(float(observation["label"].flatten()[0]))
+                player.add_label(float(observation["label"].flatten()[0]))
             if (learner.due and action == environment.query) or (over and learner.waiting):
                 begun = learner.model.trained
                 with clock.of("training"):
-                    player.learn()
+                    player.fit()
                 if not begun:
                     note(0, step)
             if (step in times or over) and learner.model.trained:
@@ -116,7 +119,7 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             progress(place * job.problem.rounds + step)
             if over:
                 break
-        return diary.frame({}, 1), int(judge.lost.sum())
+        return diary.frame({}, 1), int(evaluator.diverged.sum())
     finally:
         environment.close()
 
@@ -139,5 +142,5 @@ class Diary:
 
 
 def _times(rounds: int, evaluations: int) -> set[int]:
-    """Returns the rounds after which learners are judged: the start, the end, and evenly between."""
+    """Returns the rounds after which learners are evaluated: the start, the end, and evenly between."""
     return set(np.linspace(0, rounds, min(evaluations, rounds) + 1).round().astype(int).tolist())

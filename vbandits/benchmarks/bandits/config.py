@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.dry_run import dry_run
 from vbandits.agents.encoding import Encoding, Kind
-from vbandits.agents.rehearsal import rehearse
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.results import YARDSTICK
@@ -165,7 +165,7 @@ class BanditConfig(Config):
         for form in dict.fromkeys(forms.values()):
             for agent in methods:
                 try:
-                    rehearse(Agent(agent, (0,), form, 1))
+                    dry_run(Agent(agent, (0,), form, 1))
                 except Exception as error:
                     self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.given.steps if self.given else 1

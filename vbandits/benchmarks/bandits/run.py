@@ -174,7 +174,7 @@ class Recorder:
         predictive = agent.predict(x[:, rows], outputs[:, rows])
         y = self._rewards[:, start + rows].cpu().numpy()
         found, diverged = scores.of_predictive(predictive, y), agent.model.diverged.cpu().numpy()
-        for name, values in scores.with_normal(found, diverged, *agent.model.climate(), y).items():
+        for name, values in scores.with_normal(found, diverged, *agent.model.fallback_prediction(), y).items():
             self._scores[name][:, columns] = values
 
     def frame(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ METHODS = ("init", "update", "draw", "mean", "predict")
 ROWS, DRAWS, SMALL = 3, 2, 60
 
 
-def rehearse(agent: Agent) -> None:
+def dry_run(agent: Agent) -> None:
     """Draws from the posterior of an agent with one replica, lets its rule choose once, and trains it on a few rows.
 
     Raises:
@@ -48,7 +48,7 @@ def rehearse(agent: Agent) -> None:
     agent.model.update(Data.of(x, nothing.long(), nothing))
 
 
-def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
+def dry_run_learner(spec: LearnerSpec, environment: Any) -> None:
     """Lets a learner with one replica train and buy once, on a few rows of an environment with made-up labels.
 
     Raises:
@@ -64,8 +64,8 @@ def rehearse_learner(spec: LearnerSpec, environment: Any) -> None:
     learner = Learner(small, (0,), inputs, environment.features.device)
     known = torch.arange(min(rows - count, max(classes, ROWS)), device=environment.features.device).unsqueeze(0)
     _check(learner.model, inputs.pool[known])
-    learner.know(known, known % classes if classes else known.double())
-    learner.learn()
+    learner.add_labels(known, known % classes if classes else known.double())
+    learner.fit()
     mask = torch.ones(1, rows, dtype=torch.int8, device=known.device).scatter(1, known, 0)
     name = type(spec.acquisition).__name__
     if family(environment) == STREAM:

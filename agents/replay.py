@@ -6,7 +6,7 @@ from torch import Tensor
 from vbandits.types import Data, Scaling, Task
 
 
-class Memory:
+class Replay:
     """Rows [R, T, W], their outputs [R, T] and rewards [R, T], preallocated on the device."""
 
     def __init__(self, task: Task, steps: int, standardize: bool, blocks: int = 1) -> None:
