@@ -27,7 +27,7 @@ def dry_run(agent: Agent) -> None:
     """
     if agent.model is None:
         return
-    _require_methods(agent.model.posterior)
+    require_methods(agent.model.posterior)
     form, task, rule = agent.encoding.form, agent.task, agent.spec.rule
     x = torch.zeros(1, ROWS, task.features, dtype=task.dtype)
     _check(agent.model, x)
@@ -54,7 +54,7 @@ def dry_run_learner(spec: LearnerSpec, environment: Any) -> None:
     Raises:
         ValueError: if a method of the posterior is missing, or what the acquisition returns is not what it should be.
     """
-    _require_methods(spec.posterior)
+    require_methods(spec.posterior)
     count = getattr(environment, "batch", 1)
     rows = min(len(environment.features), SMALL + count)
     features, classes = environment.features[:rows], environment.classes
@@ -85,7 +85,8 @@ def _check(model: Model, x: Float[Tensor, "1 N D"]) -> None:
         _expect(f"{name}.{method}", functions(x), (1, draws, x.shape[1], model.task.outputs), "[R, S, N, K]")
 
 
-def _require_methods(posterior: Any) -> None:
+def require_methods(posterior: Any) -> None:
+    """Raises a ValueError unless a posterior has the methods of `vbandits.types.Posterior`."""
     name = type(posterior).__name__
     missing = [method for method in METHODS if not callable(getattr(posterior, method, None))]
     if missing:

@@ -1,7 +1,7 @@
 """Acquisition: which labels to buy. Draws and features in, rows of the pool out; it knows nothing of networks."""
 
 from vbandits.agents.acquisition.base import Acquisition, Rows, Scored, View
-from vbandits.agents.acquisition.batches import Random
+from vbandits.agents.acquisition.batches import Random, ranking
 from vbandits.agents.acquisition.covariance import IntegratedVariance, MaxDet
 from vbandits.agents.acquisition.diversity import BADGE, CoreSet
 from vbandits.agents.acquisition.information import BALD, EPIG, PosteriorSampling
@@ -31,4 +31,5 @@ __all__ = [
     "Variance",
     "View",
     "VoteEntropy",
+    "ranking",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vbandits.likelihoods import Gaussian
 from vbandits.posteriors.common import with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.types import Data, Scaling, Task
@@ -42,7 +43,13 @@ class Linear(Conjugate):
     intercept: bool = True
 
     def init(self, task: Task) -> LinearState:
-        """Returns the prior."""
+        """Returns the prior.
+
+        Raises:
+            ValueError: for another loss than the squared error.
+        """
+        if not isinstance(task.likelihood, Gaussian):
+            raise ValueError(f"expected the squared error for a linear regression, got {task.likelihood}: use ibvi")
         prior = self._prior(task, task.features + self.intercept)
         replicas, outputs, _ = prior.location.shape
         origin = prior.location.new_zeros(replicas, task.features + 1)

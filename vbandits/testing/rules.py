@@ -1,0 +1,129 @@
+"""The laws of a decision rule (`vbandits.types.Rule`), each a function that takes one."""
+
+import torch
+from torch import Tensor
+
+from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.rehearsal import rehearse
+from vbandits.agents.rules import UNAVAILABLE
+from vbandits.envs.spaces import Form
+from vbandits.posteriors.linear import Linear
+from vbandits.testing.comparing import expect, expect_same, expect_shape, global_seed
+from vbandits.types import Rule
+
+REPLICAS, ARMS = 64, 5
+
+
+def it_chooses_an_arm_for_every_replica(rule: Rule) -> None:
+    """Law: `choose` gives int64 [R] from 0 to A - 1, whatever R, A and the two uniform numbers."""
+    draws = getattr(rule, "draws", None)
+    expect(
+        isinstance(draws, int) and draws >= 0, "draws, a number of draws of at least 0", draws, "set it in the class"
+    )
+    for replicas, arms in ((1, 2), (REPLICAS, ARMS)):
+        values, random = _values(rule, replicas, arms)
+        for numbers in (random, torch.zeros_like(random), torch.full_like(random, 1 - 2**-53)):
+            _chosen(rule, values, numbers)
+
+
+def it_never_chooses_an_arm_that_is_not_available(rule: Rule) -> None:
+    """Law: an arm whose value is -inf in every draw is not chosen; at least one arm has another value."""
+    values, random = _values(rule)
+    there = torch.rand(REPLICAS, ARMS, generator=torch.Generator().manual_seed(1)) < 0.4
+    there[torch.arange(REPLICAS), torch.arange(REPLICAS) % ARMS] = True
+    there[:ARMS] = torch.eye(ARMS, dtype=torch.bool)  # each arm alone
+    chosen = _chosen(rule, values.where(there.unsqueeze(1), UNAVAILABLE), random)
+    wrong = int((~there.gather(1, chosen.unsqueeze(1))).sum())
+    expect(
+        not wrong,
+        "arms that are available",
+        f"{wrong} of {REPLICAS} whose value is -inf in every draw",
+        "leave them out before anything else: the mean, spread or range of -inf is NaN, which is the largest of all",
+    )
+
+
+def it_decides_by_its_arguments_alone(rule: Rule) -> None:
+    """Law: the same values and uniform numbers give the same arms at every call: `random` is the only chance."""
+    values, random = _values(rule)
+    with global_seed(0):
+        first = _chosen(rule, values, random)
+    with global_seed(1):
+        again = _chosen(rule, values, random)
+    mend = "take chance from `random`, the two uniform numbers of each replica, and remember nothing"
+    expect_same("the same arms at every call", {"choose": first}, {"choose": again}, mend)
+
+
+def a_replica_decides_alone(rule: Rule) -> None:
+    """Law: a replica's arm is the same alone and beside others."""
+    values, random = _values(rule)
+    together = _chosen(rule, values, random)
+    alone = torch.cat([_chosen(rule, values[r : r + 1], random[r : r + 1]) for r in range(REPLICAS)])
+    mend = "look at the values and numbers of each replica by itself"
+    expect_same("a replica's arm to be the same alone", {"choose": together}, {"choose": alone}, mend)
+
+
+def arms_have_no_order(rule: Rule) -> None:
+    """Law: where arms change places, choices change with them; where chance decides, how often it chooses which."""
+    replicas = 4000
+    random = torch.rand(replicas, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    values = _values(rule, 1)[0]
+    counts = [
+        _chosen(rule, part.expand(replicas, -1, -1), random).bincount(minlength=ARMS)
+        for part in (values, values.flip(2))
+    ]
+    apart = (counts[0] - counts[1].flip(0)).abs().max() / replicas
+    expect(
+        apart < 0.06,  # five standard deviations of the difference of two frequencies
+        "arms to be chosen by their values",
+        f"frequencies {counts[0].tolist()}, and {counts[1].flip(0).tolist()} where the arms stand in reverse",
+        "choose by values[:, :, arm], and return the arm's place in the order given",
+    )
+
+
+def it_leaves_its_arguments_as_they_were(rule: Rule) -> None:
+    """Law: values and uniform numbers are not written into; the agent goes on to use them."""
+    values, random = _values(rule)
+    before = {"values": values.clone(), "random": random.clone()}
+    _chosen(rule, values, random)
+    mend = "work on a copy: no method that ends in _ and no assignment to its parts"
+    expect_same("arguments that are not changed", before, {"values": values, "random": random}, mend)
+
+
+def it_plays_in_an_agent(rule: Rule) -> None:
+    """Law: an agent that has this rule and an exact posterior passes what every agent is asked before a run."""
+    agent = Agent(AgentSpec("it", Linear(), rule), (0,), Form(2, ARMS, masked=True), 10)
+    try:
+        rehearse(agent)
+    except ValueError as error:
+        raise AssertionError(str(error)) from error
+
+
+LAWS = (
+    it_chooses_an_arm_for_every_replica,
+    it_never_chooses_an_arm_that_is_not_available,
+    it_decides_by_its_arguments_alone,
+    a_replica_decides_alone,
+    arms_have_no_order,
+    it_leaves_its_arguments_as_they_were,
+    it_plays_in_an_agent,
+)
+
+
+def _values(rule: Rule, replicas: int = REPLICAS, arms: int = ARMS) -> tuple[Tensor, Tensor]:
+    """Returns values [R, S, A] and uniform numbers [R, 2]."""
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(replicas, max(rule.draws, 1), arms, generator=random)
+    return values, torch.rand(replicas, 2, generator=random, dtype=torch.float64)
+
+
+def _chosen(rule: Rule, values: Tensor, random: Tensor) -> Tensor:
+    """Returns the arms chosen [R], once they are seen to be arms."""
+    replicas, _, arms = values.shape
+    chosen = rule.choose(values, random)
+    expect_shape("choose", chosen, (replicas,), "[R]")
+    expect(chosen.dtype == torch.int64, "choose to give int64", chosen.dtype, "argmax and .long() give it")
+    inside = bool(((chosen >= 0) & (chosen < arms)).all())
+    expect(
+        inside, f"arms from 0 to {arms - 1}", chosen.unique().tolist(), "values are [R, S, A]: choose along the last"
+    )
+    return chosen
