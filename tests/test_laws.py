@@ -40,8 +40,14 @@ BATCHES = [
 VARIANTS = [case for case in BANDIT_VARIANTS + ACTIVE_VARIANTS if case[1].get("arms", 0) < 60]  # not the large one
 
 
-@parametrize_with_checks([*(load(place)() for place in POSTERIORS.values()), *OTHERS])
+@parametrize_with_checks(load(place)() for place in POSTERIORS.values())
 def test_posteriors(thing, check):
+    check(thing)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHERS)
+def test_variants_of_posteriors(thing, check):
     check(thing)
 
 
@@ -63,14 +69,19 @@ def test_acquisitions(thing, check):
 
 
 @pytest.mark.usefixtures("standins")
-@parametrize_with_checks(
-    [
-        *ENVIRONMENTS,
-        *(EnvironmentSpec(f"{source} variant", source, kwargs) for source, kwargs in VARIANTS),
-    ]
-)
+@parametrize_with_checks(ENVIRONMENTS)
 def test_environments(thing, check):
-    source = thing if isinstance(thing, str) else thing.source
+    held(check, thing, thing)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(EnvironmentSpec(f"{source} variant", source, kwargs) for source, kwargs in VARIANTS)
+def test_variants_of_environments(thing, check):
+    held(check, thing, thing.source)
+
+
+def held(check, thing, source):
+    """Holds a law against an environment, or sees it say that it cannot be looked at."""
     if source in ACTIVE and check in UNPAID:
         with pytest.raises(SkipTest, match="active learning pays no rewards"):
             check(thing)

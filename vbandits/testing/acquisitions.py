@@ -84,7 +84,7 @@ def the_same_seeds_buy_the_same_again(acquisition: Acquisition, task: str) -> No
     for seed in (0, 1):
         with global_seed(seed):
             found.append({"select": bought(acquisition, view(task), 6)})
-    expect_same("the same seeds to buy the same again", *found, f"use view.uniform, and {GLOBAL}")
+    expect_same("the same seeds to buy the same again", found[0], found[1], f"use view.uniform, and {GLOBAL}")
 
 
 @each_task
@@ -113,7 +113,12 @@ def it_leaves_the_view_as_it_was(acquisition: Acquisition, task: str) -> None:
         {"pool": part.candidates.pool, "candidates": part.candidates.index, "labelled": part.labelled.index}
         for part in (untouched, seen)
     ]
-    expect_same("a view that is left as it was", *found, "work on a copy: no method that ends in _ and no assignment")
+    expect_same(
+        "a view that is left as it was",
+        found[0],
+        found[1],
+        "work on a copy: no method that ends in _ and no assignment",
+    )
 
 
 @each_task

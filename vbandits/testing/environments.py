@@ -47,7 +47,7 @@ def the_same_seeds_give_the_same_again(source: Source) -> None:
     for seed in (0, 1):
         with global_seed(seed):
             found.append(play(source, SEEDS).values())
-    expect_same("the same seeds and actions to give the same again", *found, OWN)
+    expect_same("the same seeds and actions to give the same again", found[0], found[1], OWN)
 
 
 def a_seed_is_the_same_alone_and_in_a_block(source: Source) -> None:
@@ -157,9 +157,9 @@ class Listening(gymnasium.Wrapper):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Plays the action."""
-        *outcome, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
         self.told.append([float(np.asarray(info.get(key, np.nan)).item()) for key in CONTRACT])
-        return *outcome, {}
+        return observation, reward, terminated, truncated, {}
 
 
 def spec_of(source: Source) -> EnvironmentSpec:
