@@ -80,6 +80,16 @@ def test_its_script_runs_as_it_stands(tmp_path):
     assert (tmp_path / "report" / "index.html").exists()
 
 
+@pytest.mark.slow
+def test_its_test_passes_as_it_stands(tmp_path):
+    (tmp_path / "my_envs.py").write_text(blocks("python")[0])
+    (tmp_path / "test_mine.py").write_text(blocks("python")[3])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "36 passed" in done.stdout
+
+
 def test_its_commands_have_the_options_it_says(capsys):
     commands = re.findall(r"^vbandits (.+?)(?: {2,}#.*)?$", "\n".join(blocks("bash")), re.MULTILINE)
     assert len(commands) >= 8

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vbandits.likelihoods import Gaussian
 from vbandits.posteriors.common import with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.types import Data, Scaling, Task
@@ -48,7 +47,7 @@ class Linear(Conjugate):
         Raises:
             ValueError: for another loss than the squared error.
         """
-        if not isinstance(task.likelihood, Gaussian):
+        if not (task.likelihood.squared_loss or task.likelihood.learned_noise):
             raise ValueError(f"expected the squared error for a linear regression, got {task.likelihood}: use ibvi")
         prior = self._prior(task, task.features + self.intercept)
         replicas, outputs, _ = prior.location.shape
