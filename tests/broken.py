@@ -107,6 +107,11 @@ class MeanOverReplicas(Walking):
         return lambda x: Deterministic().mean(state)(x).mean(0, keepdim=True).expand(len(x), -1, -1, -1)
 
 
+class NewRowsOfOthers(Walking):
+    def condition_on(self, state, data):
+        self.update(state, replace(data, y=data.y.mean(0, keepdim=True).expand_as(data.y)))
+
+
 class TrainedOnRawRows(Walking):
     def update(self, state, data):
         super().update(state, type(data).of(data.x, data.output, data.y))
@@ -175,6 +180,7 @@ POSTERIORS = [
     (OneNoiseForAllDraws, "draws_are_fresh_at_every_call"),
     (OneGenerator, "a_seed_is_the_same_alone_and_in_a_block"),
     (MeanOverReplicas, "a_seed_is_the_same_alone_and_in_a_block"),
+    (NewRowsOfOthers, "a_seed_is_the_same_alone_and_in_a_block"),
     (SameGeneratorForEverySeed, "seeds_differ"),
     (TorchsOwnGenerator, "the_same_seeds_give_the_same_again"),
     (RandomPredictions, "predictions_are_the_same_at_every_call"),

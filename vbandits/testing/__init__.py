@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from vbandits.agents.rehearsal import METHODS
+from vbandits.agents.dry_run import METHODS
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.testing import acquisitions, environments, posteriors, rules
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.agents.rehearsal import rehearse, require_methods
+from vbandits.agents.dry_run import dry_run, require_methods
 from vbandits.agents.rules import Thompson
 from vbandits.envs.spaces import Form
 from vbandits.likelihoods import Categorical, Gaussian
@@ -85,7 +85,7 @@ def it_plays_in_an_agent(posterior: Posterior) -> None:
     """Law: an agent that has this posterior passes what every agent is asked before a run; needs a regression."""
     if any(not classes(task) for task in tasks(posterior)):
         try:
-            rehearse(Agent(AgentSpec("it", posterior, Thompson(), network=MLP((8,))), (0,), Form(2, 3), 10))
+            dry_run(Agent(AgentSpec("it", posterior, Thompson(), network=MLP((8,))), (0,), Form(2, 3), 10))
         except ValueError as error:
             raise AssertionError(str(error)) from error
 
@@ -321,10 +321,10 @@ def rows(task: Task, numbers: Sequence[int] = (0, 1, 2)) -> Data:
 def trained(posterior: Any, task: Task, numbers: Sequence[int] = (0, 1, 2)) -> Any:
     """Returns a state that has learned; if the posterior can, also from rows that came after the update."""
     state, data = posterior.init(task), rows(task, numbers)
-    if hasattr(posterior, "extend"):
+    if hasattr(posterior, "condition_on"):
         some = ROWS // 2
         posterior.update(state, replace(data, x=data.x[:, :some], output=data.output[:, :some], y=data.y[:, :some]))
-        posterior.extend(state, data)
+        posterior.condition_on(state, data)
     else:
         posterior.update(state, data)
     return state

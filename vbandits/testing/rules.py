@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.agents.rehearsal import rehearse
+from vbandits.agents.dry_run import dry_run
 from vbandits.agents.rules import UNAVAILABLE
 from vbandits.envs.spaces import Form
 from vbandits.posteriors.linear import Linear
@@ -93,7 +93,7 @@ def it_plays_in_an_agent(rule: Rule) -> None:
     """Law: an agent that has this rule and an exact posterior passes what every agent is asked before a run."""
     agent = Agent(AgentSpec("it", Linear(), rule), (0,), Form(2, ARMS, masked=True), 10)
     try:
-        rehearse(agent)
+        dry_run(agent)
     except ValueError as error:
         raise AssertionError(str(error)) from error
 
