@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vbandits.data.pools import load_pool
 from vbandits.data.splits import DatasetSpec, Options, load
 
 
@@ -17,3 +18,14 @@ def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():
     assert not seen & {row.tobytes() for row in tuning.test[0]}
     with pytest.raises(ValueError, match="left over to judge on"):
         DatasetSpec("d", "digits", Options(tuning=True)).load()
+
+
+def test_digits_are_held_out_alike_where_they_are_bought_and_where_they_are_given():
+    images, pool = load("digits"), load_pool("digits", pool_seed=0, test_part=0.2)
+    assert len(images.test_x) == 359
+    np.testing.assert_array_equal(images.test_x * 16, pool.test_features)
+    np.testing.assert_array_equal(images.train_x * 16, pool.features)
+    np.testing.assert_array_equal(images.test_y, pool.test_targets)
+    np.testing.assert_array_equal(images.train_y, pool.targets)
+    assert DatasetSpec("d", "digits").describe()["data"] == pool.digest()[:16]
+    assert "data" not in DatasetSpec("d", "mnist").describe()

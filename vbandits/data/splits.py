@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,9 @@ from pydantic import Field
 
 from vbandits.data import corruptions, images
 from vbandits.data.images import Images
+from vbandits.data.pools import SHAPES, load_pool
 from vbandits.registry import unknown
+from vbandits.source_hash import LENGTH
 from vbandits.streams import generator
 
 DIGITS = "digits"
@@ -111,7 +112,10 @@ class DatasetSpec:
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
-        return {"label": self.label, "id": self.id, "kwargs": {k: _listed(v) for k, v in asdict(self.options).items()}}
+        kwargs = {name: _listed(value) for name, value in asdict(self.options).items()}
+        # the split of digits was another one before it was the pool's: its results are not to be mixed with these
+        data = {"data": load_pool(DIGITS).digest()[:LENGTH]} if self.id == DIGITS else {}
+        return {"label": self.label, "id": self.id, "kwargs": kwargs} | data
 
     def load(self) -> Split:
         """Returns its rows; which ones are held out or left out depends on nothing but the options.
@@ -165,16 +169,11 @@ def load(name: str, data_dir: str | None = None) -> Images:
     return images.load(name, data_dir)
 
 
-@cache
 def _digits() -> Images:
-    """Returns scikit-learn's 1,797 digits of 8 x 8 pixels, a fifth of them for the test."""
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
-    x, y = (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
-    order = generator(0, DIGITS).permutation(len(x))
-    test, train = order[: len(x) // 5], order[len(x) // 5 :]
-    return Images(DIGITS, (1, 8, 8), 10, x[train], y[train], x[test], y[test])
+    """Returns scikit-learn's 1,797 digits of 8 x 8 pixels; the test rows are those of the pool of that name."""
+    pool = load_pool(DIGITS)
+    x, test_x = pool.features / 16, pool.test_features / 16
+    return Images(DIGITS, SHAPES[DIGITS], pool.classes, x, pool.targets, test_x, pool.test_targets)
 
 
 def _listed(value: Any) -> Any:
