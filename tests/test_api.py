@@ -14,6 +14,7 @@ from torch import nn
 
 import vbandits
 from vbandits.agents import Thompson
+from vbandits.envs.wheel import Wheel
 from vbandits.networks import Module
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.predictive import Mixture
@@ -204,3 +205,16 @@ def _spec(posterior, rule):
     object.__setattr__(spec, "posterior", posterior)  # as a user without a type checker would pass it
     object.__setattr__(spec, "rule", rule)
     return spec
+
+
+def test_a_problem_is_opened_once_to_be_checked_and_once_for_each_job(monkeypatch):
+    made, start = [], Wheel.__init__
+
+    def counted(self, *args, **kwargs):
+        made.append(self)
+        start(self, *args, **kwargs)
+
+    monkeypatch.setattr(Wheel, "__init__", counted)
+    results = run(["linear-ts"], seeds=6, block=2, steps=20)
+    assert len(results.cells) == 6
+    assert len(made) == 1 + 6
