@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from vbandits.streams import derived
-from vbandits.types import Data, Functions, Posterior, Scaling, Task
+from vbandits.types import Data, Functions, Scaling, Task
 
 LIMIT = 1e6
 """Values beyond this, where targets have variance 1, are those of a replica that has diverged: clipping keeps them
@@ -31,7 +31,7 @@ class Model:
         diverged: replicas whose values were once not within the limit [R].
     """
 
-    def __init__(self, posterior: Posterior, task: Task, limit: float = LIMIT, rows_at_once: int = 1) -> None:
+    def __init__(self, posterior: Any, task: Task, limit: float = LIMIT, rows_at_once: int = 1) -> None:
         """Starts before any data.
 
         Args:
