@@ -13,7 +13,7 @@ from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, pick
-from vbandits.envs.spaces import Form, Observed, next_available
+from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.networks import MLP
 from vbandits.serialize import described
 from vbandits.streams import Stream
@@ -61,7 +61,7 @@ class Agent:
         self,
         spec: AgentSpec,
         seeds: tuple[int, ...],
-        form: Form,
+        form: ObservationSpec,
         steps: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -113,7 +113,7 @@ class Agent:
         Args:
             observation: contexts [R, D], or a dict of `context` [R, D], `arms` [R, A, F] and `mask` [R, A].
         """
-        observed, random = Observed.of(observation), self._random.uniform(3)
+        observed, random = Observation.of(observation), self._random.uniform(3)
         anything = pick(random[:, 2], self.encoding.form.arms, observed.mask)
         if self.model is None:
             return anything

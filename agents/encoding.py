@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vbandits.envs.spaces import Form, Observed
+from vbandits.envs.spaces import Observation, ObservationSpec
 
 Kind = Literal["shared", "disjoint"]
 LARGEST, LARGEST_DECISION = 10_000, 1_000_000
@@ -30,7 +30,7 @@ class Encoding:
         kind: one of the two.
     """
 
-    form: Form
+    form: ObservationSpec
     kind: Kind = "shared"
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Encoding:
         """How many arms initial pulls are of: each, or all together where they are not known by place."""
         return self.form.arms if self.known_by_place else 1
 
-    def rows(self, observed: Observed) -> Float[Tensor, "R n W"]:
+    def rows(self, observed: Observation) -> Float[Tensor, "R n W"]:
         """Returns the rows of a decision: one, or one per arm."""
         if not self.rows_are_arms:
             assert observed.context is not None

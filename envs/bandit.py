@@ -9,7 +9,7 @@ from gymnasium.spaces import Dict, Discrete
 from gymnasium.vector import AutoresetMode
 
 from vbandits.envs import spaces
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.sub_environment import SubEnvironment, finite, number, parts_of, wrong
 from vbandits.metrics.regret import TOLERANCE
 
@@ -38,7 +38,7 @@ class Bandit(SubEnvironment):
         space = environment.observation_space
         self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
         self._shape = space.shape or ()
-        self._form = Form.from_spaces(space, environment.action_space)
+        self._form = ObservationSpec.from_spaces(space, environment.action_space)
         self.action_space = Discrete(self._form.arms)
         self.observation_space = self._form.space()
         self.sizes = f"{self._form}, the first called {self._start}"

@@ -10,11 +10,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 
 BLOCK = 256
 """Steps that a lane makes ahead. A lane's blocks have this length whatever the number of steps or of lanes."""
-Observation = Tensor | dict[str, Tensor]
+Tensors = Tensor | dict[str, Tensor]
 
 
 class Block(NamedTuple):
@@ -111,7 +111,7 @@ class NativeBandit(Native):
             "signed_regret": noisy_optimum,
         }
         self.features, self.arms = features, arms
-        self.form = Form(features, arms, arm_features, masked)
+        self.form = ObservationSpec(features, arms, arm_features, masked)
         super().__init__(num_envs, device, self.form.space(), gymnasium.spaces.Discrete(arms))
         self._pool = None if pool is None else torch.from_numpy(pool).to(self.device)
         self._lanes: list[Iterator[Block]] = []
@@ -125,7 +125,7 @@ class NativeBandit(Native):
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Tensors, dict[str, Any]]:
         """Starts the problems of the given seeds, one per lane (an int counts up); without seeds, goes on to the next
         context of the problems that are there."""
         seeds = self._seeds(seed, started=bool(self._lanes))
@@ -136,7 +136,7 @@ class NativeBandit(Native):
             self._refill()
         return self._observation(), {}
 
-    def step(self, actions: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, dict[str, Any]]:
+    def step(self, actions: Tensor) -> tuple[Tensors, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Plays `actions` [R] and goes on to the next contexts."""
         actions = torch.as_tensor(actions, device=self.device)
         reward = self._rewards[self._lane, self._step, actions]
@@ -152,7 +152,7 @@ class NativeBandit(Native):
         never = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         return self._observation(), reward, never, never, info
 
-    def _observation(self) -> Observation:
+    def _observation(self) -> Tensors:
         context = self._contexts[:, self._step]
         if self._pool is not None:
             context = self._pool[context].to(torch.float32)

@@ -15,7 +15,7 @@ from vbandits.envs.adapter import problems
 from vbandits.envs.bandit import CONTRACT
 from vbandits.envs.check_report import CheckReport, words
 from vbandits.envs.gymnasium_check import passes_gymnasium
-from vbandits.envs.spaces import Form, Observed, next_available
+from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve
 from vbandits.metrics.regret import from_info
 from vbandits.source_hash import reference
@@ -121,7 +121,7 @@ def _every_arm(environment: Any) -> Callable[[Any, Any], torch.Tensor]:
     order = iter(np.concatenate([random.permutation(arms) for _ in range(-(-STEPS // arms))]).tolist())
 
     def choose(observation: Any, info: Any) -> torch.Tensor:
-        arm, mask = next(order), Observed.of(observation).mask
+        arm, mask = next(order), Observation.of(observation).mask
         return torch.full((environment.num_envs,), arm) if mask is None else next_available(arm, mask)
 
     return choose
@@ -172,7 +172,7 @@ def _can_be_made(spec: EnvironmentSpec, report: CheckReport) -> bool:
 
 def _bandit_spaces(seen: Any, actions: Any) -> str:
     """Returns what can be done and seen, in words."""
-    form = Form.from_spaces(seen, actions)
+    form = ObservationSpec.from_spaces(seen, actions)
     context = seen.spaces.get("context") if isinstance(seen, Dict) else seen
     parts = [f"a bandit with {actions.n} actions" + (f", counted from {actions.start}" if actions.start else "")]
     if context is not None:

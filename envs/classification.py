@@ -6,7 +6,7 @@ import numpy as np
 
 from vbandits.data import load
 from vbandits.envs.base import BLOCK, Block, NativeBandit
-from vbandits.envs.passes import passes
+from vbandits.envs.epochs import shuffled_epochs
 from vbandits.errors import require
 
 
@@ -50,7 +50,7 @@ class Classification(NativeBandit):
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""
         wrong, right = self._rewards_of
-        for rows in passes(seed, len(self._labels)):
+        for rows in shuffled_epochs(seed, len(self._labels)):
             expected = np.full((BLOCK, self.arms), wrong, np.float64)
             expected[np.arange(BLOCK), self._labels[rows]] = right
             yield Block(rows, expected, expected)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vbandits.data import load
 from vbandits.envs.base import BLOCK, Block, NativeBandit
-from vbandits.envs.passes import passes
+from vbandits.envs.epochs import shuffled_epochs
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -49,7 +49,7 @@ class Mushroom(NativeBandit):
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one lane's steps."""
         luck = generator(seed, "environment rewards")
-        for rows in passes(seed, len(self._poisonous)):
+        for rows in shuffled_epochs(seed, len(self._poisonous)):
             poisonous = self._poisonous[rows]
             unlucky = luck.random(BLOCK) < 0.5
             expected, rewards = np.zeros((2, BLOCK, 2))
@@ -83,7 +83,7 @@ class Jester(NativeBandit):
         """Yields one lane's steps."""
         ratings = self.dataset.features
         jokes = generator(seed, "environment problem").permutation(RATED)
-        for people in passes(seed, len(ratings)):
+        for people in shuffled_epochs(seed, len(ratings)):
             rated = ratings[people][:, jokes]  # [BLOCK, 40]; each lane has columns of its own, so there is no pool
             paid = rated[:, -ARMS:].astype(np.float64)
             yield Block(rated[:, :-ARMS], paid, paid)
@@ -128,6 +128,6 @@ class Financial(NativeBandit):
         weights = generator(seed, "environment problem").uniform(-1, 1, (ARMS, days.shape[1]))
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)
         noise = generator(seed, "environment rewards")
-        for rows in passes(seed, len(days)):
+        for rows in shuffled_epochs(seed, len(days)):
             expected = days[rows].astype(np.float64) @ weights.T  # [BLOCK, A]
             yield Block(rows, expected, expected + self._noise * noise.standard_normal((BLOCK, ARMS)))

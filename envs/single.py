@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbandits.envs.base import Native, Observation
+from vbandits.envs.base import Native, Tensors
 from vbandits.registry import ENVIRONMENTS, load
 
 
@@ -48,7 +48,7 @@ class SingleEnvironment(gymnasium.Env):
         return _first(observation), reward.item(), bool(terminated[0]), bool(truncated[0]), _told(info)
 
 
-def _first(observation: Observation) -> np.ndarray | dict[str, np.ndarray]:
+def _first(observation: Tensors) -> np.ndarray | dict[str, np.ndarray]:
     """Returns the observation of the first sub-environment as arrays."""
     if isinstance(observation, Tensor):
         return observation[0].numpy()

@@ -17,7 +17,7 @@ DICT = "Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))"
 
 
 @dataclass(frozen=True)
-class Form:
+class ObservationSpec:
     """The sizes of an observation.
 
     Attributes:
@@ -33,12 +33,12 @@ class Form:
     masked: bool = False
 
     @classmethod
-    def of(cls, environment: Any) -> "Form":
+    def of(cls, environment: Any) -> "ObservationSpec":
         """Returns the form of a vector environment's observations."""
         return cls.from_spaces(environment.single_observation_space, environment.single_action_space)
 
     @classmethod
-    def from_spaces(cls, observations: Any, actions: Any) -> "Form":
+    def from_spaces(cls, observations: Any, actions: Any) -> "ObservationSpec":
         """Returns the form of one lane's observations; contexts of any shape are flat."""
         parts = observations.spaces if isinstance(observations, Dict) else {"context": observations}
         features = math.prod(parts["context"].shape) if "context" in parts else 0
@@ -67,7 +67,7 @@ class Form:
         return Dict(parts) if self.nested else parts["context"]
 
 
-class Observed(NamedTuple):
+class Observation(NamedTuple):
     """An observation of all replicas, taken apart; what there is not is None."""
 
     context: Float[Tensor, "R D"] | None
@@ -75,7 +75,7 @@ class Observed(NamedTuple):
     mask: Bool[Tensor, "R A"] | None = None
 
     @classmethod
-    def of(cls, observation: Tensor | Mapping[str, Tensor]) -> "Observed":
+    def of(cls, observation: Tensor | Mapping[str, Tensor]) -> "Observation":
         """Takes apart what `reset` or `step` of a vector environment returned."""
         if isinstance(observation, Tensor):
             return cls(observation)

@@ -15,12 +15,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.data import Dataset
 from vbandits.data.pool import Pool
-from vbandits.envs.active.spaces import BANDIT, KINDS, POOL, STREAM, expect, family
+from vbandits.envs.active.spaces import BANDIT, KINDS, expect, family
 from vbandits.envs.adapter import UserEnvironments
+from vbandits.envs.argument_types import type_errors
 from vbandits.envs.base import Native
-from vbandits.envs.hints import misfits
 from vbandits.envs.single import SingleEnvironment
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
@@ -134,7 +134,7 @@ class EnvironmentSpec:
         known, what = _parameters(takes), f"parameter of {reference(self.source)}"
         faults = [unknown(what, name, known) for name in kwargs if known is not None and name not in (*known, *also)]
         if _is_native(takes):
-            faults += misfits(_unbound(takes).__init__, self.kwargs)
+            faults += type_errors(_unbound(takes).__init__, self.kwargs)
         if faults:
             raise ValueError("; ".join(faults))
         try:
@@ -157,11 +157,6 @@ class EnvironmentSpec:
         vars(self).update(state)
         if registered is not None:
             gymnasium.registry.setdefault(registered.id, registered)
-
-
-def open_problem(spec: EnvironmentSpec, lanes: int, device: str = "cpu", *kinds: str) -> Any:
-    """Returns an environment of active learning, or of other families: `EnvironmentSpec.open`."""
-    return spec.open(lanes, device, kinds or (POOL, STREAM))
 
 
 def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
@@ -207,7 +202,7 @@ class EnvironmentInfo:
     """
 
     family: str
-    observations: Form | None
+    observations: ObservationSpec | None
     notes: tuple[str, ...]
     fingerprint: dict[str, Any]
 
@@ -215,7 +210,7 @@ class EnvironmentInfo:
     def of(cls, spec: EnvironmentSpec, environment: Any) -> "EnvironmentInfo":
         """Returns it of what `spec.open` returned."""
         found = family(environment)
-        observations = Form.of(environment) if found == BANDIT else None
+        observations = ObservationSpec.of(environment) if found == BANDIT else None
         return cls(found, observations, tuple(getattr(environment, "notes", ())), fingerprint(spec, environment))
 
 

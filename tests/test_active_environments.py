@@ -10,7 +10,7 @@ from vbandits.envs import Pool, PoolActiveLearning, StreamActiveLearning
 from vbandits.envs.active.spaces import family
 from vbandits.envs.check import check
 from vbandits.envs.gymnasium_check import Checkable
-from vbandits.envs.spec import EnvironmentSpec, fingerprint, open_problem
+from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.resolve import resolve
 from vbandits.registry import ACTIVE, BANDITS
 
@@ -305,9 +305,9 @@ def test_families_are_told_apart_and_the_wrong_one_is_refused():
         "bandit",
     ]
     with pytest.raises(ValueError, match=r"expected active learning on a pool.*, or active .*, got a bandit"):
-        open_problem(EnvironmentSpec("it", "vbandits/Wheel-v0"), 2)
+        EnvironmentSpec("it", "vbandits/Wheel-v0").open(2, families=("pool", "stream"))
     with pytest.raises(ValueError, match=r"expected active learning on a stream.*, got active learning on a pool"):
-        open_problem(EnvironmentSpec("it", NAME), 2, "cpu", "stream")
+        EnvironmentSpec("it", NAME).open(2, families=("stream",))
     with pytest.raises(Exception, match="expected a bandit, whose actions pay rewards, got active learning on a pool"):
         resolve({"name": "it", "environments": [NAME], "agents": ["uniform"]})
 

@@ -12,13 +12,13 @@ from tests.test_active_environments import play, same
 from vbandits.envs.active.spaces import family
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.check import check
-from vbandits.envs.spec import EnvironmentSpec, open_problem
+from vbandits.envs.spec import EnvironmentSpec
 
 LABS = outsider.Labs()
 
 
 def opened(source, lanes=2, **kwargs):
-    return open_problem(EnvironmentSpec("own", source, kwargs), lanes)
+    return EnvironmentSpec("own", source, kwargs).open(lanes, families=("pool", "stream"))
 
 
 def test_a_users_pool_has_the_interface_of_ours():

@@ -18,7 +18,7 @@ from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, 
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.adapter import problems
 from vbandits.envs.check import check
-from vbandits.envs.spaces import Form, Observed
+from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.errors import ConfigError
 from vbandits.experiment.resolve import resolve
@@ -31,17 +31,17 @@ ARMS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_row_is_a_context_or_an_arm_with_its_context():
-    assert torch.equal(Encoding(Form(2, 3)).rows(Observed(CONTEXT)), CONTEXT.unsqueeze(1))
-    rows = Encoding(Form(2, 3, 4)).rows(Observed(CONTEXT, ARMS))
+    assert torch.equal(Encoding(ObservationSpec(2, 3)).rows(Observation(CONTEXT)), CONTEXT.unsqueeze(1))
+    rows = Encoding(ObservationSpec(2, 3, 4)).rows(Observation(CONTEXT, ARMS))
     assert rows.shape == (2, 3, 6)
     for arm in range(3):
         assert torch.equal(rows[:, arm], torch.cat([CONTEXT, ARMS[:, arm]], 1))
-    assert torch.equal(Encoding(Form(0, 3, 4)).rows(Observed(None, ARMS)), ARMS)
+    assert torch.equal(Encoding(ObservationSpec(0, 3, 4)).rows(Observation(None, ARMS)), ARMS)
 
 
 def test_a_disjoint_row_holds_its_arm_in_its_own_block_and_nothing_else():
-    encoding = Encoding(Form(2, 3, 4), "disjoint")
-    rows = encoding.rows(Observed(CONTEXT, ARMS))
+    encoding = Encoding(ObservationSpec(2, 3, 4), "disjoint")
+    rows = encoding.rows(Observation(CONTEXT, ARMS))
     assert (encoding.features, encoding.outputs) == (21, 1)
     for arm in range(3):
         blocks = rows[:, arm].unflatten(1, (3, 7))
@@ -51,19 +51,19 @@ def test_a_disjoint_row_holds_its_arm_in_its_own_block_and_nothing_else():
 
 def test_the_row_and_output_that_a_reward_belongs_to():
     rows, actions = torch.arange(12.0).view(2, 3, 2), torch.tensor([2, 0])
-    x, output = Encoding(Form(0, 3, 2)).taken(rows, actions)
+    x, output = Encoding(ObservationSpec(0, 3, 2)).taken(rows, actions)
     assert x.tolist() == [[4, 5], [6, 7]]
     assert output.tolist() == [0, 0]
-    x, output = Encoding(Form(2, 3)).taken(rows[:, :1], actions)
+    x, output = Encoding(ObservationSpec(2, 3)).taken(rows[:, :1], actions)
     assert x.tolist() == [[0, 1], [6, 7]]
     assert output.tolist() == [2, 0]
 
 
 def test_rows_that_are_far_too_long_are_refused():
     with pytest.raises(ValueError, match=r"at most 10,000 numbers in a row, got 51,000 .*use the encoding 'shared'"):
-        Encoding(Form(0, 1000, 50), "disjoint")
+        Encoding(ObservationSpec(0, 1000, 50), "disjoint")
     with pytest.raises(ValueError, match=r"1,000,000 numbers in all rows of a decision, got 9,000,000"):
-        Encoding(Form(0, 1000, 8), "disjoint")
+        Encoding(ObservationSpec(0, 1000, 8), "disjoint")
 
 
 def test_one_linear_model_of_blocks_is_a_linear_model_per_arm():
@@ -101,7 +101,7 @@ def test_a_rule_that_ignores_the_mask_is_refused_before_any_work():
         def choose(self, values, random):
             return torch.zeros(len(values), dtype=torch.long)
 
-    for form, refused in ((Form(2, 3), False), (Form(2, 3, masked=True), True)):
+    for form, refused in ((ObservationSpec(2, 3), False), (ObservationSpec(2, 3, masked=True), True)):
         agent = Agent(AgentSpec("it", Linear(), Stubborn()), (0,), form, 1)
         if not refused:
             dry_run(agent)
@@ -111,7 +111,7 @@ def test_a_rule_that_ignores_the_mask_is_refused_before_any_work():
 
 
 def test_initial_pulls_are_in_turn_over_the_arms_that_are_there():
-    agent = Agent(preset("linear-ts", schedule={"initial_pulls": 2}), (0, 1), Form(1, 3, masked=True), 10)
+    agent = Agent(preset("linear-ts", schedule={"initial_pulls": 2}), (0, 1), ObservationSpec(1, 3, masked=True), 10)
     masks = torch.tensor([[[1, 1, 1], [0, 1, 1]], [[1, 1, 1], [1, 0, 0]], [[0, 1, 1], [1, 1, 0]]], dtype=torch.int8)
     played = []
     for mask in masks:
@@ -124,7 +124,7 @@ def test_initial_pulls_are_in_turn_over_the_arms_that_are_there():
 
 def test_the_order_of_arms_with_features_does_not_matter():
     spec = preset("linear-ts", rule={"kind": "greedy"}, schedule={"initial_pulls": 0, "every": 1})
-    plain, turned = (Agent(spec, (0, 1), Form(0, 5, 3), 40) for _ in range(2))
+    plain, turned = (Agent(spec, (0, 1), ObservationSpec(0, 5, 3), 40) for _ in range(2))
     order = torch.tensor([3, 0, 4, 1, 2])
     random = torch.Generator().manual_seed(3)
     for step in range(40):
@@ -183,7 +183,9 @@ def test_what_stands_where_an_arm_is_absent_does_not_matter():
 
 
 def test_standardised_blocks_stay_disjoint():
-    agent = Agent(preset("linear-ts", encoding="disjoint", schedule={"initial_pulls": 4}), (0,), Form(1, 3), 12)
+    agent = Agent(
+        preset("linear-ts", encoding="disjoint", schedule={"initial_pulls": 4}), (0,), ObservationSpec(1, 3), 12
+    )
     contexts = torch.tensor([2.0, 4.0, 6.0, 8.0] * 3)
     for context in contexts:
         agent.act(context.view(1, 1))
@@ -201,7 +203,7 @@ def test_a_rule_that_looks_at_several_draws_is_tried_with_a_mask():
     class Two(Thompson):
         draws = 2
 
-    dry_run(Agent(AgentSpec("it", Deterministic(), Two()), (0,), Form(2, 3, masked=True), 1))
+    dry_run(Agent(AgentSpec("it", Deterministic(), Two()), (0,), ObservationSpec(2, 3, masked=True), 1))
 
 
 def test_a_context_with_a_mask_keeps_an_output_per_arm():

@@ -11,7 +11,7 @@ from vbandits.data import load
 from vbandits.data.folder import VARIABLE
 from vbandits.envs import Classification, Financial, Jester, Mushroom
 from vbandits.envs.base import BLOCK
-from vbandits.envs.passes import passes
+from vbandits.envs.epochs import shuffled_epochs
 from vbandits.envs.spec import EnvironmentSpec
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
@@ -79,7 +79,7 @@ def test_jokes_are_paid_by_their_rating_and_split_by_seed():
     for seed in range(5):
         contexts, expected, rewards = steps(environment, seed, 1)
         np.testing.assert_array_equal(expected, rewards)
-        person = next(passes(seed, len(ratings)))
+        person = next(shuffled_epochs(seed, len(ratings)))
         both = np.concatenate([contexts, rewards], 1)
         np.testing.assert_array_equal(np.sort(both, 1), np.sort(ratings[person], 1).astype(np.float64))
         columns = [np.flatnonzero((ratings[person] == paid[:, None]).all(0))[0] for paid in rewards.T]
@@ -132,11 +132,11 @@ def test_a_noisy_optimum_is_what_the_best_arm_would_have_paid(make):
 
 
 def test_passes_go_through_all_rows_before_any_returns():
-    lane = passes(3, 300)
+    lane = shuffled_epochs(3, 300)
     rows = np.concatenate([next(lane) for _ in range(8)])
     assert [sorted(rows[start : start + 300]) for start in range(0, 1800, 300)] == [list(range(300))] * 6
     assert (rows[:300] != rows[300:600]).any()
-    assert (next(passes(4, 300)) != rows[:BLOCK]).any()
+    assert (next(shuffled_epochs(4, 300)) != rows[:BLOCK]).any()
 
 
 def test_the_data_directory_of_a_spec_is_handed_on_unless_kwargs_have_it(standins, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from tests.helpers import LEARNING, play, preset
 from tests.registries import over, product
 from vbandits.agents.agent import Agent
 from vbandits.benchmarks.bandits.run import job, run_job
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.registry import PRESETS
 
@@ -57,7 +57,7 @@ def test_every_agent_meets_the_same_problem():
 
 def test_a_replica_that_diverges_plays_on_uniformly_and_touches_no_other():
     spec = preset("ibvi")
-    agent, healthy = (Agent(spec, (0, 1, 2), Form(2, 5), 60) for _ in range(2))
+    agent, healthy = (Agent(spec, (0, 1, 2), ObservationSpec(2, 5), 60) for _ in range(2))
     actions, expected = [], []
     x, action = torch.zeros(3, 2), torch.zeros(3, dtype=torch.long)
     for step in range(60):
@@ -89,7 +89,7 @@ def test_a_diverged_seed_counts_as_a_failure_and_is_scored(clip):
 
 @over("name", LEARNING, quick=["ibvi", "linear-ts", "neural-linear"])
 def test_predictions_do_not_know_outcomes_that_are_not_learned_from(name):
-    agent = Agent(preset(name), (0, 1), Form(2, 3), 60)
+    agent = Agent(preset(name), (0, 1), ObservationSpec(2, 3), 60)
     contexts = torch.randn(2, 60, 2, generator=torch.Generator().manual_seed(0))
     for step in range(30):
         action = agent.act(contexts[:, step])
@@ -110,7 +110,7 @@ def test_where_contexts_and_rewards_lie_does_not_matter(name):
     """A column of large numbers, as a time stamp is, must not cost its digits."""
     right = []
     for offset in (0.0, 2.0**20):  # exact in float32, for values in steps of 1/8
-        agent = Agent(preset(name), (0,), Form(1, 2), 80)
+        agent = Agent(preset(name), (0,), ObservationSpec(1, 2), 80)
         contexts = torch.randint(1, 9, (80, 1, 1), generator=torch.Generator().manual_seed(0)) / 8
         contexts = contexts * torch.tensor([1.0, -1.0]).repeat(40)[:, None, None]  # arm 1 pays for positive ones
         correct = 0

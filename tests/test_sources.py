@@ -22,7 +22,7 @@ from sklearn.linear_model import LinearRegression
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.base import BLOCK, Block, Native, NativeBandit
 from vbandits.envs.single import SingleEnvironment
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec, fingerprint, resolve
 from vbandits.envs.wheel import Wheel
 from vbandits.registry import ENVIRONMENTS
@@ -268,7 +268,12 @@ def test_an_open_environment_tells_all_that_a_declaration_is_asked_without_being
     assert [info.fingerprint for info in infos] == [fingerprint(spec) for spec in specs]
     assert ["data" in info.fingerprint for info in infos] == [False, True, True, False]
     assert [info.family for info in infos] == ["bandit", "bandit", "pool", "bandit"]
-    assert [info.observations for info in infos] == [Form(1, 2), Form(13, 3), None, Form(4, 3)]
+    assert [info.observations for info in infos] == [
+        ObservationSpec(1, 2),
+        ObservationSpec(13, 3),
+        None,
+        ObservationSpec(4, 3),
+    ]
     assert any("1,797" in note for note in infos[2].notes)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.dry_run import dry_run, require_methods
 from vbandits.agents.rules import Thompson
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
 from vbandits.predictive import Classes
@@ -85,7 +85,7 @@ def it_plays_in_an_agent(posterior: Posterior) -> None:
     """Law: an agent that has this posterior passes what every agent is asked before a run; needs a regression."""
     if any(not classes(task) for task in tasks(posterior)):
         try:
-            dry_run(Agent(AgentSpec("it", posterior, Thompson(), network=MLP((8,))), (0,), Form(2, 3), 10))
+            dry_run(Agent(AgentSpec("it", posterior, Thompson(), network=MLP((8,))), (0,), ObservationSpec(2, 3), 10))
         except ValueError as error:
             raise AssertionError(str(error)) from error
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.dry_run import dry_run
 from vbandits.agents.rules import UNAVAILABLE
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.posteriors.linear import Linear
 from vbandits.testing.comparing import expect, expect_same, expect_shape, global_seed
 from vbandits.types import Rule
@@ -91,7 +91,7 @@ def it_leaves_its_arguments_as_they_were(rule: Rule) -> None:
 
 def it_plays_in_an_agent(rule: Rule) -> None:
     """Law: an agent that has this rule and an exact posterior passes what every agent is asked before a run."""
-    agent = Agent(AgentSpec("it", Linear(), rule), (0,), Form(2, ARMS, masked=True), 10)
+    agent = Agent(AgentSpec("it", Linear(), rule), (0,), ObservationSpec(2, ARMS, masked=True), 10)
     try:
         dry_run(agent)
     except ValueError as error:

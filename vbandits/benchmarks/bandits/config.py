@@ -15,7 +15,7 @@ from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.results import YARDSTICK
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
 from vbandits.envs.active.spaces import BANDIT
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment.config import Config, Count, Entry, File, Settings, objects, words
 from vbandits.networks import MLP
@@ -173,7 +173,9 @@ class BanditConfig(Config):
         return opened, [*notes, *_never_learning(known, methods, steps)]
 
 
-def _never_learning(forms: list[tuple[EnvironmentSpec, Form]], agents: list[AgentSpec], steps: int) -> list[str]:
+def _never_learning(
+    forms: list[tuple[EnvironmentSpec, ObservationSpec]], agents: list[AgentSpec], steps: int
+) -> list[str]:
     """Says where agents never come to decide, because the run ends before they have learned from anything."""
     notes: dict[str, list[str]] = {}
     for spec, form in forms:

@@ -14,7 +14,7 @@ import torch
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.environments import Problem
-from vbandits.envs.spaces import Form
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
@@ -54,7 +54,7 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     if len(job.seeds) == 1:
         environment, played = Twins(environment), replace(job, seeds=job.seeds * 2)
     try:
-        agent = Agent(job.method, played.seeds, Form.of(environment), job.steps, job.device)
+        agent = Agent(job.method, played.seeds, ObservationSpec.of(environment), job.steps, job.device)
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         with frozen():
             clock = play(environment, agent, played, recorder, progress)

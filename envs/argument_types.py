@@ -17,7 +17,7 @@ WORDS = {
 """What pydantic expects of JSON, in plain words."""
 
 
-def misfits(function: Any, given: Mapping[str, Any]) -> list[str]:
+def type_errors(function: Any, given: Mapping[str, Any]) -> list[str]:
     """Returns what is wrong with given values by the hints of a function's parameters: "NAME: expected ..., got ...".
 
     Values are held to what a file could hold: whole numbers will do for numbers, but not "2" or true for 2; a list will

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vbandits.envs import Classification
+from vbandits.envs.argument_types import type_errors
 from vbandits.envs.check import check
-from vbandits.envs.hints import misfits
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.envs.synthetic import LinearBandit
 
@@ -51,7 +51,7 @@ def hinted(
     ],
 )
 def test_what_fits_and_what_cannot_be_told_pass(given):
-    assert misfits(hinted, given) == []
+    assert type_errors(hinted, given) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_fits_and_what_cannot_be_told_pass(given):
     ],
 )
 def test_what_does_not_fit_is_told_in_words(given, told):
-    assert misfits(hinted, given) == [told]
+    assert type_errors(hinted, given) == [told]
 
 
 @pytest.mark.parametrize("source", [LINEAR, LinearBandit, functools.partial(LinearBandit, features=4)])

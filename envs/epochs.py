@@ -8,7 +8,7 @@ from vbandits.envs.base import BLOCK
 from vbandits.streams import generator
 
 
-def passes(seed: int, rows: int) -> Iterator[np.ndarray]:
+def shuffled_epochs(seed: int, rows: int) -> Iterator[np.ndarray]:
     """Yields the next `BLOCK` rows (int32), for ever: all of them in an order of the seed's, then again in another."""
     random = generator(seed, "environment contexts")
     every = np.arange(rows, dtype=np.int32)  # of millions of rows every lane holds an order, so half the size matters
