@@ -95,7 +95,7 @@ def execute(
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError([f"{store.folder}: expected a folder to write results to, got: {error}"]) from None
+        raise ConfigError(f"{store.folder}: expected a folder to write results to, got: {error}") from None
     with locked(store.folder):
         store.prepare(experiment, command, overwrite)
         jobs = [job for job in experiment.jobs() if store.finished(job.key) is None]
@@ -124,10 +124,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ConfigError(
-            [
-                f"{folder}: expected a folder that no other run writes to, got one in use: wait for that run, or give "
-                "another --out"
-            ]
+            f"{folder}: expected a folder that no other run writes to, got one in use: wait for that run, or give "
+            "another --out"
         ) from None
     try:
         yield

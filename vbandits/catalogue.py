@@ -24,7 +24,7 @@ def rows(what: str) -> Rows:
         return [_environment(name, load(place)) for name, place in ENVIRONMENTS.items()]
     if what == "acquisitions":
         return [_acquisition(name, load(reference)) for name, reference in ACQUISITIONS.items()]
-    raise ConfigError([unknown("list", what, [*methods, "environments", "acquisitions", "datasets"])])
+    raise ConfigError(unknown("list", what, [*methods, "environments", "acquisitions", "datasets"]))
 
 
 def _methods(benchmark: Benchmark) -> Rows:

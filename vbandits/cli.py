@@ -73,9 +73,9 @@ def run(
     from vbandits.experiment.store import Store
 
     if workers is not None and workers < 1:
-        raise ConfigError([f"--workers: expected at least 1, got {workers}"])
+        raise ConfigError(f"--workers: expected at least 1, got {workers}")
     if not installed(engine):
-        raise ConfigError([f"--engine: expected {engine} to be installed, got none: pip install 'vbandits[{engine}]'"])
+        raise ConfigError(f"--engine: expected {engine} to be installed, got none: pip install 'vbandits[{engine}]'")
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}

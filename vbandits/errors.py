@@ -2,9 +2,9 @@
 
 
 class ConfigError(Exception):
-    """Bad input, found before any work; `errors` holds one message per fault."""
+    """Bad input, found before any work; `errors` holds the messages, one for each thing that is wrong."""
 
-    def __init__(self, errors: list[str]) -> None:
+    def __init__(self, *errors: str) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
 

@@ -60,7 +60,7 @@ def fetch(names: Sequence[str]) -> Iterator[Outcome]:
                 + _put(published)
             )
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError(*faults)
     return (_outcome(PUBLISHED[name], None) for name in dict.fromkeys(names))
 
 
@@ -72,7 +72,7 @@ def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = 
     """
     folder = _folder(data_dir)
     if faults := [unknown("dataset", name, PUBLISHED) for name in names if name not in PUBLISHED]:
-        raise ConfigError(faults)
+        raise ConfigError(*faults)
     chosen = dict.fromkeys(names) or [name for name in PUBLISHED if _found(PUBLISHED[name], folder) != HERE_NOT]
     return (_verified(PUBLISHED[name], folder) for name in chosen)
 
@@ -131,4 +131,4 @@ def _folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     try:
         return directory(data_dir)
     except ValueError as error:
-        raise ConfigError([str(error)]) from error
+        raise ConfigError(str(error)) from error

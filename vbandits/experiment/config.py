@@ -77,7 +77,7 @@ class Config:
             check_labels(section, specs, self.errors)
         problems, notes = self.tried(problems, methods)
         if self.errors or self.given is None:
-            raise ConfigError(self.errors)
+            raise ConfigError(*self.errors)
         options = {name: getattr(self.given, name) for name in self.options}
         return Experiment(
             self.benchmark,

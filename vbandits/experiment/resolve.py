@@ -20,11 +20,11 @@ def read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(str(other) for other in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         message = unknown("experiment file", str(path), near) if near else f"no experiment file {str(path)!r}"
-        raise ConfigError([message])
+        raise ConfigError(message)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: expected TOML, got: {error}"]) from None
+        raise ConfigError(f"{path}: expected TOML, got: {error}") from None
 
 
 def resolve(
@@ -57,7 +57,7 @@ def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
         try:
             return named if isinstance(named, Benchmark) else benchmark(str(named))
         except ValueError as error:
-            raise ConfigError([f"benchmark: {error}"]) from None
+            raise ConfigError(f"benchmark: {error}") from None
     every = benchmarks()
     named = [one for one in every if any(section in document for section in one.sections)]
     if len(named) == 1:
@@ -71,7 +71,7 @@ def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
         for key in document
         if key not in known and get_close_matches(key, known, cutoff=0.8)
     ]
-    raise ConfigError(errors)
+    raise ConfigError(*errors)
 
 
 def select(document: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def select(document: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, 
         return document
     one = benchmark_of(document)
     if wrong := [section for section in chosen if section not in one.sections]:
-        raise ConfigError([unknown("option", f"--{name}", [f"--{known}" for known in one.sections]) for name in wrong])
+        raise ConfigError(*[unknown("option", f"--{name}", [f"--{known}" for known in one.sections]) for name in wrong])
     config = load(one.config)
     for section, names in chosen.items():
         entries = document[section] if isinstance(document[section], list) else []
@@ -107,7 +107,7 @@ def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
     found = next((one for one in every if document.get(one.sections[0])), None)
     if found is None:
         ways = [f"--{one.sections[0]} (and --{one.sections[1]})" for one in every]
-        raise ConfigError([f"expected an experiment file, or {', or '.join(ways)}, got none of them"])
+        raise ConfigError(f"expected an experiment file, or {', or '.join(ways)}, got none of them")
     problems, methods = found.sections
     whole = {**document, methods: document.get(methods) or [{"id": name} for name in load(found.presets)]}
     ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]

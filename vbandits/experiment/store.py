@@ -44,12 +44,12 @@ class Store:
         document = experiment.document()
         if not self._described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
             raise ConfigError(
-                [f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"]
+                f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"
             )
         before = self._experiment() if self._described.exists() else None
         if before is not None and before["fingerprint"] != digest(document):
             if not overwrite:
-                raise ConfigError([_difference(self.folder, before, document)])
+                raise ConfigError(_difference(self.folder, before, document))
             shutil.rmtree(self.cells, ignore_errors=True)
             shutil.rmtree(self.folder / "report", ignore_errors=True)
             before = None
@@ -97,13 +97,13 @@ class Store:
             ConfigError: if the folder holds no experiment.
         """
         if not self._described.exists():
-            raise ConfigError([f"{self.folder}: expected a results folder with an experiment.json, got none"])
+            raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = self._experiment()
         markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
         try:
             kind = benchmark(experiment.get("kind", DEFAULT))
         except ValueError as error:
-            raise ConfigError([f"{self._described}: {error}"]) from None
+            raise ConfigError(f"{self._described}: {error}") from None
         frames = [self._records(marker, kind.axes) for marker in markers if marker["status"] == "done"]
         records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         return load(kind.results)(experiment, markers, records, self.folder)
@@ -112,10 +112,7 @@ class Store:
         experiment = _read(self._described)
         if "fingerprint" not in experiment:
             raise ConfigError(
-                [
-                    f"{self._described}: expected the experiment of a vbandits run, got something else: give "
-                    "another folder"
-                ]
+                f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
             )
         return experiment
 
@@ -143,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError([f"{path}: expected JSON as a run leaves it, got: {error}"]) from None
+        raise ConfigError(f"{path}: expected JSON as a run leaves it, got: {error}") from None
 
 
 @contextmanager

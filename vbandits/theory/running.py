@@ -52,7 +52,7 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
     known = [check.id for check in CHECKS]
     faults = [unknown("check", name, known) for name in names if name not in known]
     if faults or not names:
-        raise ConfigError(faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
+        raise ConfigError(*faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
     return tuple(check for check in CHECKS if check.id in names)
 
 

@@ -240,7 +240,7 @@ class ActiveConfig(Config):
         called = [{_problem_name(entry)} if problems else _learner_names(entry) for entry in every]
         known = {str(name) for own in called for name in own}
         if wrong := [name for name in names if name not in known]:
-            raise ConfigError([f"--{section}: {unknown(section[:-1], name, known)}" for name in wrong])
+            raise ConfigError(*[f"--{section}: {unknown(section[:-1], name, known)}" for name in wrong])
         return [entry for entry, own in zip(every, called, strict=True) if own & set(names)]
 
 
