@@ -50,7 +50,7 @@ class EpsilonGreedy:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Plays any arm: the yardstick of every regret."""
+    """Plays any arm: the baseline of every regret."""
 
     draws: ClassVar[int] = 0
 

@@ -56,12 +56,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"expected a value that JSON can hold, got {value!r}")
 
 
-def _told(name: str, faults: list[Any]) -> str:
-    """Returns one message of the faults of a value: where a list has a wrong item, of the item."""
-    places = [[part for part in fault["loc"] if isinstance(part, int)] for fault in faults]
+def _told(name: str, errors: list[Any]) -> str:
+    """Returns one message of the errors of a value: where a list has a wrong item, of the item."""
+    places = [[part for part in error["loc"] if isinstance(part, int)] for error in errors]
     place = max(places, key=len)
-    mine = [fault for fault, other in zip(faults, places, strict=True) if other == place]
-    messages = dict.fromkeys(fault["msg"].removeprefix("Input should be ") for fault in mine)
+    mine = [error for error, other in zip(errors, places, strict=True) if other == place]
+    messages = dict.fromkeys(error["msg"].removeprefix("Input should be ") for error in mine)
     expected = " or ".join(WORDS.get(message, message) for message in messages)
     got = repr(mine[0]["input"])
     mend = f": write [{got}]" if expected == "a list" else ""

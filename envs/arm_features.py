@@ -40,7 +40,7 @@ class ArmFeaturesBandit(NativeBandit):
         """Takes the sizes, the reward function and the noise.
 
         Args:
-            num_envs: lanes.
+            num_envs: sub-environments.
             device: where tensors are.
             features: of each arm, F.
             arms: A.
@@ -62,7 +62,7 @@ class ArmFeaturesBandit(NativeBandit):
         self.block = max(1, min(BLOCK, BLOCK_SIZE // (arms * features)))
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
         features, availability = generator(seed, "environment arms"), generator(seed, "environment availability")
         problem = generator(seed, "environment problem")

@@ -56,7 +56,7 @@ class Bandit(SubEnvironment):
             )
         elif actions.n < 2:
             found.append(f"expected at least 2 actions, got {actions}: there is nothing to decide")
-        return found + spaces.faults(contexts, int(actions.n) if isinstance(actions, Discrete) else None)
+        return found + spaces.space_errors(contexts, int(actions.n) if isinstance(actions, Discrete) else None)
 
     def translated(self, action: Any) -> Any:
         """Returns an action, counted from 0, as the user's environment counts it."""

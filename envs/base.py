@@ -1,4 +1,5 @@
-"""Native problems, bandits first: gymnasium vector environments whose lanes run in lockstep, tensors on the device."""
+"""Native problems, bandits first: gymnasium vector environments whose sub-environments run in lockstep, tensors on the
+device."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -13,12 +14,13 @@ from torch import Tensor
 from vbandits.envs.spaces import ObservationSpec
 
 BLOCK = 256
-"""Steps that a lane makes ahead. A lane's blocks have this length whatever the number of steps or of lanes."""
+"""Steps that a sub-environment makes ahead. A sub-environment's blocks have this length whatever the number of steps
+or of sub-environments."""
 Tensors = Tensor | dict[str, Tensor]
 
 
 class Block(NamedTuple):
-    """The next steps of one lane, T of them; all of an environment's blocks have the same length.
+    """The next steps of one sub-environment, T of them; all of an environment's blocks have the same length.
 
     Attributes:
         contexts: [T, D], or the rows [T] of the environment's pool that are the contexts.
@@ -36,7 +38,7 @@ class Block(NamedTuple):
 
 
 class Native(VectorEnv):
-    """A problem of ours: one lane per seed, all in lockstep, tensors on the device.
+    """A problem of ours: one sub-environment per seed, all in lockstep, tensors on the device.
 
     Attributes:
         family: the kind of problem: "bandit", or of active learning "pool" or "stream".
@@ -49,7 +51,7 @@ class Native(VectorEnv):
     def __init__(
         self, num_envs: int, device: torch.device | str, observation: gymnasium.Space, action: gymnasium.Space
     ) -> None:
-        """Takes the number of lanes R, and what is observed and done in each."""
+        """Takes the number of sub-environments R, and what is observed and done in each."""
         self.num_envs = num_envs
         self.device = torch.device(device)
         self.single_observation_space, self.single_action_space = observation, action
@@ -57,14 +59,14 @@ class Native(VectorEnv):
         self.action_space = batch_space(action, num_envs)
 
     def _seeds(self, seed: int | Sequence[int] | None, *, started: bool) -> list[int] | None:
-        """Returns one seed per lane (an int counts up), or None to go on with what has started."""
+        """Returns one seed per sub-environment (an int counts up), or None to go on with what has started."""
         if seed is None and started:
             return None
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        seeds = [seed + lane for lane in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+        seeds = [seed + index for index in range(self.num_envs)] if isinstance(seed, int) else list(seed)
         if len(seeds) != self.num_envs:
-            raise ValueError(f"expected one seed for each of {self.num_envs} lanes, got {len(seeds)}")
+            raise ValueError(f"expected one seed for each of {self.num_envs} sub-environments, got {len(seeds)}")
         return seeds
 
     @classmethod
@@ -74,7 +76,8 @@ class Native(VectorEnv):
 
 
 class NativeBandit(Native):
-    """A bandit that never ends, one lane per seed. Subclasses write `blocks` and call `__init__` with the sizes.
+    """A bandit that never ends, one sub-environment per seed. Subclasses write `blocks` and call `__init__` with the
+    sizes.
 
     An episode has no end: `terminated` and `truncated` stay False, and the observation that `step` returns is the next
     context. `info` carries `expected_reward`, `optimal_expected_reward` and `optimal_action` of the action just taken,
@@ -100,7 +103,8 @@ class NativeBandit(Native):
         pool: np.ndarray | None = None,
         noisy_optimum: bool = False,
     ) -> None:
-        """Takes the sizes D, A and F, and the pool [N, D] that all lanes gather their contexts from, if there is one.
+        """Takes the sizes D, A and F, and the pool [N, D] that all sub-environments gather their contexts from, if
+        there is one.
 
         A pool of any number type is held once, on the device; contexts are float32.
         """
@@ -114,40 +118,40 @@ class NativeBandit(Native):
         self.form = ObservationSpec(features, arms, arm_features, masked)
         super().__init__(num_envs, device, self.form.space(), gymnasium.spaces.Discrete(arms))
         self._pool = None if pool is None else torch.from_numpy(pool).to(self.device)
-        self._lanes: list[Iterator[Block]] = []
-        self._lane = torch.arange(num_envs, device=self.device)
+        self._steps_of: list[Iterator[Block]] = []
+        self._every = torch.arange(num_envs, device=self.device)
         self._arms = self._mask = None
         self._step = self._length = 0
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps, block after block, for ever. `seed` decides everything."""
+        """Yields one sub-environment's steps, block after block, for ever. `seed` decides everything."""
         raise NotImplementedError
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensors, dict[str, Any]]:
-        """Starts the problems of the given seeds, one per lane (an int counts up); without seeds, goes on to the next
-        context of the problems that are there."""
-        seeds = self._seeds(seed, started=bool(self._lanes))
+        """Starts the problems of the given seeds, one per sub-environment (an int counts up); without seeds, goes on
+        to the next context of the problems that are there."""
+        seeds = self._seeds(seed, started=bool(self._steps_of))
         if seeds is None:
             self._advance()
         else:
-            self._lanes = [self.blocks(lane_seed) for lane_seed in seeds]
+            self._steps_of = [self.blocks(own) for own in seeds]
             self._refill()
         return self._observation(), {}
 
     def step(self, actions: Tensor) -> tuple[Tensors, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Plays `actions` [R] and goes on to the next contexts."""
         actions = torch.as_tensor(actions, device=self.device)
-        reward = self._rewards[self._lane, self._step, actions]
+        reward = self._rewards[self._every, self._step, actions]
         optimum = self._expected[:, self._step].max(1)
         info = {
-            "expected_reward": self._expected[self._lane, self._step, actions],
+            "expected_reward": self._expected[self._every, self._step, actions],
             "optimal_expected_reward": optimum.values,
             "optimal_action": optimum.indices,
         }
         if self.noisy_optimum:
-            info["regret"] = self._rewards[self._lane, self._step, optimum.indices] - reward
+            info["regret"] = self._rewards[self._every, self._step, optimum.indices] - reward
         self._advance()
         never = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         return self._observation(), reward, never, never, info
@@ -169,7 +173,7 @@ class NativeBandit(Native):
 
     def _refill(self) -> None:
         self._step = 0
-        blocks = [self._checked(next(lane)) for lane in self._lanes]
+        blocks = [self._checked(next(blocks)) for blocks in self._steps_of]
         self._length = len(blocks[0].expected)
         kind = np.float32 if self._pool is None else np.int64
         self._contexts = self._stacked([block.contexts for block in blocks], kind)

@@ -256,12 +256,12 @@ def _has_rows(environment: Any, report: CheckReport) -> None:
     rows, test = len(environment.features), len(environment.test_features)
     kind = f"{environment.classes} classes" if environment.classes else "a regression"
     size = environment.features.shape[1]
-    report.add("passed", f"rows: {rows:,} to ask about and {test:,} to be judged on, of {size} numbers; {kind}")
+    report.add("passed", f"rows: {rows:,} to ask about and {test:,} to be evaluated on, of {size} numbers; {kind}")
     if environment.targets is None:
         report.add(
             "missing",
             "targets: the environment does not offer the true labels of its rows, without which "
-            "learners are judged on the test set alone",
+            "learners are evaluated on the test set alone",
         )
 
 

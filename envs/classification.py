@@ -13,7 +13,7 @@ from vbandits.errors import require
 class Classification(NativeBandit):
     """Pays `reward_right` for the row's class and `reward_wrong` for any other.
 
-    Each lane goes through all rows in an order of its own, without replacement, then reshuffles.
+    Each sub-environment goes through all rows in an order of its own, without replacement, then reshuffles.
 
     Attributes:
         dataset: its rows.
@@ -48,7 +48,7 @@ class Classification(NativeBandit):
         )
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         wrong, right = self._rewards_of
         for rows in shuffled_epochs(seed, len(self._labels)):
             expected = np.full((BLOCK, self.arms), wrong, np.float64)

@@ -1,4 +1,4 @@
-"""The order in which a lane goes through the rows of a dataset."""
+"""The order in which a sub-environment goes through the rows of a dataset."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,8 @@ from vbandits.streams import generator
 def shuffled_epochs(seed: int, rows: int) -> Iterator[np.ndarray]:
     """Yields the next `BLOCK` rows (int32), for ever: all of them in an order of the seed's, then again in another."""
     random = generator(seed, "environment contexts")
-    every = np.arange(rows, dtype=np.int32)  # of millions of rows every lane holds an order, so half the size matters
+    # every sub-environment holds an order, of millions of rows perhaps: half the size matters
+    every = np.arange(rows, dtype=np.int32)
     ahead = every[:0]
     while True:
         while len(ahead) < BLOCK:

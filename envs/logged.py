@@ -25,8 +25,8 @@ class Mushroom(NativeBandit):
 
     The context is 117 indicators of 22 attributes. A poisonous mushroom is expected to pay -15, so the best is to eat
     the edible ones, 4,208 of 8,124, and to leave the 3,916 others. Playing at random loses 5 / 2 on an edible one (it
-    is left half of the time) and 15 / 2 on a poisonous one: (4208 * 2.5 + 3916 * 7.5) / 8124 = 4.91 per step. Each lane
-    goes through all rows in an order of its own, without replacement, then reshuffles.
+    is left half of the time) and 15 / 2 on a poisonous one: (4208 * 2.5 + 3916 * 7.5) / 8124 = 4.91 per step. Each
+    sub-environment goes through all rows in an order of its own, without replacement, then reshuffles.
 
     Attributes:
         dataset: its rows; label 0 is edible, 1 poisonous.
@@ -47,7 +47,7 @@ class Mushroom(NativeBandit):
         )
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         luck = generator(seed, "environment rewards")
         for rows in shuffled_epochs(seed, len(self._poisonous)):
             poisonous = self._poisonous[rows]
@@ -63,8 +63,8 @@ class Jester(NativeBandit):
 
     Which of the 40 jokes are the arms is drawn for each seed, and so is the order of the others. A rating is a fixed
     number: what an arm is expected to pay is what it pays, and the optimum is the person's best of the 8, with and
-    without `noisy_optimum`, as in the paper. Each lane goes through all people in an order of its own, without
-    replacement, then reshuffles.
+    without `noisy_optimum`, as in the paper. Each sub-environment goes through all people in an order of its own,
+    without replacement, then reshuffles.
 
     Attributes:
         dataset: all ratings, [N, 40].
@@ -80,11 +80,13 @@ class Jester(NativeBandit):
         super().__init__(num_envs, device, features=RATED - ARMS, arms=ARMS, noisy_optimum=noisy_optimum)
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         ratings = self.dataset.features
         jokes = generator(seed, "environment problem").permutation(RATED)
         for people in shuffled_epochs(seed, len(ratings)):
-            rated = ratings[people][:, jokes]  # [BLOCK, 40]; each lane has columns of its own, so there is no pool
+            rated = ratings[people][
+                :, jokes
+            ]  # [BLOCK, 40]; each sub-environment has columns of its own, so there is no pool
             paid = rated[:, -ARMS:].astype(np.float64)
             yield Block(rated[:, :-ARMS], paid, paid)
 
@@ -94,8 +96,8 @@ class Financial(NativeBandit):
 
     The context is the day's 21 numbers, x. Portfolio a has weights drawn for each seed, uniform in [-1, 1] and then
     scaled to length 1; it is expected to pay their product with x, and its noise has a standard deviation of
-    0.01 (a + 1), a = 0..7. The optimum is the best mean. Each lane goes through all days in an order of its own,
-    without replacement, then reshuffles.
+    0.01 (a + 1), a = 0..7. The optimum is the best mean. Each sub-environment goes through all days in an order of its
+    own, without replacement, then reshuffles.
 
     Attributes:
         dataset: its rows.
@@ -123,7 +125,7 @@ class Financial(NativeBandit):
         )
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         days = self.dataset.features
         weights = generator(seed, "environment problem").uniform(-1, 1, (ARMS, days.shape[1]))
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)

@@ -39,7 +39,7 @@ class ObservationSpec:
 
     @classmethod
     def from_spaces(cls, observations: Any, actions: Any) -> "ObservationSpec":
-        """Returns the form of one lane's observations; contexts of any shape are flat."""
+        """Returns the form of one sub-environment's observations; contexts of any shape are flat."""
         parts = observations.spaces if isinstance(observations, Dict) else {"context": observations}
         features = math.prod(parts["context"].shape) if "context" in parts else 0
         arm_features = parts["arms"].shape[1] if "arms" in parts else 0
@@ -56,7 +56,7 @@ class ObservationSpec:
         return bool(self.arm_features) or self.masked
 
     def space(self) -> gymnasium.Space:
-        """Returns the observation space of one lane."""
+        """Returns the observation space of one sub-environment."""
         parts: dict[str, gymnasium.Space] = {}
         if self.features:
             parts["context"] = Box(-np.inf, np.inf, (self.features,), np.float32)
@@ -88,11 +88,11 @@ def next_available(arm: int, mask: Bool[Tensor, "R A"]) -> Int64[Tensor, " R"]:
     return (arm + mask.roll(-arm, 1).int().argmax(1)) % mask.shape[1]
 
 
-def faults(space: Any, arms: int | None) -> list[str]:
+def space_errors(space: Any, arms: int | None) -> list[str]:
     """Returns what keeps an observation space from being a bandit's, in plain words; empty if nothing does.
 
     Args:
-        space: of one lane.
+        space: of one sub-environment.
         arms: the number of actions; None if it is not known.
     """
     if isinstance(space, Box):

@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.data import Dataset
 from vbandits.data.pool import Pool
-from vbandits.envs.active.spaces import BANDIT, KINDS, expect, family
+from vbandits.envs.active.spaces import BANDIT, FAMILIES, expect, family
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.argument_types import type_errors
 from vbandits.envs.base import Native
@@ -71,7 +71,7 @@ class EnvironmentSpec:
         """
         environment = self._open(num_envs, device)
         try:
-            expect(environment, *(families or KINDS))
+            expect(environment, *(families or FAMILIES))
         except ValueError:
             environment.close()
             raise
@@ -92,7 +92,7 @@ class EnvironmentSpec:
             return adapted
 
     def single(self) -> Any:
-        """Returns one lane as a plain `gymnasium.Env`, the user's own just as it was written.
+        """Returns one sub-environment as a plain `gymnasium.Env`, the user's own just as it was written.
 
         Raises:
             ValueError: if there is no such environment, or if it cannot be made.
@@ -132,11 +132,11 @@ class EnvironmentSpec:
     ) -> Any:
         """Calls `maker`, after a look at the parameters of `takes` and their types; `also` names further ones."""
         known, what = _parameters(takes), f"parameter of {reference(self.source)}"
-        faults = [unknown(what, name, known) for name in kwargs if known is not None and name not in (*known, *also)]
+        errors = [unknown(what, name, known) for name in kwargs if known is not None and name not in (*known, *also)]
         if _is_native(takes):
-            faults += type_errors(_unbound(takes).__init__, self.kwargs)
-        if faults:
-            raise ValueError("; ".join(faults))
+            errors += type_errors(_unbound(takes).__init__, self.kwargs)
+        if errors:
+            raise ValueError("; ".join(errors))
         try:
             return maker(**kwargs)
         except ValueError:

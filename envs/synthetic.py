@@ -35,7 +35,7 @@ class Regression(NativeBandit):
         return expected + np.asarray(self.noise) * random.standard_normal(expected.shape)
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
         function = self.function(generator(seed, "environment problem"))
         while True:
@@ -76,7 +76,7 @@ class LinearBandit(Regression):
         """Takes the sizes, the noise, and how weights are drawn.
 
         Args:
-            num_envs: lanes.
+            num_envs: sub-environments.
             device: where tensors are.
             features: of a context, D.
             arms: A.

@@ -45,7 +45,7 @@ class Wheel(NativeBandit):
         self._stds = stds
 
     def blocks(self, seed: int) -> Iterator[Block]:
-        """Yields one lane's steps."""
+        """Yields one sub-environment's steps."""
         contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
         base, inner, outer = self._means
         steps = np.arange(BLOCK)

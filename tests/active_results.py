@@ -54,7 +54,7 @@ def played(given, learner, full, pursuit, seeds, noise, rng) -> pd.DataFrame:
         bought = np.minimum(bought, rng.integers(5, 15, (len(seeds), 1)) * BATCH)
     left = np.exp(-bought / PURSUITS[pursuit])
     off = noise * rng.normal(size=shape)
-    spare = np.where(bought >= given.get("pool", np.inf), NAN, 0.0)  # no pool is left to be judged on
+    spare = np.where(bought >= given.get("pool", np.inf), NAN, 0.0)  # no pool is left to be evaluated on
     if given["task"] == "classes":
         accuracy = np.clip(full - (full - 0.3) * left + 0.02 * off, 0, 1)
         values = {

@@ -221,10 +221,13 @@ def test_actions_that_cannot_be_taken_are_refused():
     known = (info["action_mask"][1] == 0).nonzero()[0].item()
     free = (info["action_mask"].sum(0) == 2).nonzero()[0].item()
     for actions, message in (
-        ([free, 142], "lane 1: expected a row in 0..141, got 142"),
-        ([-1, free], "lane 0: expected a row in 0..141, got -1"),
-        ([free, known], rf"lane 1: expected a row without a label, as info\['action_mask'\] tells, got {known}$"),
-        ([-1, known], "lane 0: .*; lane 1: "),
+        ([free, 142], "sub-environment 1: expected a row in 0..141, got 142"),
+        ([-1, free], "sub-environment 0: expected a row in 0..141, got -1"),
+        (
+            [free, known],
+            rf"sub-environment 1: expected a row without a label, as info\['action_mask'\] tells, got {known}$",
+        ),
+        ([-1, known], "sub-environment 0: .*; sub-environment 1: "),
         ([0.0, 1.0], r"expected whole numbers of shape \(2,\)"),
         ([[1], [2]], r"expected whole numbers of shape \(2,\) as actions, got torch.int64 of shape \(2, 1\)"),
     ):
@@ -239,7 +242,7 @@ def test_a_row_twice_and_steps_outside_an_episode_are_refused():
         environment.step(torch.zeros(2, 2, dtype=torch.long))
     _, info = environment.reset(seed=0)
     free = (info["action_mask"].sum(0) == 2).nonzero().flatten()[:2].tolist()
-    with pytest.raises(ValueError, match=f"lane 1: expected 2 different rows, got {free[1]} twice"):
+    with pytest.raises(ValueError, match=f"sub-environment 1: expected 2 different rows, got {free[1]} twice"):
         environment.step(torch.tensor([free, [free[1], free[1]]]))
     environment.step(torch.tensor([free, free]))
     with pytest.raises(ValueError, match=r"after the end: call reset\(\)"):

@@ -110,7 +110,7 @@ def test_a_hole_in_the_grid_stays_empty():
     whole = results()
     entries = whole.experiment["learners"][:-1]
     records = whole.records[whole.records["learner"] != "deterministic bald"]
-    given = ActiveResults(whole.experiment | {"learners": entries}, whole.cells[:-1], records)
+    given = ActiveResults(whole.experiment | {"learners": entries}, whole.jobs[:-1], records)
     made = found(given, tables.MAPS["accuracy"])
     assert [entry.text for entry in made.rows[1].entries][1] == ""
     assert "There are no results" not in words(page.render(report(given)))
@@ -138,7 +138,7 @@ def test_a_learner_without_results_on_a_problem_has_no_mean():
     assert order.methods[-1] == "ibvi bald"
     assert np.isnan(order.means["ibvi bald"][0])
     made = report(given)
-    assert made.warnings == ["1 cell failed, and with it 5 of 40 runs: these have no results."]
+    assert made.warnings == ["1 job failed, and with it 5 of 40 runs: these have no results."]
     assert made.failures[0].places == ["boston · ibvi bald (seeds 0–4)"]  # noqa: RUF001
     row = made.opening[0].tables["All learners"].rows[-1]
     assert (row.rank, row.entries[0].text) == ("–", "–")  # noqa: RUF001

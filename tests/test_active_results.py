@@ -58,7 +58,7 @@ def test_labels_to_an_accuracy_are_a_median_over_seeds_that_counts_those_who_nev
     for seeds, expected in (((0,), INITIAL + 80), ((0, 1, 2), np.inf)):
         spoiled = own & given.records["seed"].isin(seeds)
         records = given.records.assign(accuracy=given.records["accuracy"].where(~spoiled, 0.5))
-        assert row(ActiveResults(given.experiment, given.cells, records), "ibvi bald").labels_90 == expected
+        assert row(ActiveResults(given.experiment, given.jobs, records), "ibvi bald").labels_90 == expected
 
 
 def test_intervals_are_of_means_and_ratios_over_whole_seeds():
@@ -81,7 +81,7 @@ def test_intervals_are_of_means_and_ratios_over_whole_seeds():
 def test_regret_is_against_each_seeds_own_fit_and_against_the_best_fit_of_all():
     given = results(noise=0, seeds=range(2))
     full = given.records["full_accuracy"] + np.where(given.records["seed"] == 0, 0.02, -0.04)
-    given = ActiveResults(given.experiment, given.cells, given.records.assign(full_accuracy=full))
+    given = ActiveResults(given.experiment, given.jobs, given.records.assign(full_accuracy=full))
     assert given.best("digits") == pytest.approx(METHODS["ibvi"] - 0.01)  # the mean over seeds, of the best learner
     regret, _ = given.regret("digits", "ibvi bald", own=True)
     common, _ = given.regret("digits", "ibvi bald")
@@ -163,7 +163,7 @@ def test_cost_is_training_and_querying():
     assert found.memory_mb == 300
 
 
-def test_failed_cells_have_a_row_without_numbers_and_lend_nobody_their_reference():
+def test_failed_jobs_have_a_row_without_numbers_and_lend_nobody_their_reference():
     given = results(noise=0, failed=[("digits", "ibvi bald", "broke"), ("digits", "ibvi random", "broke")])
     summary = given.summary()
     assert list(summary["learner"]) == ["deterministic bald", "deterministic random", "ibvi random", "ibvi bald"]
@@ -185,7 +185,7 @@ def test_one_seed_has_no_interval():
 
 def test_there_is_no_regret_where_all_labels_are_no_better_than_the_first():
     given = results(noise=0)
-    flat = ActiveResults(given.experiment, given.cells, given.records.assign(full_accuracy=0.2))
+    flat = ActiveResults(given.experiment, given.jobs, given.records.assign(full_accuracy=0.2))
     found = row(flat, "ibvi bald")
     assert np.isnan([found.regret_best, found.regret_best_low, found.regret_own]).all()
     assert found.simple_regret < 0  # not clipped

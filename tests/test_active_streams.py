@@ -36,7 +36,7 @@ def test_a_query_costs_and_tells_the_label_of_the_row_that_was_there():
         assert observation["label"].tolist() == [-1, environment.targets[row]]
         assert observation["budget_left"].tolist() == [2, 1 - asked]
     assert info["action_mask"].tolist() == [[1, 1], [1, 0]]
-    with pytest.raises(ValueError, match=r"lane 1: expected no query \(1\), as the budget of 2 is spent"):
+    with pytest.raises(ValueError, match=r"sub-environment 1: expected no query \(1\), as the budget of 2 is spent"):
         environment.step(torch.tensor([1, 1]))
     ended = torch.zeros(2)
     for _ in range(8):
@@ -91,5 +91,7 @@ def test_streams_that_cannot_be_are_refused(kwargs, message):
 def test_actions_that_there_are_not_are_refused():
     environment = StreamActiveLearning(2, pool="wine", budget=3)
     environment.reset(seed=0)
-    with pytest.raises(ValueError, match=r"lane 0: expected an action in 0..1, got 2; lane 1: .* got -1"):
+    with pytest.raises(
+        ValueError, match=r"sub-environment 0: expected an action in 0..1, got 2; sub-environment 1: .* got -1"
+    ):
         environment.step(np.array([2, -1]))

@@ -216,5 +216,5 @@ def test_a_problem_is_opened_once_to_be_checked_and_once_for_each_job(monkeypatc
 
     monkeypatch.setattr(Wheel, "__init__", counted)
     results = run(["linear-ts"], seeds=6, block=2, steps=20)
-    assert len(results.cells) == 6
+    assert len(results.jobs) == 6
     assert len(made) == 1 + 6

@@ -238,7 +238,7 @@ def test_rewards_have_the_mean_that_is_told(name, kwargs):
         (lambda: ArmFeaturesBandit(context_features=-1), "context_features: expected at least 0, got -1"),
         (lambda: ArmFeaturesBandit(available=1.5), "available: expected a probability, got 1.5"),
         (lambda: Classification(dataset="digit"), "unknown dataset 'digit'; did you mean 'digits'"),
-        (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 lanes, got 3"),
+        (lambda: Wheel(num_envs=2).reset(seed=[1, 2, 3]), "one seed for each of 2 sub-environments, got 3"),
     ],
 )
 def test_bad_parameters_are_refused(make, message):

@@ -148,7 +148,7 @@ def test_candidates_are_a_fresh_sample_without_replacement():
 def test_lanes_with_other_numbers_of_open_rows_are_refused():
     _, player, mask = begun(spec())
     mask[0, mask[0].argmax()] = 0
-    with pytest.raises(ValueError, match="as many rows that may be queried in every lane, got"):
+    with pytest.raises(ValueError, match="as many rows that may be queried in every sub-environment, got"):
         player.query(mask, 1)
 
 

@@ -191,14 +191,14 @@ def test_labels_are_escaped(tmp_path):
     assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", heads))
 
 
-def test_failed_cells_are_listed_by_reason(tmp_path):
+def test_failed_jobs_are_listed_by_reason(tmp_path):
     reason = "ValueError: expected a number,\n got a <pear>"
     html = page(results(failed=(("wheel", "bad", reason), ("linear", "bad", reason))), tmp_path)
     box = html[html.index('<aside id="failures"') : html.index("</aside>")]
     assert box.count("expected a number, got a &lt;pear&gt;") == 1
     assert "wheel · bad (seeds 0–4)" in box  # noqa: RUF001
     assert "linear · bad (seeds 0–4)" in box  # noqa: RUF001
-    assert "2 cells failed, and with them 10 of 30 runs" in box
+    assert "2 jobs failed, and with them 10 of 30 runs" in box
     assert "got a \\<pear\\>" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
@@ -224,7 +224,7 @@ def test_an_agent_that_lacks_an_environment_is_not_ranked_by_what_it_survived():
 
 def test_unfinished_experiments_say_so():
     given = results()
-    partial = Results(given.experiment, given.cells[:-1], given.records)
+    partial = Results(given.experiment, given.jobs[:-1], given.records)
     assert report(partial).warnings == ["5 of 30 runs have not been made yet: this report is of a part."]
 
 
@@ -268,7 +268,7 @@ def test_rewards_of_zero_and_one_are_judged_by_probability(tmp_path):
 
 def test_only_uniform_has_no_calibration(tmp_path):
     html = page(results(slopes={"uniform": 1.0}), tmp_path)
-    assert "no predictions to judge" in html
+    assert "no predictions to evaluate" in html
 
 
 def test_one_seed_has_no_interval(tmp_path):

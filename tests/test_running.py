@@ -92,7 +92,7 @@ def markers(folder):
     return {path.name: path.stat().st_mtime_ns for path in (Path(folder) / "cells").glob("*.json")}
 
 
-def test_a_run_leaves_its_cells_its_experiment_and_its_report(finished):
+def test_a_run_leaves_its_jobs_its_experiment_and_its_report(finished):
     out = finished / "results" / "small"
     assert len(markers(out)) == 6  # two environments, three agents: the uniform one always runs
     experiment = json.loads((out / "experiment.json").read_text())

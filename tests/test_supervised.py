@@ -76,7 +76,7 @@ def results(folder) -> SupervisedResults:
     return vbandits.load(folder)
 
 
-def test_a_run_leaves_its_cells_its_experiment_and_its_report(folder):
+def test_a_run_leaves_its_jobs_its_experiment_and_its_report(folder):
     assert len(markers(folder)) == 2
     experiment = json.loads((folder / "experiment.json").read_text())
     assert experiment["kind"] == "supervised"
@@ -315,13 +315,13 @@ def test_the_page_stands_alone_with_its_figures_described(folder):
     assert len(ids) == len(set(ids)) > 50
 
 
-def test_failed_cells_are_in_the_report(results, tmp_path):
+def test_failed_jobs_are_in_the_report(results, tmp_path):
     failed = {"status": "failed", "reason": "MemoryError: too many images", "failures": 3}
-    broken = [marker if marker["method"] == "deterministic" else marker | failed for marker in results.cells]
+    broken = [marker if marker["method"] == "deterministic" else marker | failed for marker in results.jobs]
     records = results.records[results.records["method"] == "deterministic"]
     given = SupervisedResults(results.experiment, broken, records)
     seen = words(given.report(tmp_path).read_text())
-    assert "1 cell failed, and with it 3 of 6 runs: these have no results." in seen
+    assert "1 job failed, and with it 3 of 6 runs: these have no results." in seen
     assert "digits · temperature-scaled (seeds 0–2)" in seen  # noqa: RUF001
     nothing = SupervisedResults(results.experiment, [], pd.DataFrame())
     assert "There are no results here" in words(nothing.report(tmp_path).read_text())
@@ -340,4 +340,4 @@ def test_memory_is_the_cells_own():
     before = resources.peak("cpu")
     del held
     again = vbandits.run(datasets=DOCUMENT["datasets"], methods=DOCUMENT["methods"][:1], seeds=1, steps=5, workers=1)
-    assert again.cells[0]["memory_mb"] < before - 300
+    assert again.jobs[0]["memory_mb"] < before - 300

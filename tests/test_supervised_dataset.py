@@ -16,7 +16,7 @@ def test_settings_are_chosen_on_rows_that_are_neither_trained_on_nor_tested():
     assert len(tuning.test[0]) == len(load("digits").train_x) - 500
     seen = {row.tobytes() for part in (split.test, split.train, split.validation) for row in part[0]}
     assert not seen & {row.tobytes() for row in tuning.test[0]}
-    with pytest.raises(ValueError, match="left over to judge on"):
+    with pytest.raises(ValueError, match="left over to evaluate on"):
         DatasetSpec("d", "digits", Options(tuning=True)).load()
 
 

@@ -119,7 +119,7 @@ def report(folder: Path) -> int:
 
     extend_path([str(Path.cwd())])
     results = Store(folder).load()
-    for marker in results.cells:
+    for marker in results.jobs:
         if marker["status"] == "failed":
             print_failed(Console(stderr=True), marker, results.axes)
     return _show(results, folder)
@@ -315,4 +315,4 @@ def _show(results: Any, folder: Path) -> int:
     page = write(results, folder / "report")
     Console().print(terminal(results))
     print_line(Console(stderr=True), f"Report: {page}")
-    return FAILED if any(cell["status"] == "failed" for cell in results.cells) else 0
+    return FAILED if any(job["status"] == "failed" for job in results.jobs) else 0

@@ -54,7 +54,7 @@ class ByScore:
 
 @dataclass(frozen=True)
 class Random:
-    """Buys the labels of any candidates: the yardstick of every acquisition."""
+    """Buys the labels of any candidates: the baseline of every acquisition."""
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
 

@@ -134,8 +134,8 @@ def pure_radius(x: Float[Tensor, "n H"], clusters: int, uniform: Float[Tensor, "
     other, neighbour = [], []
     for part in order.split(max(1, base.VALUES // len(x))):
         distance = squared_distances(x[part].unsqueeze(0), x.unsqueeze(0)).squeeze(0)
-        foreign = groups[part].unsqueeze(1) != groups
-        other.append(distance.masked_fill(~foreign, torch.inf).amin(1))
+        elsewhere = groups[part].unsqueeze(1) != groups
+        other.append(distance.masked_fill(~elsewhere, torch.inf).amin(1))
         itself = part.unsqueeze(1) == torch.arange(len(x), device=x.device)
         neighbour.append(distance.masked_fill(itself, torch.inf).amin(1))
     pure = torch.cat(other).sort().values[int((1 - PURITY) * len(order))]

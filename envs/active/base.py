@@ -1,4 +1,5 @@
-"""What problems on pools share: the rows, once for all lanes, and answers that come of a lane's seed."""
+"""What problems on pools share: the rows, once for all sub-environments, and answers that come of a sub-environment's
+seed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -16,12 +17,13 @@ from vbandits.streams import generator
 
 
 class ActiveLearning(Native):
-    """Labels of a pool's rows for sale. All lanes share the rows; whom they ask, and what is answered, is their own.
+    """Labels of a pool's rows for sale. All sub-environments share the rows; whom they ask, and what is answered, is
+    their own.
 
     Attributes:
         pool: as it was loaded.
         features: [N, D] on the device, float32 or uint8, in memory once.
-        targets: true ones [N], for judging from outside: int64 classes, or float64.
+        targets: true ones [N], for evaluation from outside: int64 classes, or float64.
         test_features: [M, D].
         test_targets: [M].
         classes: K; 0 for a regression.
@@ -78,7 +80,7 @@ class ActiveLearning(Native):
         self.cost, self.label_noise = cost, label_noise
         self._unknown = -1 if pool.classes else float("nan")
         self._randoms: list[tuple[np.random.Generator, np.random.Generator]] = []
-        self._lane = torch.arange(num_envs, device=self.device)
+        self._every = torch.arange(num_envs, device=self.device)
         self._over = True
 
     @classmethod
@@ -90,17 +92,18 @@ class ActiveLearning(Native):
         return given
 
     def _begin(self, seed: int | Sequence[int] | None) -> None:
-        """Starts an episode in every lane: the first of the seeds, or the next one of the lanes that are there."""
+        """Starts an episode in every sub-environment: the first of the seeds, or the next one of the sub-environments
+        that are there."""
         seeds = self._seeds(seed, started=bool(self._randoms))
         if seeds is not None:
-            self._randoms = [(generator(lane, self.purpose), generator(lane, "label noise")) for lane in seeds]
+            self._randoms = [(generator(own, self.purpose), generator(own, "label noise")) for own in seeds]
         self._answers = self.targets.expand(self.num_envs, -1)  # [R, N], a view
         if self.label_noise:
             self._answers = self._held(np.stack([self._answered(noise) for _, noise in self._randoms]))
         self._over = False
 
     def _answered(self, random: np.random.Generator) -> np.ndarray:
-        """Returns what a lane is answered about each row [N]."""
+        """Returns what a sub-environment is answered about each row [N]."""
         targets = self.pool.targets
         if not self.classes:
             return targets + self.label_noise * random.standard_normal(self.num_rows)

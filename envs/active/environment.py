@@ -23,10 +23,12 @@ class PoolActiveLearning(ActiveLearning):
     Observations are `labels` [R, N], int64 with -1 or, of a regression, float64 with NaN where they are not known;
     `queried`, the rows of the last action [R, b], -1 before the first; and `budget_left`, labels still to be bought
     [R]. An action is a row [R], or `batch` different ones [R, b]. It pays -`cost` per label, float64 [R]. `info` has
-    `action_mask`, int8 [R, N]: 1 where the label is not known. All lanes end at once, when the budget is spent.
+    `action_mask`, int8 [R, N]: 1 where the label is not known. All sub-environments end at once, when the budget is
+    spent.
 
-    A lane's seed decides which labels are known from the start and what the label noise is, which answers once and for
-    all. A reset without a seed starts another episode. For the attributes see `ActiveLearning`; `batch` is one more.
+    A sub-environment's seed decides which labels are known from the start and what the label noise is, which answers
+    once and for all. A reset without a seed starts another episode. For the attributes see `ActiveLearning`; `batch`
+    is one more.
     """
 
     shown = (*ActiveLearning.shown, "batch")
@@ -58,13 +60,13 @@ class PoolActiveLearning(ActiveLearning):
         """Takes a pool and how its labels are sold.
 
         Args:
-            num_envs: R, the number of lanes.
+            num_envs: R, the number of sub-environments.
             device: of the tensors.
             pool: a name, a file, arrays or a `Pool`, with the options from `rows` on: see `load_pool`.
             budget: labels that can be bought, those that are known from the start not among them.
             batch: b, labels that are bought at a time.
             initial: rows of every class, or of a regression in all, whose labels are known from the start, chosen by
-                the lane's seed; or which rows, the same in all lanes.
+                the sub-environment's seed; or which rows, the same in all sub-environments.
             cost: of a label.
             label_noise: probability that an answer is another class, each as likely; or of a regression the standard
                 deviation of normal noise. Labels that are known from the start have it too.
@@ -96,7 +98,8 @@ class PoolActiveLearning(ActiveLearning):
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Starts the episodes of the given seeds, one per lane (an int counts up), or without seeds the next ones."""
+        """Starts the episodes of the given seeds, one per sub-environment (an int counts up), or without seeds the
+        next ones."""
         self._begin(seed)
         initial = torch.from_numpy(np.stack([self._drawn(random) for random, _ in self._randoms])).to(self.device)
         self._labels = torch.full_like(self._answers, self._unknown, memory_format=torch.contiguous_format)
@@ -124,7 +127,7 @@ class PoolActiveLearning(ActiveLearning):
         return self._observation(), reward, ended, torch.zeros_like(ended), {"action_mask": self._open.clone()}
 
     def answers(self) -> Tensor:
-        """Returns what would be answered about each row in this episode [R, N], for judging from outside."""
+        """Returns what would be answered about each row in this episode [R, N], for evaluation from outside."""
         return self._answers
 
     def _observation(self) -> dict[str, Tensor]:
@@ -137,7 +140,7 @@ class PoolActiveLearning(ActiveLearning):
         self._open.scatter_(1, rows, 0)
 
     def _require_open(self, rows: Tensor) -> None:
-        """Raises a ValueError that names lanes and rows [R, b] which cannot be bought, if there are any."""
+        """Raises a ValueError that names sub-environments and rows [R, b] which cannot be bought, if there are any."""
         outside = (rows < 0) | (rows >= self.num_rows)
         labelled = self._open.gather(1, rows.clamp(0, self.num_rows - 1)) == 0
         order = rows.sort(1).values
@@ -145,16 +148,17 @@ class PoolActiveLearning(ActiveLearning):
         if not (outside | labelled).any() and not twice.any():
             return
         found = []
-        for lane, chosen in enumerate(rows.tolist()):
+        for index, chosen in enumerate(rows.tolist()):
             for place, row in enumerate(chosen):
-                if outside[lane, place]:
-                    found.append(f"lane {lane}: expected a row in 0..{self.num_rows - 1}, got {row}")
-                elif labelled[lane, place]:
+                if outside[index, place]:
+                    found.append(f"sub-environment {index}: expected a row in 0..{self.num_rows - 1}, got {row}")
+                elif labelled[index, place]:
                     found.append(
-                        f"lane {lane}: expected a row without a label, as info['action_mask'] tells, got {row}"
+                        f"sub-environment {index}: expected a row without a label, as info['action_mask'] tells, "
+                        f"got {row}"
                     )
                 elif row in chosen[:place]:
-                    found.append(f"lane {lane}: expected {self.batch} different rows, got {row} twice")
+                    found.append(f"sub-environment {index}: expected {self.batch} different rows, got {row} twice")
         raise ValueError("; ".join(found[:MESSAGES]) + (" ..." if len(found) > MESSAGES else ""))
 
     def _chosen(self, initial: Sequence[int], pool: Pool) -> np.ndarray:
@@ -202,7 +206,7 @@ class PoolActiveLearning(ActiveLearning):
         return self._initial * pool.classes
 
     def _drawn(self, random: np.random.Generator) -> np.ndarray:
-        """Returns the rows [n] whose labels a lane knows from the start."""
+        """Returns the rows [n] whose labels a sub-environment knows from the start."""
         if isinstance(self._initial, np.ndarray):
             return self._initial
         if not self.classes:

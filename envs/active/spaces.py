@@ -13,7 +13,7 @@ PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label"
 """The parts of an observation, by kind of problem."""
 MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
 """The parts that nothing else has, of which one tells the kind even where another is forgotten."""
-KINDS = {
+FAMILIES = {
     BANDIT: "a bandit, whose actions pay rewards",
     POOL: "active learning on a pool, whose actions buy labels of rows",
     STREAM: "active learning on a stream, whose actions buy the label of the row that has arrived, or do not",
@@ -71,19 +71,19 @@ def known_labels(labels: Tensor) -> Tensor:
 
 
 def rows_of(mask: Tensor, what: str) -> Tensor:
-    """Returns the rows that a mask [R, N] marks in every lane [R, n], in their order.
+    """Returns the rows that a mask [R, N] marks in every sub-environment [R, n], in their order.
 
     Args:
         mask: of any type.
         what: the rows are, for messages.
 
     Raises:
-        ValueError: if there are more in one lane than in another.
+        ValueError: if there are more in one sub-environment than in another.
     """
     marked = mask.bool()
     counts = marked.sum(1)
     if (counts != counts[0]).any():
-        raise ValueError(f"expected as many {what} in every lane, got {counts.tolist()}")
+        raise ValueError(f"expected as many {what} in every sub-environment, got {counts.tolist()}")
     return marked.nonzero()[:, 1].view(len(marked), -1)
 
 
@@ -91,7 +91,7 @@ def family(environment: Any) -> str:
     """Returns the kind of problem: "pool" or "stream" of active learning, or "bandit". It is told by what is observed.
 
     Args:
-        environment: a single lane or a batch of them, ours or a user's own.
+        environment: a single sub-environment or a batch of them, ours or a user's own.
     """
     seen = getattr(environment, "single_observation_space", None) or getattr(environment, "observation_space", None)
     parts = set(seen.spaces) if isinstance(seen, Dict) else set()
@@ -102,5 +102,5 @@ def expect(environment: Any, *kinds: str) -> None:
     """Raises a ValueError unless an environment is a problem of one of the kinds that `family` tells."""
     found = family(environment)
     if found not in kinds:
-        wanted = ", or ".join(KINDS[kind] for kind in kinds)
-        raise ValueError(f"expected {wanted}, got {KINDS[found]}")
+        wanted = ", or ".join(FAMILIES[kind] for kind in kinds)
+        raise ValueError(f"expected {wanted}, got {FAMILIES[found]}")

@@ -22,12 +22,12 @@ class StreamActiveLearning(ActiveLearning):
     bought [R], int64 with -1 or, of a regression, float64 with NaN otherwise; and `budget_left`, labels still to be
     bought [R]. Actions [R] are 0 to skip and 1 to query, which pays -`cost`, float64 [R]. With `predict`, action k < K
     says that the row's class is k and pays 0 where it truly is and -`mistake` where not; action K asks. `info` has
-    `action_mask`, int8 [R, A], in which the query is 0 once the budget is spent. All lanes end after `steps` rows; the
-    context that is observed then is the last row's again.
+    `action_mask`, int8 [R, A], in which the query is 0 once the budget is spent. All sub-environments end after
+    `steps` rows; the context that is observed then is the last row's again.
 
-    A lane's seed decides the order of the rows, each at most once, and the label noise. A reset without a seed starts
-    another episode. For the attributes see `ActiveLearning`; `steps`, `predict`, `mistake` and `query`, the action that
-    buys, are four more.
+    A sub-environment's seed decides the order of the rows, each at most once, and the label noise. A reset without a
+    seed starts another episode. For the attributes see `ActiveLearning`; `steps`, `predict`, `mistake` and `query`,
+    the action that buys, are four more.
     """
 
     shown = (*ActiveLearning.shown, "steps", "predict", "mistake", "query")
@@ -60,7 +60,7 @@ class StreamActiveLearning(ActiveLearning):
         """Takes a pool and how its labels are sold.
 
         Args:
-            num_envs: R, the number of lanes.
+            num_envs: R, the number of sub-environments.
             device: of the tensors.
             pool: a name, a file, arrays or a `Pool`, with the options from `rows` on: see `load_pool`.
             steps: rows that arrive; by default all of the pool.
@@ -103,7 +103,8 @@ class StreamActiveLearning(ActiveLearning):
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Starts the episodes of the given seeds, one per lane (an int counts up), or without seeds the next ones."""
+        """Starts the episodes of the given seeds, one per sub-environment (an int counts up), or without seeds the
+        next ones."""
         self._begin(seed)
         orders = [random.permutation(self.num_rows)[: self.steps] for random, _ in self._randoms]
         self._order = torch.from_numpy(np.stack(orders)).to(self.device)  # [R, T]
@@ -122,7 +123,7 @@ class StreamActiveLearning(ActiveLearning):
         actions = self._whole(actions, (self.num_envs,))
         self._require_possible(actions)
         rows, asked = self._order[:, self._step], actions == self.query
-        self._label = self._answers[self._lane, rows].where(asked, self._unknown)
+        self._label = self._answers[self._every, rows].where(asked, self._unknown)
         self._left = self._left - asked.long()
         reward = -self.cost * asked.double()
         if self.predict:
@@ -143,18 +144,18 @@ class StreamActiveLearning(ActiveLearning):
         return mask
 
     def _require_possible(self, actions: Tensor) -> None:
-        """Raises a ValueError that names lanes and actions [R] which cannot be taken, if there are any."""
+        """Raises a ValueError that names sub-environments and actions [R] which cannot be taken, if there are any."""
         outside = (actions < 0) | (actions > self.query)
         spent = (actions == self.query) & (self._left == 0)
         if (outside | spent).any():
             found = [
-                f"lane {lane}: "
+                f"sub-environment {index}: "
                 + (
                     f"expected an action in 0..{self.query}, got {action}"
-                    if outside[lane]
+                    if outside[index]
                     else f"expected no query ({action}), as the budget of {self.budget} is spent"
                 )
-                for lane, action in enumerate(actions.tolist())
-                if outside[lane] or spent[lane]
+                for index, action in enumerate(actions.tolist())
+                if outside[index] or spent[index]
             ]
             raise ValueError("; ".join(found))

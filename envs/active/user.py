@@ -64,7 +64,7 @@ class ActiveEnvironment(SubEnvironment):
         if absent := [name for name in ROWS if not hasattr(environment.unwrapped, name)]:
             found.append(
                 f"expected the attributes {', '.join(ROWS)} on the environment, got no {', '.join(absent)}: "
-                "learners look at the one, and are judged on the others"
+                "learners look at the one, and are evaluated on the others"
             )
         if not isinstance(told := getattr(environment.unwrapped, "classes", None) or 0, int | np.integer):
             found.append(f"expected classes to be a number, how many there are, got {told!r}")

@@ -1,4 +1,4 @@
-"""Decisions per second of CPU time: lanes, methods, and a plain PyTorch loop."""
+"""Decisions per second of CPU time: seeds in lockstep, methods, and a plain PyTorch loop."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from vbandits.posteriors.ibvi import IBVI
 from vbandits.types import Posterior, Rule, Schedule
 
 WHEEL = "vbandits/Wheel-v0"
-LANES = (1, 8, 32, 128)
+SEEDS = (1, 8, 32, 128)
 
 
 def decisions(console: Console, steps: int = 400) -> dict[str, float]:
@@ -29,10 +29,10 @@ def decisions(console: Console, steps: int = 400) -> dict[str, float]:
     writes by hand for one seed: a deterministic `nn.Sequential`, `torch.optim.SGD`, greedy.
     """
     measures: dict[str, Callable[[], object]] = {"plain loop": plain_loop(steps)}
-    for lanes in LANES:
+    for seeds in SEEDS:
         measures |= {
-            f"deterministic {lanes}": lockstep(Deterministic(), Greedy(), lanes, steps),
-            f"ibvi {lanes}": lockstep(IBVI(), Thompson(), lanes, steps),
+            f"deterministic {seeds}": lockstep(Deterministic(), Greedy(), seeds, steps),
+            f"ibvi {seeds}": lockstep(IBVI(), Thompson(), seeds, steps),
         }
     seconds = best(console, measures)
     made = {name: steps * int(name.split()[-1]) if name != "plain loop" else steps for name in measures}
@@ -41,11 +41,11 @@ def decisions(console: Console, steps: int = 400) -> dict[str, float]:
     return speeds
 
 
-def lockstep(posterior: Posterior, rule: Rule, lanes: int, steps: int) -> Callable[[], object]:
+def lockstep(posterior: Posterior, rule: Rule, seeds: int, steps: int) -> Callable[[], object]:
     """Returns the work of one job, all of it: agent, environment, records, scores."""
     schedule = Schedule(every=1, gradient_steps=1)
     agent = AgentSpec("bench", posterior, rule, schedule=schedule)
-    work = job(EnvironmentSpec("wheel", WHEEL), agent, range(lanes), steps, recorded=10)
+    work = job(EnvironmentSpec("wheel", WHEEL), agent, range(seeds), steps, recorded=10)
     return lambda: run_job(work)
 
 
@@ -82,16 +82,16 @@ def _table(speeds: dict[str, float]) -> Table:
     plain = speeds["plain loop"]
     table = Table(
         "agent",
-        "lanes",
+        "seeds",
         "decisions per CPU second",
         "times the plain loop",
         "time of ibvi / deterministic",
         title="Wheel, two hidden layers of 50, batch 64, one SGD step per decision, one thread",
     )
     table.add_row("plain loop", "1", f"{plain:,.0f}", "1.00", "")
-    for lanes in LANES:
+    for seeds in SEEDS:
         for agent in ("deterministic", "ibvi"):
-            speed = speeds[f"{agent} {lanes}"]
-            cost = f"{speeds[f'deterministic {lanes}'] / speed:.2f}" if agent == "ibvi" else ""
-            table.add_row(agent, str(lanes), f"{speed:,.0f}", f"{speed / plain:.2f}", cost)
+            speed = speeds[f"{agent} {seeds}"]
+            cost = f"{speeds[f'deterministic {seeds}'] / speed:.2f}" if agent == "ibvi" else ""
+            table.add_row(agent, str(seeds), f"{speed:,.0f}", f"{speed / plain:.2f}", cost)
     return table

@@ -49,18 +49,18 @@ def fetch(names: Sequence[str]) -> Iterator[Outcome]:
     Raises:
         ConfigError: without a name; for an unknown name, or one that cannot be fetched, before any is.
     """
-    faults = [] if names else ["expected the names of datasets, got none: see `vbandits data list`"]
+    errors = [] if names else ["expected the names of datasets, got none: see `vbandits data list`"]
     for name in names:
         published = PUBLISHED.get(name)
         if published is None:
-            faults.append(unknown("dataset", name, PUBLISHED))
+            errors.append(unknown("dataset", name, PUBLISHED))
         elif published.fetch is None:
-            faults.append(
+            errors.append(
                 f"{name}: expected a dataset that can be fetched, got none that is known to be faithful: "
                 + _put(published)
             )
-    if faults:
-        raise ConfigError(*faults)
+    if errors:
+        raise ConfigError(*errors)
     return (_outcome(PUBLISHED[name], None) for name in dict.fromkeys(names))
 
 
@@ -71,8 +71,8 @@ def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = 
         ConfigError: for an unknown name, or a data directory that is no folder.
     """
     folder = _folder(data_dir)
-    if faults := [unknown("dataset", name, PUBLISHED) for name in names if name not in PUBLISHED]:
-        raise ConfigError(*faults)
+    if errors := [unknown("dataset", name, PUBLISHED) for name in names if name not in PUBLISHED]:
+        raise ConfigError(*errors)
     chosen = dict.fromkeys(names) or [name for name in PUBLISHED if _found(PUBLISHED[name], folder) != HERE_NOT]
     return (_verified(PUBLISHED[name], folder) for name in chosen)
 

@@ -12,7 +12,7 @@ from vbandits.data.record import Dataset, Layout, Published, checked
 from vbandits.registry import unknown
 
 HELD = 2
-"""Datasets that stay in memory, as some take gigabytes: one that is learned, and one foreign to it."""
+"""Datasets that stay in memory, as some take gigabytes: one that is learned, and one out of its distribution."""
 
 
 def load(

@@ -1,4 +1,4 @@
-"""A pool of rows whose labels can be bought, and a test set on which learners are judged."""
+"""A pool of rows whose labels can be bought, and a test set on which learners are evaluated."""
 
 import hashlib
 import math
@@ -10,7 +10,8 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Rows to choose from, and rows to be judged on. The arrays are shared by all who load them: do not write to them.
+    """Rows to choose from, and rows to be evaluated on. The arrays are shared by all who load them: do not write to
+    them.
 
     Attributes:
         name: of the dataset, of the synthetic problem, or the user's file.

@@ -58,7 +58,7 @@ def load_pool(
 ) -> Pool:
     """Returns a pool and its test set; the last two that were split stay in memory.
 
-    Images are judged on their published test set; everything else loses `test_part` of its rows to a test set. Which
+    Images are evaluated on their published test set; everything else loses `test_part` of its rows to a test set. Which
     rows those are depends on nothing but `pool_seed`: all seeds of an experiment have the same pool. "repeated_mnist"
     has every image of "mnist" so many times, each with noise of its own: a batch of labels should not be one image
     (Kirsch, van Amersfoort and Gal, "BatchBALD", NeurIPS 2019).
@@ -68,7 +68,7 @@ def load_pool(
             (x, y), x [N, D] or images [N, H, W] or [N, C, H, W], y [N]: whole numbers, text or truth values are
             classes, other numbers are a regression.
         rows: at most so many to buy from; by default all.
-        test_rows: at most so many to be judged on; by default all.
+        test_rows: at most so many to be evaluated on; by default all.
         test_part: share of the rows that is held out, where there is no test set; by default 0.2.
         pool_seed: of which rows are held out and which are left out.
         task: "regression" makes a file's target a number; "classes" or "regression" overrides what arrays look like.

@@ -78,7 +78,7 @@ class Split:
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
-    foreign: dict[str, np.ndarray]
+    out_of_distribution: dict[str, np.ndarray]
     mean: float
     std: float
 
@@ -137,8 +137,8 @@ class DatasetSpec:
             test_x, test_y = found.test_x, found.test_y
             test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
         if not len(test):
-            raise ValueError(f"expected rows that are left over to judge on, got rows ({rows}) of all {known:,}")
-        foreign = {
+            raise ValueError(f"expected rows that are left over to evaluate on, got rows ({rows}) of all {known:,}")
+        out_of_distribution = {
             name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)), data_dir=self.data_dir)
             for name in options.out_of_distribution
         }
@@ -150,7 +150,7 @@ class DatasetSpec:
             (x, found.train_y[train]),
             (found.train_x[validation], found.train_y[validation]),
             (test_x[test], test_y[test]),
-            foreign,
+            out_of_distribution,
             float(x.mean(dtype=np.float64)),
             float(x.std(dtype=np.float64)) or 1.0,
         )

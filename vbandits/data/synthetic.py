@@ -1,6 +1,6 @@
 """Pools that are made rather than measured: small, of one or two inputs, each hard in a way that is known.
 
-Every one is the same 1,000 rows to buy from and 1,000 to be judged on, whatever the seed of an experiment. U is
+Every one is the same 1,000 rows to buy from and 1,000 to be evaluated on, whatever the seed of an experiment. U is
 uniform, N normal, with its variance.
 """
 
@@ -13,7 +13,7 @@ from vbandits.data.pool import Pool
 from vbandits.streams import generator
 
 ROWS = 1000
-"""Rows to buy from, and as many to be judged on."""
+"""Rows to buy from, and as many to be evaluated on."""
 Drawn = tuple[np.ndarray, np.ndarray]
 """Inputs [N, D] and targets [N]."""
 
@@ -81,7 +81,7 @@ GAP = 2 / 3
 def gap(random: np.random.Generator, rows: int, *, whole: bool = False) -> Drawn:
     """Draws a curve of which the middle is not for sale: D = 1, a regression.
 
-    y ~ N(sin(4 x) + x / 2, 0.1^2). To be bought: x ~ U over [-2, -2/3] and [2/3, 2]; to be judged on (`whole`):
+    y ~ N(sin(4 x) + x / 2, 0.1^2). To be bought: x ~ U over [-2, -2/3] and [2/3, 2]; to be evaluated on (`whole`):
     x ~ U(-2, 2). In the gap a learner has to know that it does not know.
     """
     inner = 0.0 if whole else GAP

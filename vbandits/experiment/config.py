@@ -264,7 +264,7 @@ def device_of(wanted: str, errors: list[str]) -> str:
 
 
 def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
-    """Appends a fault for each label that stands for two."""
+    """Appends an error for each label that stands for two."""
     labels = [spec.label for spec in specs]
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         errors.append(f"{what}: expected labels that differ, got {label!r} {labels.count(label)} times: set `label`")
@@ -301,7 +301,7 @@ class Settings:
         return found
 
     def check(self, errors: list[str]) -> None:
-        """Appends a fault for each setting that no agent or environment has."""
+        """Appends an error for each setting that no agent or environment has."""
         for section, field in self._values.keys() - self._used:
             errors.append(f"--set: {unknown('field', f'{section}.{field}'.lstrip('.'), self._known)}")
 

@@ -51,7 +51,7 @@ def run_jobs(
             try:
                 yield from _parallel([job], folder, paths, 2, backend)
             except TerminatedWorkerError as error:
-                (store.cells / f"{job.key}.progress").unlink(missing_ok=True)
+                (store.jobs / f"{job.key}.progress").unlink(missing_ok=True)
                 yield store.fail(
                     job, "the worker process died (out of memory, or a crash in compiled code)", str(error)
                 )
@@ -107,7 +107,7 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[
     torch.set_num_threads(1)
     try:
         child = os.getpid() != parent and os.getppid() == parent
-        with Heartbeat(store.cells / f"{job.key}.progress", child) as heartbeat:
+        with Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
             resources.reset(job.device)
             outcome = job.run(heartbeat.beat)
         return store.finish(job, outcome, resources.peak(job.device))

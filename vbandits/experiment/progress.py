@@ -116,7 +116,7 @@ class ProgressDisplay:
         while not self._stop.wait(INTERVAL):
             for key in self._keys:
                 with contextlib.suppress(OSError, ValueError):  # the job has not begun, or has just ended
-                    step, seconds = (self._store.cells / f"{key}.progress").read_text(encoding="utf-8").split()
+                    step, seconds = (self._store.jobs / f"{key}.progress").read_text(encoding="utf-8").split()
                     with self._lock:
                         self._estimate.note(key, int(step), float(seconds))
             self._show()

@@ -261,7 +261,7 @@ def cost_section(
 
 def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, diverging: str) -> list[str]:
     """Returns what is missing, in words."""
-    jobs = results.cells
+    jobs = results.jobs
     wanted = len(results.labels(results.axes[0])) * len(results.labels(results.axes[1]))
     wanted *= len(results.experiment["seeds"])
     failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
@@ -271,7 +271,7 @@ def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, d
     if failures:
         broken = sum(len(failure.jobs) for failure in failures)
         warnings.append(
-            f"{count(broken, 'cell')} failed, and with {'it' if broken == 1 else 'them'} {failed:,} of "
+            f"{count(broken, 'job')} failed, and with {'it' if broken == 1 else 'them'} {failed:,} of "
             f"{count(wanted, 'run')}: these have no results{lacking}."
         )
     if diverged:
@@ -284,7 +284,7 @@ def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, d
 def failures_of(results: StoredResults) -> list[Failure]:
     """Returns the failed jobs by reason, in the order of problems and methods."""
     place = {axis: {label: i for i, label in enumerate(results.labels(axis))} for axis in results.axes}
-    failed = [job for job in results.cells if job["status"] == "failed"]
+    failed = [job for job in results.jobs if job["status"] == "failed"]
     found: dict[str, list[tuple[str, str, str]]] = {}
     for job in sorted(failed, key=lambda job: [place[axis].get(job[axis], -1) for axis in place]):
         reason = re.sub(r"\s+", " ", str(job.get("reason") or "no reason given")).strip()

@@ -19,13 +19,13 @@ class StoredResults:
 
     Attributes:
         experiment: the experiment as run, with versions, device and command (`experiment.json`).
-        cells: one marker per job, finished or failed: its names, seeds, status, reason, failures, seconds.
+        jobs: one marker per job, finished or failed: its names, seeds, status, reason, failures, seconds.
         records: what the jobs recorded, with their names.
         folder: where they lie.
     """
 
     experiment: dict[str, Any]
-    cells: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
     records: pd.DataFrame
     folder: Path | None = None
 
@@ -121,7 +121,7 @@ class StoredResults:
     def _row(self, problem: str, method: str) -> dict[str, Any]:
         """Returns a row of the summary: names, seeds, failures, any steps, what was measured, and the cost."""
         names = dict(zip(self.axes, (problem, method), strict=True))
-        jobs = [job for job in self.cells if all(job[axis] == label for axis, label in names.items())]
+        jobs = [job for job in self.jobs if all(job[axis] == label for axis, label in names.items())]
         failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
         done = [job for job in jobs if job["status"] == "done"]
         return {

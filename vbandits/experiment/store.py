@@ -32,7 +32,7 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.cells = self.folder / "cells"
+        self.jobs = self.folder / "cells"
         self._described = self.folder / "experiment.json"
 
     def prepare(self, experiment: Experiment, command: str, overwrite: bool) -> None:
@@ -50,11 +50,11 @@ class Store:
         if before is not None and before["fingerprint"] != digest(document):
             if not overwrite:
                 raise ConfigError(_difference(self.folder, before, document))
-            shutil.rmtree(self.cells, ignore_errors=True)
+            shutil.rmtree(self.jobs, ignore_errors=True)
             shutil.rmtree(self.folder / "report", ignore_errors=True)
             before = None
-        self.cells.mkdir(parents=True, exist_ok=True)
-        for leftover in [*self.cells.glob("*.temporary"), *self.cells.glob("*.progress")]:
+        self.jobs.mkdir(parents=True, exist_ok=True)
+        for leftover in [*self.jobs.glob("*.temporary"), *self.jobs.glob("*.progress")]:
             leftover.unlink(missing_ok=True)
         if before is None:
             made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
@@ -62,7 +62,7 @@ class Store:
 
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed, or None."""
-        path = self.cells / f"{name}.json"
+        path = self.jobs / f"{name}.json"
         marker = _read(path) if path.exists() else None
         whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
         return marker if whole else None
@@ -74,7 +74,7 @@ class Store:
 
     def finish(self, job: Job, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
         """Writes a finished job under its key and returns its marker."""
-        with atomic(self.cells / f"{job.key}.parquet") as path:
+        with atomic(self.jobs / f"{job.key}.parquet") as path:
             outcome.records.to_parquet(path, index=False)
         return self._mark(
             job,
@@ -99,7 +99,7 @@ class Store:
         if not self._described.exists():
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = self._experiment()
-        markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.cells.glob("*.json")))))
+        markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.jobs.glob("*.json")))))
         try:
             kind = benchmark(experiment.get("kind", DEFAULT))
         except ValueError as error:
@@ -117,7 +117,7 @@ class Store:
         return experiment
 
     def _records(self, marker: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
-        frame = pd.read_parquet(self.cells / f"{marker['key']}.parquet")
+        frame = pd.read_parquet(self.jobs / f"{marker['key']}.parquet")
         for position, axis in enumerate(axes):
             frame.insert(position, axis, marker[axis])
         return frame
@@ -132,7 +132,7 @@ class Store:
             "versions": versions(),
             **content,
         }
-        write_text(self.cells / f"{job.key}.json", json.dumps(marker, indent=2))
+        write_text(self.jobs / f"{job.key}.json", json.dumps(marker, indent=2))
         return marker
 
 

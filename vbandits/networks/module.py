@@ -90,7 +90,8 @@ class ModuleNetwork:
         self.layers = layers
         self._module = module
         self._fixed: dict[tuple[int, torch.device, torch.dtype], dict[str, Tensor]] = {}
-        # one convolution with other weights per lane is slow on a CPU, and attention has no such form: a lane at a time
+        # one convolution with other weights per model is slow on a CPU, and attention has no such form: a model at a
+        # time
         parts = [type(part) for part in module.modules()]
         self._in_turn_on_cpu = any(issubclass(part, nn.modules.conv._ConvNd) for part in parts)
         self._in_turn = any(issubclass(part, nn.MultiheadAttention) for part in parts)
@@ -105,13 +106,13 @@ class ModuleNetwork:
         draws = max([x.shape[1], *(weight.shape[1] for weight in weights.values())])
         fixed = self._fixed_as(module, x)
 
-        def call(lane: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-            return torch.func.functional_call(module, {**fixed, **lane}, (rows,))
+        def call(model: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+            return torch.func.functional_call(module, {**fixed, **model}, (rows,))
 
         if self._in_turn or (self._in_turn_on_cpu and x.device.type == "cpu"):
-            lanes = zip(*(_lanes(value, replicas, draws) for value in (*weights.values(), x)), strict=True)
+            models = zip(*(_models(value, replicas, draws) for value in (*weights.values(), x)), strict=True)
             with _differentiable_attention():
-                values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in lanes])
+                values = torch.stack([call(dict(zip(weights, own, strict=True)), rows) for *own, rows in models])
         else:
             flat = {
                 name: weight.expand(replicas, draws, *weight.shape[2:]).flatten(0, 1)
@@ -159,7 +160,7 @@ class HeadedModuleNetwork(ModuleNetwork):
         return self.head(weights, self.features(weights, x))
 
 
-def _lanes(value: Tensor, replicas: int, draws: int) -> Iterable[Tensor]:
+def _models(value: Tensor, replicas: int, draws: int) -> Iterable[Tensor]:
     if value.shape[1] == draws:
         return value.flatten(0, 1).unbind()
     return [own for own in value.squeeze(1).unbind() for _ in range(draws)]

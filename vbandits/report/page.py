@@ -110,7 +110,7 @@ class Report:
     @property
     def failed(self) -> str:
         """How many jobs failed, in words."""
-        return count(sum(len(failure.jobs) for failure in self.failures), "cell")
+        return count(sum(len(failure.jobs) for failure in self.failures), "job")
 
 
 def templates(*packages: str) -> "Environment":

@@ -33,7 +33,7 @@ def failures(diverged: str) -> tuple[str, str]:
     """Returns what counts as a failure, and what becomes of seeds that diverged."""
     return (
         "Failures",
-        f"Seeds that diverged ({diverged}, and stay in every mean) or whose cell stopped with an error (no results).",
+        f"Seeds that diverged ({diverged}, and stay in every mean) or whose job stopped with an error (no results).",
     )
 
 

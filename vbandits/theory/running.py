@@ -50,9 +50,9 @@ def chosen(ids: str | None) -> tuple[Check, ...]:
         return CHECKS
     names = [name.strip() for name in ids.split(",") if name.strip()]
     known = [check.id for check in CHECKS]
-    faults = [unknown("check", name, known) for name in names if name not in known]
-    if faults or not names:
-        raise ConfigError(*faults or ["--only: expected ids of checks, got none: see vbandits theory --list"])
+    errors = [unknown("check", name, known) for name in names if name not in known]
+    if errors or not names:
+        raise ConfigError(*errors or ["--only: expected ids of checks, got none: see vbandits theory --list"])
     return tuple(check for check in CHECKS if check.id in names)
 
 

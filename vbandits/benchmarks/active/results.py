@@ -39,7 +39,7 @@ class ActiveResults(StoredResults):
     """The results of active learning.
 
     Attributes:
-        cells: one marker per job, finished or failed: problem, learner, seeds, status, reason, failures, seconds.
+        jobs: one marker per job, finished or failed: problem, learner, seeds, status, reason, failures, seconds.
         records: one row per seed and evaluation: problem, learner, seed; round (0: before anything was bought); labels
             (known, initial ones included), bought and cost so far; accuracy, nll, brier, ece, ece_debiased for classes,
             rmse, nll, crps, coverage_90 for a regression, on the test set and with the prefix `pool_` on the rows of

@@ -37,7 +37,7 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
         learner = Learner(job.method, seeds, Inputs.of(environment), job.device)
         evaluator = Evaluator(learner, environment.test_targets, getattr(environment, "targets", None))
         times = _times(job.problem.rounds, job.options["evaluations"])
-        diary = Diary(seeds)
+        log = EvaluationLog(seeds)
         with clock.of("environment"):
             observation, info = environment.reset(seed=list(seeds))
         known = rows_of(known_labels(observation["labels"]), "labels from the start")
@@ -51,7 +51,7 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
                 with clock.of("evaluation"):
                     bought = learner.known.shape[1] - known.shape[1]
                     told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
-                    diary.add(told | evaluator.measure())
+                    log.add(told | evaluator.measure())
             if step == job.problem.rounds:
                 break
             with clock.of("querying"):
@@ -63,7 +63,7 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
             progress(step + 1)
         with clock.of("evaluation"):
             full = _full(environment, learner, evaluator)
-        return diary.frame(full, len(job.seeds)), int(evaluator.diverged[: len(job.seeds)].sum())
+        return log.frame(full, len(job.seeds)), int(evaluator.diverged[: len(job.seeds)].sum())
     finally:
         environment.close()
 
@@ -82,7 +82,7 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
     environment = job.problem.environment.open(1, job.device)
     try:
         player = StreamLearner(job.method, seed, environment, job.device)
-        learner, diary = player.learner, Diary((seed,))
+        learner, log = player.learner, EvaluationLog((seed,))
         evaluator, times = (
             Evaluator(learner, environment.test_targets),
             _times(job.problem.rounds, job.options["evaluations"]),
@@ -93,7 +93,7 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             with clock.of("evaluation"):
                 known = learner.known.shape[1]
                 told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
-                diary.add(told | evaluator.measure())
+                log.add(told | evaluator.measure())
 
         with clock.of("environment"):
             observation, info = environment.reset(seed=[seed])
@@ -119,12 +119,12 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             progress(place * job.problem.rounds + step)
             if over:
                 break
-        return diary.frame({}, 1), int(evaluator.diverged.sum())
+        return log.frame({}, 1), int(evaluator.diverged.sum())
     finally:
         environment.close()
 
 
-class Diary:
+class EvaluationLog:
     """What was measured, row by row."""
 
     def __init__(self, seeds: tuple[int, ...]) -> None:

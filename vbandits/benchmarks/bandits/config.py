@@ -12,7 +12,7 @@ from vbandits.agents.dry_run import dry_run
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
-from vbandits.benchmarks.bandits.results import YARDSTICK
+from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
 from vbandits.envs.active.spaces import BANDIT
 from vbandits.envs.spaces import ObservationSpec
@@ -143,11 +143,11 @@ class BanditConfig(Config):
     def added(self, methods: Sequence[AgentSpec]) -> list[AgentSpec]:
         """Returns the uniform agent, which regret is measured by, where it is not there."""
         for agent in methods:
-            if agent.label == YARDSTICK and agent.posterior is not None:
+            if agent.label == BASELINE and agent.posterior is not None:
                 self.errors.append(
-                    f"agents: expected the label {YARDSTICK!r} on the uniform agent alone, the yardstick of regret"
+                    f"agents: expected the label {BASELINE!r} on the uniform agent alone, the baseline of regret"
                 )
-        return [] if YARDSTICK in [agent.label for agent in methods] else [self._base(YARDSTICK)]
+        return [] if BASELINE in [agent.label for agent in methods] else [self._base(BASELINE)]
 
     def tried(self, problems: list[EnvironmentSpec], methods: list[AgentSpec]) -> tuple[list[Problem], list[str]]:
         """Opens every environment once, and makes every agent for each form of observations."""

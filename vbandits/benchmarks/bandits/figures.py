@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from vbandits.benchmarks.bandits.results import YARDSTICK, Results
+from vbandits.benchmarks.bandits.results import BASELINE, Results
 from vbandits.metrics import calibration
 from vbandits.metrics.calibration import LEVELS
 from vbandits.report import statistics, texts
@@ -34,7 +34,7 @@ PROBABILITY = (
     "Calibration of the probability of reward: Brier score (lower is better), and how far the mean predicted "
     "probability is from how often reward came. Bars are 95% intervals of the mean over seeds."
 )
-NO_CALIBRATION = "There are no predictions to judge in this environment."
+NO_CALIBRATION = "There are no predictions to evaluate in this environment."
 
 Parts = Mapping[str, pd.DataFrame]
 """An environment's records by agent, the best first."""
@@ -44,15 +44,15 @@ def drawings(results: Results, environment: str, measure: str, styles: Mapping[s
     """Returns the curves of an environment and the calibration of the agents' predictions."""
     own = results.of(environment)
     shown = regret(own, styles, measure == "reward", environment, f"{salt}-curves")
-    judged = calibrated(own, styles, environment, f"{salt}-calibration")
-    return [shown, judged or Drawing("", NO_CALIBRATION)]
+    calibration = calibrated(own, styles, environment, f"{salt}-calibration")
+    return [shown, calibration or Drawing("", NO_CALIBRATION)]
 
 
 def regret(parts: Parts, styles: Mapping[str, Style], rewarded: bool, environment: str, salt: str) -> Drawing:
     """Returns the curves of cumulative regret, or of the mean reward so far where there is no regret."""
     shown = [_curve(agent, part, rewarded) for agent, part in parts.items()]
     bottom, top, clipped = frame(shown, rewarded)
-    uniform = next((curve for curve in shown if clipped and curve.label == YARDSTICK), None)
+    uniform = next((curve for curve in shown if clipped and curve.label == BASELINE), None)
 
     def finish(axes: "Axes") -> None:
         if rewarded:
@@ -98,8 +98,8 @@ def frame(shown: Sequence[Curve], rewarded: bool) -> tuple[float, float, bool]:
         return low - margin, high + margin, False
     tops = {curve.label: float(max(curve.mean.max(), _known(curve.mean, curve.high)[-1])) for curve in shown}
     everything = 1.05 * max(tops.values()) or 1.0
-    learning = max((top for agent, top in tops.items() if agent != YARDSTICK), default=0.0)
-    clipped = YARDSTICK in tops and 0 < 1.5 * ROOM * learning < tops[YARDSTICK]
+    learning = max((top for agent, top in tops.items() if agent != BASELINE), default=0.0)
+    clipped = BASELINE in tops and 0 < 1.5 * ROOM * learning < tops[BASELINE]
     return 0.0, ROOM * learning if clipped else everything, clipped
 
 
@@ -120,7 +120,7 @@ def _curve(agent: str, part: pd.DataFrame, rewarded: bool) -> Curve:
 def _leaving(axes: "Axes", uniform: Curve, top: float) -> None:
     """Notes where the uniform agent leaves the frame, and where it ends."""
     x = float(np.interp(top, uniform.mean, uniform.x))
-    text = f"↑ {YARDSTICK}, to {compact(float(f'{uniform.mean[-1]:.3g}'))}"
+    text = f"↑ {BASELINE}, to {compact(float(f'{uniform.mean[-1]:.3g}'))}"
     left, right = axes.get_xlim()
     inset = 0.015 * (right - left)
     near = x < 0.6 * right

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from vbandits.benchmarks.bandits.results import YARDSTICK, Results
+from vbandits.benchmarks.bandits.results import BASELINE, Results
 from vbandits.experiment.report import estimates_of, leaders
 from vbandits.report import ranking, statistics
 from vbandits.report.ranking import NOTHING, ProblemRanking, Ranking
@@ -20,7 +20,7 @@ def rank(results: Results) -> Ranking:
     regret, by_seed = partial(results.loss, column="cumulative_regret"), {}
     for agent in agents:
         known = [one.label for one in environments if one.relative and np.isfinite(one.estimates[agent][0])]
-        pairs = [(regret(label, agent), regret(label, YARDSTICK)) for label in known]
+        pairs = [(regret(label, agent), regret(label, BASELINE)) for label in known]
         if pairs:
             by_seed[agent] = 100 * statistics.mean_ratio(pairs)
     return ranking.rank(agents, environments, by_seed)

@@ -7,7 +7,7 @@ import numpy as np
 
 from vbandits.benchmarks.bandits import figures
 from vbandits.benchmarks.bandits.ranking import UNITS, rank
-from vbandits.benchmarks.bandits.results import YARDSTICK, Results
+from vbandits.benchmarks.bandits.results import BASELINE, Results
 from vbandits.experiment.report import (
     ProblemTable,
     assemble,
@@ -98,7 +98,7 @@ LAYOUT = Layout(
 def report(results: Results) -> Report:
     """Returns the report of an experiment."""
     experiment, ranking = results.experiment, rank(results)
-    styles = palette.styles(results.labels("agent"), YARDSTICK)
+    styles = palette.styles(results.labels("agent"), BASELINE)
 
     def items(label: str, anchor: str) -> list[Item]:
         own = ranking.problem(label)

@@ -10,7 +10,7 @@ from vbandits.experiment.results import StoredResults, estimated
 from vbandits.metrics import calibration
 from vbandits.metrics.regret import simple_regret
 
-YARDSTICK = "uniform"
+BASELINE = "uniform"
 """Label of the agent that relative regret is a percentage of."""
 
 
@@ -19,7 +19,7 @@ class Results(StoredResults):
     """The results of a bandit experiment.
 
     Attributes:
-        cells: one marker per job, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
+        jobs: one marker per job, finished or failed: environment, agent, seeds, status, reason, failures, seconds.
         records: one row per seed and recorded step: environment, agent, seed, step, action, reward, regret,
             cumulative_reward, cumulative_regret, nll, crps, pit, brier; NaN where a value does not exist.
     """
@@ -48,7 +48,7 @@ class Results(StoredResults):
 
     def measured(self, problem: str, method: str) -> dict[str, Any]:
         """Returns regret, reward and scores of predictions; NaN where they are not known."""
-        return _measures(self.parts.get((problem, method)), self.parts.get((problem, YARDSTICK)))
+        return _measures(self.parts.get((problem, method)), self.parts.get((problem, BASELINE)))
 
 
 def final(records: pd.DataFrame, column: str) -> pd.Series:

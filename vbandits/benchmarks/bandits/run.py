@@ -52,7 +52,7 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     environment = job.problem.environment.open(len(job.seeds), job.device)
     played = job
     if len(job.seeds) == 1:
-        environment, played = Twins(environment), replace(job, seeds=job.seeds * 2)
+        environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
         agent = Agent(job.method, played.seeds, ObservationSpec.of(environment), job.steps, job.device)
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
@@ -65,8 +65,8 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
         environment.close()
 
 
-class Twins:
-    """An environment of one lane, shown as two that are the same.
+class DuplicatedEnv:
+    """An environment of one sub-environment, shown as two that are the same.
 
     A batch of one is multiplied by other kernels than a larger one, to other last bits, and one flipped action moves a
     whole run: a seed that is alone in its block is played as a batch of two, of which one is kept.

@@ -26,7 +26,7 @@ class SupervisedResults(StoredResults):
     """The results of a supervised experiment.
 
     Attributes:
-        cells: one marker per job, finished or failed: dataset, method, seeds, status, reason, failures, seconds.
+        jobs: one marker per job, finished or failed: dataset, method, seeds, status, reason, failures, seconds.
         records: one row per seed and evaluation setting: dataset, method, seed, corruption ("none": the clean test
             set), severity, error, nll, ece, brier, auroc_NAME for every out-of-distribution set, temperature; and
             confidence_BB, accuracy_BB and rows_BB, the bins of the reliability diagram.

@@ -1,4 +1,4 @@
-"""One job of a supervised experiment: a method is trained on a dataset and judged, a block of seeds in lockstep."""
+"""One job of a supervised experiment: a method is trained on a dataset and evaluated, a block of seeds in lockstep."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -89,9 +89,9 @@ class Learner:
         x, labels = split.validation
         predictions = self.model.predictions(self._blocks(x))
         logits = torch.cat([predictive.logits.cpu() for predictive in predictions], 2)  # [R, S, n, K]
-        for lane in range(len(logits)):
-            if torch.isfinite(logits[lane]).all():
-                self.temperature[lane] = fitted_temperature(logits[lane], torch.as_tensor(labels))
+        for replica in range(len(logits)):
+            if torch.isfinite(logits[replica]).all():
+                self.temperature[replica] = fitted_temperature(logits[replica], torch.as_tensor(labels))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns the log probability of each class for pixels `x` [N, D]: [R, N, K], float64."""
@@ -129,16 +129,18 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def _records(learner: Learner, split: Split, progress: Callable[[], None]) -> pd.DataFrame:
     """Returns one row per seed and setting."""
-    foreign = {name: np.exp(learner.predict(x)) for name, x in split.foreign.items()}
+    out_of_distribution = {name: np.exp(learner.predict(x)) for name, x in split.out_of_distribution.items()}
     frames = []
     for corruption, severity, x, y in split.settings():
         names = {"seed": learner.model.task.seeds, "corruption": corruption, "severity": severity}
-        frames.append(pd.DataFrame(names | _scores(np.exp(learner.predict(x)), y, foreign)))
+        frames.append(pd.DataFrame(names | _scores(np.exp(learner.predict(x)), y, out_of_distribution)))
         progress()
     return pd.concat(frames, ignore_index=True).assign(temperature=np.tile(learner.temperature, len(frames)))
 
 
-def _scores(probabilities: np.ndarray, y: np.ndarray, foreign: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _scores(
+    probabilities: np.ndarray, y: np.ndarray, out_of_distribution: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Returns what is measured by seed, each [R]."""
     scores = {
         "error": classification.error(probabilities, y),
@@ -146,7 +148,7 @@ def _scores(probabilities: np.ndarray, y: np.ndarray, foreign: dict[str, np.ndar
         "ece": classification.expected_calibration_error(probabilities, y),
         "brier": classification.brier(probabilities, y),
     }
-    for name, outside in foreign.items():
+    for name, outside in out_of_distribution.items():
         scores[f"{AUROC}{name}"] = classification.out_of_distribution_auroc(probabilities, outside)
     for name, values in classification.reliability(probabilities, y)._asdict().items():  # [R, B]
         scores |= {bin_column(name, bin): column for bin, column in enumerate(values.T, 1)}
