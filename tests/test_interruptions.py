@@ -20,7 +20,7 @@ def file(tmp_path, monkeypatch):
 
 @over("workers", [1, 2], quick=[1])
 @pytest.mark.usefixtures("file")
-def test_a_cell_that_fails_is_reported_and_the_others_finish(workers, capsys):
+def test_a_job_that_fails_is_reported_and_the_others_finish(workers, capsys):
     Path("broken_envs.py").write_text(BROKEN)
     code = vbandits(
         "run",
@@ -72,7 +72,7 @@ class Breaks(gymnasium.Env):
 
 @over("workers", [1, 2], quick=[1])
 @pytest.mark.usefixtures("file")
-def test_a_failed_cell_is_tried_again(workers):
+def test_a_failed_job_is_tried_again(workers):
     Path("mended_envs.py").write_text(
         BROKEN.replace("== 57", "== 57 and not __import__('pathlib').Path('mended').exists()")
     )
