@@ -1,5 +1,6 @@
 """From scores to batches: the largest, or a random batch that favours large ones; equals are told by chance."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -19,8 +20,25 @@ LOWEST = -1e300
 Batch = Literal["top", "power", "softmax", "softrank"]
 
 
+class BatchAcquisition:
+    """What the acquisitions here share: they buy from candidates that there are. Subclasses write `_places`."""
+
+    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
+        """Returns the places of a batch.
+
+        Raises:
+            ValueError: if there are fewer candidates than places wanted.
+        """
+        if not 1 <= count <= len(view.candidates):
+            raise ValueError(f"expected to buy from 1 to {len(view.candidates)} labels, all candidates, got {count}")
+        return self._places(view, count)
+
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ByScore:
+class ByScore(BatchAcquisition):
     """What acquisitions share that score every candidate on its own.
 
     A batch is the candidates with the largest scores, or a random one that favours them and thereby does not buy the
@@ -40,20 +58,14 @@ class ByScore:
         """Returns the score of every candidate."""
         raise NotImplementedError
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         numbers = view.uniform(2, len(view.candidates))
         score = perturbed(self.score(view), numbers[:, 0], numbers[:, 1], self.batch, self.coldness)
         return ranking(score, numbers[:, 1])[:, :count]
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(BatchAcquisition):
     """Buys the labels of any candidates: the baseline of every acquisition."""
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
@@ -62,20 +74,27 @@ class Random:
         """Returns uniform numbers."""
         return view.uniform(len(view.candidates))
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns any places, all batches equally likely.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         return self.score(view).argsort(1)[:, :count]
 
 
-def checked(view: View, count: int) -> None:
-    """Refuses to buy more labels than there are candidates."""
-    if not 1 <= count <= len(view.candidates):
-        raise ValueError(f"expected to buy from 1 to {len(view.candidates)} labels, all candidates, got {count}")
+def one_by_one(
+    view: View, count: int, score: Callable[[Int64[Tensor, " R"] | None], Float[Tensor, "R C"]]
+) -> Int64[Tensor, "R b"]:
+    """Returns the places of a batch, one after another the largest score of those that are left.
+
+    Args:
+        view: with the candidates.
+        count: b.
+        score: gives the scores once the last place was taken; None before the first.
+    """
+    taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
+    places = []
+    for _ in range(count):
+        scores = score(places[-1] if places else None)
+        places.append(best(scores, taken, view.uniform(len(view.candidates))))
+        taken = taken.scatter(1, places[-1].unsqueeze(1), True)
+    return torch.stack(places, 1)
 
 
 def settled(score: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.agents.acquisition.base import REGRESSION, Rows, View, joined
-from vbandits.agents.acquisition.batches import best, checked
+from vbandits.agents.acquisition.batches import BatchAcquisition, one_by_one
 from vbandits.agents.acquisition.scores import noise
 from vbandits.types import Functions
 
 
 @dataclass(frozen=True)
-class MaxDet:
+class MaxDet(BatchAcquisition):
     """The batch whose labels together give the most information about the function of a regression, label by label.
 
     The labels' joint distribution being normal, their information is 0.5 log det(I + K / noise), K being the covariance
@@ -35,19 +35,13 @@ class MaxDet:
     tasks: ClassVar[frozenset[str]] = frozenset({REGRESSION})
     draws: Annotated[int, Field(ge=2)] = 100
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         belief = Belief.of(centred(view, view.draw(self.draws), view.candidates, self.draws), noise(view))
         return _greedy(view, count, belief, Belief.variance)
 
 
 @dataclass(frozen=True)
-class IntegratedVariance:
+class IntegratedVariance(BatchAcquisition):
     """The batch after whose labels the function varies least at the targets, label by label (Cohn, 1996, "Neural
     Network Exploration Using Optimal Experiment Design"; as ALC in Seo et al., 2000, for Gaussian processes).
 
@@ -62,13 +56,7 @@ class IntegratedVariance:
     draws: Annotated[int, Field(ge=2)] = 100
     targets: Annotated[int, Field(ge=1)] = 1000
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         functions = view.draw(self.draws)
         belief = Belief.of(centred(view, functions, view.candidates, self.draws), noise(view))
         targets = centred(view, functions, view.targets("pool", self.targets), self.draws)
@@ -125,10 +113,11 @@ def centred(view: View, functions: Functions, rows: Rows, draws: int) -> Float[T
 
 def _greedy(view: View, count: int, belief: Belief, gain) -> Int64[Tensor, "R b"]:
     """Returns the places of a batch: one label at a time the largest gain, given the ones before."""
-    taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
-    places = []
-    for _ in range(count):
-        places.append(best(gain(belief), taken, view.uniform(len(view.candidates))))
-        taken = taken.scatter(1, places[-1].unsqueeze(1), True)
-        belief = belief.given(places[-1])
-    return torch.stack(places, 1)
+
+    def score(last: Tensor | None) -> Tensor:
+        nonlocal belief
+        if last is not None:
+            belief = belief.given(last)
+        return gain(belief)
+
+    return one_by_one(view, count, score)

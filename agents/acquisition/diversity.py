@@ -9,12 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View, joined
-from vbandits.agents.acquisition.batches import best, checked, weighted
+from vbandits.agents.acquisition.batches import BatchAcquisition, best, one_by_one, weighted
 from vbandits.agents.acquisition.features import at, features, nearest, squared_distance, squared_distances
 
 
 @dataclass(frozen=True)
-class BADGE:
+class BADGE(BatchAcquisition):
     """Rows that would move the last layer far and in different directions (Ash et al., 2020, "Deep Batch Active
     Learning by Diverse, Uncertain Gradient Lower Bounds", algorithm 1).
 
@@ -30,13 +30,7 @@ class BADGE:
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES})
     draws: Annotated[int, Field(ge=1)] = 100
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         blocks = view.values(view.draw(self.draws), view.candidates, self.draws)
         residual = residuals(joined((log_p.exp().mean(1) for log_p in blocks), 1).double())
         h = features(view, view.candidates)
@@ -53,30 +47,24 @@ class BADGE:
 
 
 @dataclass(frozen=True)
-class CoreSet:
+class CoreSet(BatchAcquisition):
     """Rows that leave none far from a labelled one: greedy k-centre in the features, labelled rows being centres from
     the start (Sener & Savarese, 2018, "Active Learning for Convolutional Neural Networks: A Core-Set Approach",
-    algorithm 1).
-    """
+    algorithm 1). Where nothing is labelled, the first is drawn by chance."""
 
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch, the first by chance where nothing is labelled.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         x, labelled = features(view, view.candidates), features(view, view.labelled)
         distance = nearest(x, labelled)
-        taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
-        places = []
-        for _ in range(count):
-            places.append(best(distance.log(), taken, view.uniform(len(view.candidates))))
-            taken = taken.scatter(1, places[-1].unsqueeze(1), True)
-            distance = distance.minimum(squared_distances(x, at(x, places[-1])).squeeze(2))
-        return torch.stack(places, 1)
+
+        def score(last: Tensor | None) -> Tensor:
+            nonlocal distance
+            if last is not None:
+                distance = distance.minimum(squared_distances(x, at(x, last)).squeeze(2))
+            return distance.log()
+
+        return one_by_one(view, count, score)
 
 
 def residuals(p: Float[Tensor, "R C K"]) -> Float[Tensor, "R C K"]:

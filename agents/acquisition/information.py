@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vbandits.agents.acquisition import base
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View, joined
-from vbandits.agents.acquisition.batches import ByScore, best, checked, settled
+from vbandits.agents.acquisition.batches import BatchAcquisition, ByScore, one_by_one, settled
 from vbandits.agents.acquisition.scores import Pointwise, entropy, noise, variance
 
 
@@ -59,7 +59,7 @@ class EPIG(ByScore):
 
 
 @dataclass(frozen=True)
-class PosteriorSampling:
+class PosteriorSampling(BatchAcquisition):
     """For each label of a batch two fresh draws, and the candidate about which they disagree most.
 
     This is Thompson sampling for learning: the chance that a row is asked for is the chance that it is the most
@@ -79,19 +79,8 @@ class PosteriorSampling:
             return joined(map(information, blocks), 1)
         return joined((settled((values[:, 0] - values[:, 1]).abs().squeeze(2)) for values in blocks), 1)
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
-        taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
-        places = []
-        for _ in range(count):
-            places.append(best(self.score(view), taken, view.uniform(len(view.candidates))))
-            taken = taken.scatter(1, places[-1].unsqueeze(1), True)
-        return torch.stack(places, 1)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
+        return one_by_one(view, count, lambda last: self.score(view))
 
 
 def information(log_p: Float[Tensor, "R S n K"]) -> Float[Tensor, "R n"]:

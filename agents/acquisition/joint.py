@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vbandits.agents.acquisition import base
 from vbandits.agents.acquisition.base import CLASSES, Rows, View, joined
-from vbandits.agents.acquisition.batches import best, checked, settled
+from vbandits.agents.acquisition.batches import BatchAcquisition, one_by_one, settled
 from vbandits.agents.acquisition.scores import entropy, surprise
 from vbandits.types import Functions
 
@@ -24,7 +24,7 @@ Blocks = Iterable[Tensor]
 
 
 @dataclass(frozen=True)
-class BatchBALD:
+class BatchBALD(BatchAcquisition):
     """The batch whose labels together give the most information about the function, label by label (Kirsch, van
     Amersfoort & Gal, 2019, "BatchBALD", algorithm 1).
 
@@ -44,29 +44,22 @@ class BatchBALD:
     exact: Annotated[int, Field(ge=1)] = 1000
     samples: Annotated[int, Field(ge=1)] = 500
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         functions = view.draw(self.draws)
         blocks = _probabilities(view, functions, self.draws)
         outcomes = Outcomes.none(len(view.candidates.index), self.draws, view.candidates.index.device)
         certain = joined((entropy(p).mean(1) for p in blocks()), 1)  # H[y | f]
-        taken = torch.zeros_like(view.candidates.index, dtype=torch.bool)
-        places: list[Tensor] = []
         chosen: list[Tensor] = []
-        for _ in range(count):
-            if chosen:
+
+        def gain(last: Tensor | None) -> Tensor:
+            nonlocal outcomes
+            if last is not None:
+                row = Rows(view.candidates.pool, view.candidates.index.gather(1, last.unsqueeze(1)))
+                chosen.append(joined(view.values(functions, row, self.draws)).exp().squeeze(2).double())
                 outcomes = self._after(outcomes, chosen, view)
-            gain = settled(expected_entropy(blocks(), outcomes) - certain)
-            places.append(best(gain, taken, view.uniform(len(view.candidates))))
-            taken = taken.scatter(1, places[-1].unsqueeze(1), True)
-            row = Rows(view.candidates.pool, view.candidates.index.gather(1, places[-1].unsqueeze(1)))
-            chosen.append(joined(view.values(functions, row, self.draws)).exp().squeeze(2).double())
-        return torch.stack(places, 1)
+            return settled(expected_entropy(blocks(), outcomes) - certain)
+
+        return one_by_one(view, count, gain)
 
     def _after(self, outcomes: "Outcomes", chosen: list[Tensor], view: View) -> "Outcomes":
         """Returns outcomes with the label that was chosen last."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vbandits.agents.acquisition import base
 from vbandits.agents.acquisition.base import CLASSES, REGRESSION, View
-from vbandits.agents.acquisition.batches import best, checked, ranking
+from vbandits.agents.acquisition.batches import BatchAcquisition, best, ranking
 from vbandits.agents.acquisition.features import features, nearest, squared_distances
 
 NEIGHBOURS = 20
@@ -33,7 +33,7 @@ GROUPS = 10
 
 
 @dataclass(frozen=True)
-class TypiClust:
+class TypiClust(BatchAcquisition):
     """Typical rows of large clusters in which nothing is labelled (Hacohen, Dekel & Weinshall, 2022, "Active Learning
     on a Budget: Opposite Strategies Suit High and Low Budgets", algorithm 1).
 
@@ -49,13 +49,7 @@ class TypiClust:
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
     clusters: Annotated[int, Field(ge=1)] = 500
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         rows = torch.cat([features(view, view.candidates), features(view, view.labelled)], 1)
         clusters = min(len(view.labelled) + count, self.clusters)
         seeds, ties = view.uniform(1), view.uniform(len(view.candidates))
@@ -67,10 +61,10 @@ class TypiClust:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(BatchAcquisition):
     """Rows around which most others lie: greedy maximum coverage of the candidates by balls in the features, those
     around labelled rows being covered from the start (Yehuda et al., 2022, "Active Learning Through a Covering Lens",
-    algorithm 1).
+    algorithm 1). When all is covered, any are taken.
 
     Attributes:
         radius: of the balls, in units of the features; None chooses it for every replica by the authors' rule, the
@@ -81,13 +75,7 @@ class Coverage:
     tasks: ClassVar[frozenset[str]] = frozenset({CLASSES, REGRESSION})
     radius: Annotated[float, Field(gt=0)] | None = None
 
-    def select(self, view: View, count: int) -> Int64[Tensor, "R b"]:
-        """Returns the places of a batch; when all is covered, any.
-
-        Raises:
-            ValueError: if there are fewer candidates than places wanted.
-        """
-        checked(view, count)
+    def _places(self, view: View, count: int) -> Int64[Tensor, "R b"]:
         rows, labelled = features(view, view.candidates), features(view, view.labelled)
         numbers = view.uniform(count + 1, len(view.candidates))
         places = []
