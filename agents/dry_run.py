@@ -12,7 +12,7 @@ from vbandits.agents.agent import Agent
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec, standardiser
 from vbandits.agents.model import Model
 from vbandits.agents.rules import UNAVAILABLE
-from vbandits.envs.active.spaces import STREAM, family
+from vbandits.envs.spaces import STREAM, family
 from vbandits.types import Data, Rule
 
 METHODS = ("init", "update", "draw", "mean", "predict")

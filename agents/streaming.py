@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,25 +19,6 @@ WINDOW = 100
 SKIP = 0
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a stream offers.
-
-    Attributes:
-        steps: rows that come.
-        predict: whether each row has to be predicted if its label is not asked for.
-        query: the action that asks.
-        cost: of a label.
-        mistake: what a wrong prediction costs.
-    """
-
-    steps: int
-    predict: bool
-    query: int
-    cost: float = 1.0
-    mistake: float = 1.0
-
-
 class StreamLearner:
     """Learns from one stream. It knows the rows that have come, and the labels that it has bought.
 
@@ -52,11 +33,11 @@ class StreamLearner:
 
     def __init__(self, spec: LearnerSpec, seed: int, environment: Any, device: str = "cpu") -> None:
         """Takes a stream with one sub-environment."""
-        told = {part.name: getattr(environment, part.name) for part in fields(Terms) if hasattr(environment, part.name)}
-        self.terms = Terms(**told)
+        self._steps, self._predict, self._query = environment.steps, environment.predict, environment.query
+        self._cost, self._mistake = (getattr(environment, name, 1.0) for name in ("cost", "mistake"))
         self._test: Tensor = environment.test_features
         image = environment.image
-        self._rows = torch.empty(self.terms.steps, self._test.shape[1], dtype=torch.float32, device=device)
+        self._rows = torch.empty(self._steps, self._test.shape[1], dtype=torch.float32, device=device)
         self._ready = torch.empty_like(self._rows)  # the same, standardised
         self._seen = 0
         self._standard = standardiser(self._test, image, torch.float32)  # until rows have come
@@ -75,14 +56,14 @@ class StreamLearner:
         chance = float(self._chance.uniform(1))
         known = self.learner.known.shape[1]
         if left != 0 and (known < self.learner.spec.training.first or not self.learner.model.trained):
-            return self.terms.query
+            return self._query
         if not self.learner.model.trained:
             return SKIP
-        if self.terms.predict and isinstance(self._acquisition, PosteriorSampling):
+        if self._predict and isinstance(self._acquisition, PosteriorSampling):
             return self._cheapest(left != 0)
         if left != 0 and self._wanted(chance, left):
-            return self.terms.query
-        return int(self._probabilities(mean=True).argmax()) if self.terms.predict else SKIP
+            return self._query
+        return int(self._probabilities(mean=True).argmax()) if self._predict else SKIP
 
     def add_label(self, label: float) -> None:
         """Takes the label of the last row; it is learned from at the next `fit`."""
@@ -108,14 +89,14 @@ class StreamLearner:
         self._scores.append(own)
         larger = sum(score > own for score in self._scores)
         equal = sum(score == own for score in self._scores)
-        rows = self.terms.steps - self._seen + 1
+        rows = self._steps - self._seen + 1
         return (larger + chance * equal) / len(self._scores) < left / rows
 
     def _cheapest(self, may_ask: bool) -> int:
         """Returns what one draw finds cheapest: the likeliest class, or to ask."""
         probabilities = self._probabilities(mean=False)
-        if may_ask and self.terms.cost < self.terms.mistake * (1 - float(probabilities.max())):
-            return self.terms.query
+        if may_ask and self._cost < self._mistake * (1 - float(probabilities.max())):
+            return self._query
         return int(probabilities.argmax())
 
     def _probabilities(self, mean: bool) -> Tensor:

@@ -9,12 +9,12 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
-from vbandits.envs.active.spaces import family
 from vbandits.envs.active.user import PoolEnvironment, StreamEnvironment
 from vbandits.envs.bandit import Bandit
+from vbandits.envs.spaces import family
 from vbandits.envs.sub_environment import SubEnvironment
 
-FAMILIES: dict[str, type[SubEnvironment]] = {kind.family: kind for kind in (Bandit, PoolEnvironment, StreamEnvironment)}
+CLASSES: dict[str, type[SubEnvironment]] = {kind.family: kind for kind in (Bandit, PoolEnvironment, StreamEnvironment)}
 COUNTED = {"initial": "labels that are known from the start", "budget": "labels to be bought"}
 """What is counted when an episode has begun, in words."""
 
@@ -25,7 +25,7 @@ def problems(environment: Any) -> list[str]:
         kind = f"{type(environment).__module__}.{type(environment).__qualname__}"
         hint = "make one environment, not a batch, or" if isinstance(environment, VectorEnv) else "derive it, or"
         return [f"expected a gymnasium.Env, got a {kind}: {hint} subclass vbandits.envs.NativeBandit"]
-    return FAMILIES[family(environment)].problems(environment)
+    return CLASSES[family(environment)].problems(environment)
 
 
 class UserEnvironments(VectorEnv):
@@ -50,7 +50,7 @@ class UserEnvironments(VectorEnv):
         found = list(dict.fromkeys(problem for environment in environments for problem in problems(environment)))
         if found:
             raise ValueError("; ".join(found))
-        kinds = [FAMILIES[family(environment)] for environment in environments]
+        kinds = [CLASSES[family(environment)] for environment in environments]
         self.sub_environments = [kind(environment) for kind, environment in zip(kinds, environments, strict=True)]
         _require_alike(self.sub_environments)
         first, self.device = self.sub_environments[0], torch.device(device)

@@ -40,8 +40,6 @@ class ArmFeaturesBandit(NativeBandit):
         """Takes the sizes, the reward function and the noise.
 
         Args:
-            num_envs: sub-environments.
-            device: where tensors are.
             features: of each arm, F.
             arms: A.
             function: "linear", "quadratic", "matrix" or "cosine".

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from gymnasium.spaces import Dict
 
-from vbandits.envs.active.spaces import BANDIT, POOL, STREAM, family
 from vbandits.envs.active.user import MASK
 from vbandits.envs.adapter import problems
 from vbandits.envs.bandit import CONTRACT
 from vbandits.envs.check_report import CheckReport, words
 from vbandits.envs.gymnasium_check import passes_gymnasium
-from vbandits.envs.spaces import Observation, ObservationSpec, next_available
+from vbandits.envs.spaces import BANDIT, POOL, STREAM, Observation, ObservationSpec, family, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve
 from vbandits.metrics.regret import from_info
 from vbandits.source_hash import reference

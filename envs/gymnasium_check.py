@@ -49,11 +49,8 @@ class Checkable(gymnasium.Wrapper):
         mask = info.get("action_mask", parts.get("mask")) if isinstance(info, dict) else None
         self._mask = None if mask is None else np.array(mask)
         labels = {name: part for name, part in parts.items() if name in ("labels", "label")}
-        if not labels:
-            return observation
-        return parts | {
-            name: np.array(np.nan_to_num(part)) for name, part in labels.items() if isinstance(part, np.ndarray)
-        }
+        numbers = {name: np.array(np.nan_to_num(part)) for name, part in labels.items() if isinstance(part, np.ndarray)}
+        return parts | numbers if numbers else observation
 
 
 def passes_gymnasium(environment: gymnasium.Env, report: CheckReport) -> None:

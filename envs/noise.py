@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vbandits.envs.synthetic import Regression, on_sphere
+from vbandits.envs.synthetic import Regression
 from vbandits.errors import require
 
 
@@ -33,8 +33,8 @@ class LogisticBandit(Regression):
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the arms' weights; what is expected is the probability of a 1."""
-        weights = on_sphere(problem, self.features, self.arms)
-        return lambda x: expit(self.scale * (x @ weights) + self.bias)
+        linear = super().function(problem)
+        return lambda x: expit(self.scale * linear(x) + self.bias)
 
     def outcomes(self, random: np.random.Generator, expected: np.ndarray) -> np.ndarray:
         """Draws zeros and ones."""
@@ -64,11 +64,6 @@ class HeteroscedasticBandit(Regression):
         require(0 <= quiet <= loud < np.inf, "quiet, loud", "0 <= quiet <= loud", (quiet, loud))
         super().__init__(num_envs, device, features, arms)
         self.quiet, self.loud = quiet, loud
-
-    def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-        """Draws the arms' weights."""
-        weights = on_sphere(problem, self.features, self.arms)
-        return lambda x: x @ weights
 
     def outcomes(self, random: np.random.Generator, expected: np.ndarray) -> np.ndarray:
         """Draws rewards with the noise that goes with their expectation."""

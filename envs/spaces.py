@@ -1,4 +1,5 @@
-"""What can be observed before a decision: a context, features of each arm, and which arms are available."""
+"""What can be observed before a decision: which family of problems it tells, and of a bandit its context, features of
+each arm, and which arms are available."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +14,26 @@ from torch import Tensor
 
 KEYS = ("context", "arms", "mask")
 """Of a nested observation, all optional: `Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))`."""
+POOL, STREAM, BANDIT = "pool", "stream", "bandit"
+FAMILIES = {
+    BANDIT: "a bandit, whose actions pay rewards",
+    POOL: "active learning on a pool, whose actions buy labels of rows",
+    STREAM: "active learning on a stream, whose actions buy the label of the row that has arrived, or do not",
+}
+MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
+"""The parts of an observation that nothing else has, of which one tells the family even where another is forgotten."""
 DICT = "Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))"
+
+
+def family(environment: Any) -> str:
+    """Returns the kind of problem: "pool" or "stream" of active learning, or "bandit". It is told by what is observed.
+
+    Args:
+        environment: a single sub-environment or a batch of them, ours or a user's own.
+    """
+    seen = getattr(environment, "single_observation_space", None) or getattr(environment, "observation_space", None)
+    parts = set(seen.spaces) if isinstance(seen, Dict) else set()
+    return next((kind for kind, wanted in MARKS.items() if wanted & parts), BANDIT)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.data import Dataset
 from vbandits.data.pool import Pool
-from vbandits.envs.active.spaces import BANDIT, FAMILIES, expect, family
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.argument_types import type_errors
 from vbandits.envs.base import Native
 from vbandits.envs.single import SingleEnvironment
-from vbandits.envs.spaces import ObservationSpec
+from vbandits.envs.spaces import BANDIT, FAMILIES, ObservationSpec, family
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
@@ -70,11 +69,10 @@ class EnvironmentSpec:
             ValueError: if there is no such environment, if it cannot be made, or if it is of none of the families.
         """
         environment = self._open(num_envs, device)
-        try:
-            expect(environment, *(families or FAMILIES))
-        except ValueError:
+        if (found := family(environment)) not in (families or FAMILIES):
             environment.close()
-            raise
+            wanted = ", or ".join(FAMILIES[name] for name in families)
+            raise ValueError(f"expected {wanted}, got {FAMILIES[found]}")
         return environment
 
     def _open(self, num_envs: int, device: str) -> Any:

@@ -13,7 +13,10 @@ Noise = float | Sequence[float]
 
 
 class Regression(NativeBandit):
-    """Contexts x ~ N(0, I) [D]; arm a pays N(f_a(x), noise_a^2), where f is drawn once per seed, by subclasses."""
+    """Contexts x ~ N(0, I) [D]; arm a pays N(f_a(x), noise_a^2), where f is drawn once per seed.
+
+    It is w_a . x with w_a uniform on the unit sphere; subclasses may draw others.
+    """
 
     def __init__(
         self, num_envs: int, device: str, features: int, arms: int, noise: Noise = 0.0, *, noisy_optimum: bool = False
@@ -28,7 +31,8 @@ class Regression(NativeBandit):
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws f, from the contexts of the next N steps [N, D] to expected rewards [N, A]."""
-        raise NotImplementedError
+        weights = on_sphere(problem, self.features, self.arms)
+        return lambda x: x @ weights
 
     def outcomes(self, random: np.random.Generator, expected: np.ndarray) -> np.ndarray:
         """Draws rewards [N, A] with the given expectations [N, A]."""
@@ -76,8 +80,6 @@ class LinearBandit(Regression):
         """Takes the sizes, the noise, and how weights are drawn.
 
         Args:
-            num_envs: sub-environments.
-            device: where tensors are.
             features: of a context, D.
             arms: A.
             noise: standard deviation of rewards, one for all arms or one for each.
@@ -92,10 +94,9 @@ class LinearBandit(Regression):
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the arms' weights."""
         if self.weights == "sphere":
-            weights = on_sphere(problem, self.features, self.arms)
-        else:
-            weights = problem.uniform(-1, 1, (self.features, self.arms))
-            weights /= np.linalg.norm(weights, axis=0)
+            return super().function(problem)
+        weights = problem.uniform(-1, 1, (self.features, self.arms))
+        weights /= np.linalg.norm(weights, axis=0)
         return lambda x: x @ weights
 
 

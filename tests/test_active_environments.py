@@ -7,9 +7,9 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from vbandits.envs import Pool, PoolActiveLearning, StreamActiveLearning
-from vbandits.envs.active.spaces import family
 from vbandits.envs.check import check
 from vbandits.envs.gymnasium_check import Checkable
+from vbandits.envs.spaces import family
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.resolve import resolve
 from vbandits.registry import ACTIVE, BANDITS

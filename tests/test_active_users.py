@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.test_active_environments import play, same
-from vbandits.envs.active.spaces import family
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.check import check
+from vbandits.envs.spaces import family
 from vbandits.envs.spec import EnvironmentSpec
 
 LABS = outsider.Labs()

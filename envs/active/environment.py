@@ -60,8 +60,6 @@ class PoolActiveLearning(ActiveLearning):
         """Takes a pool and how its labels are sold.
 
         Args:
-            num_envs: R, the number of sub-environments.
-            device: of the tensors.
             pool: a name, a file, arrays or a `Pool`, with the options from `rows` on: see `load_pool`.
             budget: labels that can be bought, those that are known from the start not among them.
             batch: b, labels that are bought at a time.

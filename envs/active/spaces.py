@@ -1,4 +1,4 @@
-"""What is seen and done in active learning, as gymnasium's spaces, and how kinds of problems are told apart."""
+"""What is seen and done in active learning, as gymnasium's spaces."""
 
 from typing import Any
 
@@ -7,17 +7,6 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
-
-POOL, STREAM, BANDIT = "pool", "stream", "bandit"
-PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label", "budget_left"}}
-"""The parts of an observation, by kind of problem."""
-MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
-"""The parts that nothing else has, of which one tells the kind even where another is forgotten."""
-FAMILIES = {
-    BANDIT: "a bandit, whose actions pay rewards",
-    POOL: "active learning on a pool, whose actions buy labels of rows",
-    STREAM: "active learning on a stream, whose actions buy the label of the row that has arrived, or do not",
-}
 
 
 class Labels(Box):
@@ -85,22 +74,3 @@ def rows_of(mask: Tensor, what: str) -> Tensor:
     if (counts != counts[0]).any():
         raise ValueError(f"expected as many {what} in every sub-environment, got {counts.tolist()}")
     return marked.nonzero()[:, 1].view(len(marked), -1)
-
-
-def family(environment: Any) -> str:
-    """Returns the kind of problem: "pool" or "stream" of active learning, or "bandit". It is told by what is observed.
-
-    Args:
-        environment: a single sub-environment or a batch of them, ours or a user's own.
-    """
-    seen = getattr(environment, "single_observation_space", None) or getattr(environment, "observation_space", None)
-    parts = set(seen.spaces) if isinstance(seen, Dict) else set()
-    return next((kind for kind, wanted in MARKS.items() if wanted & parts), BANDIT)
-
-
-def expect(environment: Any, *kinds: str) -> None:
-    """Raises a ValueError unless an environment is a problem of one of the kinds that `family` tells."""
-    found = family(environment)
-    if found not in kinds:
-        wanted = ", or ".join(FAMILIES[kind] for kind in kinds)
-        raise ValueError(f"expected {wanted}, got {FAMILIES[found]}")

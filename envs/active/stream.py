@@ -60,8 +60,6 @@ class StreamActiveLearning(ActiveLearning):
         """Takes a pool and how its labels are sold.
 
         Args:
-            num_envs: R, the number of sub-environments.
-            device: of the tensors.
             pool: a name, a file, arrays or a `Pool`, with the options from `rows` on: see `load_pool`.
             steps: rows that arrive; by default all of the pool.
             budget: labels that can be bought; None sets no limit, which is one of as many as there are steps.

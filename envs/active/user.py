@@ -9,11 +9,14 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
 from vbandits.data.pool import Pool
-from vbandits.envs.active.spaces import PARTS, POOL, STREAM, pool_spaces, stream_spaces
+from vbandits.envs.active.spaces import pool_spaces, stream_spaces
+from vbandits.envs.spaces import POOL, STREAM
 from vbandits.envs.sub_environment import SubEnvironment, finite, parts_of, shown, wrong
 
 ROWS = ("features", "test_features", "test_targets")
 """What has to be on the environment itself, `env.unwrapped`."""
+PARTS = {POOL: {"labels", "queried", "budget_left"}, STREAM: {"context", "label", "budget_left"}}
+"""The parts of an observation."""
 MASK = "action_mask"
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbandits.envs.active.spaces import BANDIT, family
 from vbandits.envs.check import check
+from vbandits.envs.spaces import BANDIT, family
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.testing.comparing import expect, expect_same, global_seed
 

@@ -14,7 +14,8 @@ from vbandits.agents.learner import LearnerSpec, Training
 from vbandits.benchmarks import environments
 from vbandits.benchmarks.active import BENCHMARK
 from vbandits.benchmarks.environments import EnvironmentEntry, arguments, short
-from vbandits.envs.active.spaces import POOL, STREAM, family, known_labels
+from vbandits.envs.active.spaces import known_labels
+from vbandits.envs.spaces import POOL, STREAM, family
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.errors import ConfigError
 from vbandits.experiment.config import Config, Count, Entry, File, is_list, section, words

@@ -10,7 +10,8 @@ import torch
 from vbandits.agents.learner import Inputs, Learner
 from vbandits.agents.streaming import StreamLearner
 from vbandits.benchmarks.active.evaluation import Evaluator
-from vbandits.envs.active.spaces import STREAM, known_labels, rows_of
+from vbandits.envs.active.spaces import known_labels, rows_of
+from vbandits.envs.spaces import STREAM
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 

@@ -14,8 +14,7 @@ from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
-from vbandits.envs.active.spaces import BANDIT
-from vbandits.envs.spaces import ObservationSpec
+from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment.config import Config, Count, Entry, File, Settings, objects, words
 from vbandits.networks import MLP
