@@ -5,20 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vbandits.data import load
-from vbandits.envs.base import BLOCK, Block, NativeBandit
-from vbandits.envs.epochs import shuffled_epochs
+from vbandits.envs.base import BLOCK, Block
+from vbandits.envs.epochs import DatasetBandit, shuffled_epochs
 from vbandits.errors import require
 
 
-class Classification(NativeBandit):
-    """Pays `reward_right` for the row's class and `reward_wrong` for any other.
-
-    Each sub-environment goes through all rows in an order of its own, without replacement, then reshuffles.
-
-    Attributes:
-        dataset: its rows.
-        notes: what was done to them.
-    """
+class Classification(DatasetBandit):
+    """Pays `reward_right` for the row's class and `reward_wrong` for any other."""
 
     def __init__(
         self,
@@ -33,15 +26,13 @@ class Classification(NativeBandit):
         reward_wrong: float = 0.0,
     ) -> None:
         """Takes a dataset by name, or a CSV or Parquet file with the column that is the target: see `data.load`."""
-        self.dataset = load(dataset, data_dir, target, drop)
-        self.notes = self.dataset.notes
-        if self.dataset.labels is None:
+        found = load(dataset, data_dir, target, drop)
+        if found.labels is None:
             raise ValueError(
                 f"dataset: expected classes, which {dataset} has not: it is for vbandits/{dataset.capitalize()}-v0"
             )
-        self._labels, classes = self.dataset.labels, len(self.dataset.class_names)
-        features = self.dataset.features
-        super().__init__(num_envs, device, features=features.shape[1], arms=classes, pool=features)
+        super().__init__(num_envs, device, found, arms=len(found.class_names))
+        self._labels = found.labels
         self._rewards_of = (reward_wrong, reward_right)
         require(
             bool(np.isfinite(self._rewards_of).all()), "reward_wrong, reward_right", "finite rewards", self._rewards_of

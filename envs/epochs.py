@@ -1,10 +1,11 @@
-"""The order in which a sub-environment goes through the rows of a dataset."""
+"""Bandits whose contexts are the rows of a dataset, and the order in which a sub-environment goes through them."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from vbandits.envs.base import BLOCK
+from vbandits.data import Dataset
+from vbandits.envs.base import BLOCK, NativeBandit
 from vbandits.streams import generator
 
 
@@ -19,3 +20,17 @@ def shuffled_epochs(seed: int, rows: int) -> Iterator[np.ndarray]:
             ahead = np.concatenate([ahead, random.permutation(every)])
         yield ahead[:BLOCK]
         ahead = ahead[BLOCK:]
+
+
+class DatasetBandit(NativeBandit):
+    """Contexts are rows of a dataset: each sub-environment goes through all of them in an order of its own, without
+    replacement, then reshuffles.
+
+    Attributes:
+        dataset: its rows.
+        notes: what was done to them.
+    """
+
+    def __init__(self, num_envs: int, device: str, dataset: Dataset, *, arms: int, noisy_optimum: bool = False) -> None:
+        self.dataset, self.notes, rows = dataset, dataset.notes, dataset.features
+        super().__init__(num_envs, device, features=rows.shape[1], arms=arms, pool=rows, noisy_optimum=noisy_optimum)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vbandits.data import load
 from vbandits.envs.base import BLOCK, Block, NativeBandit
-from vbandits.envs.epochs import shuffled_epochs
+from vbandits.envs.epochs import DatasetBandit, shuffled_epochs
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -20,31 +20,22 @@ RATED = 40
 ARMS = 8
 
 
-class Mushroom(NativeBandit):
+class Mushroom(DatasetBandit):
     """Eat a mushroom or leave it: an edible one pays 5, a poisonous one 5 or -35 with even odds, leaving it 0.
 
     The context is 117 indicators of 22 attributes. A poisonous mushroom is expected to pay -15, so the best is to eat
     the edible ones, 4,208 of 8,124, and to leave the 3,916 others. Playing at random loses 5 / 2 on an edible one (it
-    is left half of the time) and 15 / 2 on a poisonous one: (4208 * 2.5 + 3916 * 7.5) / 8124 = 4.91 per step. Each
-    sub-environment goes through all rows in an order of its own, without replacement, then reshuffles.
-
-    Attributes:
-        dataset: its rows; label 0 is edible, 1 poisonous.
-        notes: what was done to them.
+    is left half of the time) and 15 / 2 on a poisonous one: (4208 * 2.5 + 3916 * 7.5) / 8124 = 4.91 per step. In the
+    dataset, label 0 is edible and 1 poisonous.
     """
 
     def __init__(
         self, num_envs: int = 1, device: str = "cpu", *, data_dir: str | None = None, noisy_optimum: bool = False
     ) -> None:
         """Takes where the files are (see `data.load`), and `NativeBandit`'s `noisy_optimum`."""
-        self.dataset = load("mushroom", data_dir)
-        self.notes = self.dataset.notes
+        super().__init__(num_envs, device, load("mushroom", data_dir), arms=2, noisy_optimum=noisy_optimum)
         assert self.dataset.labels is not None
         self._poisonous = self.dataset.labels == 1
-        features = self.dataset.features
-        super().__init__(
-            num_envs, device, features=features.shape[1], arms=2, pool=features, noisy_optimum=noisy_optimum
-        )
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
@@ -91,17 +82,12 @@ class Jester(NativeBandit):
             yield Block(rated[:, :-ARMS], paid, paid)
 
 
-class Financial(NativeBandit):
+class Financial(DatasetBandit):
     """Hold one of 8 portfolios of 21 stocks for a day; pays the day's return of the portfolio, with noise.
 
     The context is the day's 21 numbers, x. Portfolio a has weights drawn for each seed, uniform in [-1, 1] and then
     scaled to length 1; it is expected to pay their product with x, and its noise has a standard deviation of
-    0.01 (a + 1), a = 0..7. The optimum is the best mean. Each sub-environment goes through all days in an order of its
-    own, without replacement, then reshuffles.
-
-    Attributes:
-        dataset: its rows.
-        notes: what was done to them.
+    0.01 (a + 1), a = 0..7. The optimum is the best mean.
     """
 
     def __init__(
@@ -116,13 +102,8 @@ class Financial(NativeBandit):
         """Takes the standard deviation of the first arm's noise (arm a has a + 1 times as much), where the files are
         (see `data.load`), and `NativeBandit`'s `noisy_optimum`."""
         require(noise >= 0 and bool(np.isfinite(noise)), "noise", "a standard deviation, at least 0", noise)
-        self.dataset = load("financial", data_dir)
-        self.notes = self.dataset.notes
+        super().__init__(num_envs, device, load("financial", data_dir), arms=ARMS, noisy_optimum=noisy_optimum)
         self._noise = noise * np.arange(1, ARMS + 1)
-        features = self.dataset.features
-        super().__init__(
-            num_envs, device, features=features.shape[1], arms=ARMS, pool=features, noisy_optimum=noisy_optimum
-        )
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
