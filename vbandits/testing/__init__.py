@@ -38,21 +38,14 @@ def checks(thing: Any) -> tuple[Callable[[Any], None], ...]:
         raise TypeError(
             f"expected an object that has {', '.join(sorted(offered))}, got a class: give {thing.__name__}()"
         )
-    laws: tuple[Callable[[Any], None], ...] = ()
-    if offered.intersection(METHODS):
-        laws += posteriors.LAWS
-    if "choose" in offered:
-        laws += rules.LAWS
-    if "select" in offered:
-        laws += acquisitions.LAWS
-    if not laws and callable(thing):
-        return environments.LAWS
-    if not laws:
+    kinds = ((posteriors, METHODS), (rules, ("choose",)), (acquisitions, ("select",)))
+    found = tuple(law for kind, methods in kinds if offered.intersection(methods) for law in kind.LAWS)
+    if not found and not callable(thing):
         raise TypeError(
             "expected a posterior (init, update, draw, mean, predict), a rule (choose), an acquisition (select), or an "
             f"environment (an id, a class or a function, or an EnvironmentSpec), got {thing!r}"
         )
-    return laws
+    return found or environments.LAWS
 
 
 def parametrize_with_checks(things: Iterable[Any]) -> Any:
@@ -67,8 +60,5 @@ def parametrize_with_checks(things: Iterable[Any]) -> Any:
 
 def _name(thing: Any) -> str:
     """Returns what a report of tests calls a thing."""
-    if isinstance(thing, EnvironmentSpec):
-        return thing.label
-    if isinstance(thing, str):
-        return thing
-    return getattr(thing, "__name__", None) or type(thing).__name__
+    known = thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
+    return thing.label if isinstance(thing, EnvironmentSpec) else known

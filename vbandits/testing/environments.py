@@ -14,10 +14,10 @@ from torch import Tensor
 from vbandits.envs.check import check
 from vbandits.envs.spaces import BANDIT, family
 from vbandits.envs.spec import EnvironmentSpec
-from vbandits.testing.comparing import expect, expect_same, global_seed
+from vbandits.testing import expect
+from vbandits.testing.laws import SEEDS, laws
 
 STEPS = 64
-SEEDS = (3, 1, 7)
 MANY = tuple(range(8))
 CONTRACT = ("expected_reward", "optimal_expected_reward")
 LOOKED_AT = 10
@@ -38,25 +38,18 @@ def it_can_be_played(source: Source) -> None:
     report = check(spec.source, spec.kwargs, spec.data_dir)
     failed = [line.text for line in report.lines if line.status == "failed"]
     failed += [line.text for line in report.lines if line.status == "advice" and line.text.startswith("refusals")]
-    expect(report.works and not failed, "an environment that runs accept", "; ".join(failed), "see `vbandits check`")
+    works = report.works and not failed
+    expect.that(works, "an environment that runs accept", "; ".join(failed), "see `vbandits check`")
 
 
 def the_same_seeds_give_the_same_again(source: Source) -> None:
     """Law: the same seeds and actions give the same observations and rewards, whatever else has drawn numbers."""
-    found = []
-    for seed in (0, 1):
-        with global_seed(seed):
-            found.append(play(source, SEEDS).values())
-    expect_same("the same seeds and actions to give the same again", found[0], found[1], OWN)
+    expect.same_again("the same seeds and actions to give the same again", lambda: play(source, SEEDS).values(), OWN)
 
 
 def a_seed_is_the_same_alone_and_in_a_block(source: Source) -> None:
     """Law: a seed's observations and rewards are the same alone as beside other seeds."""
-    together = play(source, SEEDS).values()
-    for place, seed in enumerate(SEEDS):
-        own = {name: part[:, place : place + 1] for name, part in together.items()}
-        expected = f"seed {seed} to be the same alone as among {SEEDS}"
-        expect_same(expected, own, play(source, (seed,)).values(), OWN)
+    expect.same_alone(lambda seeds: play(source, seeds).values(), OWN, axis=1)
 
 
 def seeds_differ(source: Source) -> None:
@@ -65,42 +58,36 @@ def seeds_differ(source: Source) -> None:
     found = play(source, SEEDS)
     parts = (found.seen, found.rewards) if found.family == BANDIT else (found.seen[:1],)
     same = all(torch.equal(part[:, :1].expand_as(part).nan_to_num(), part.nan_to_num()) for part in parts)
-    expect(
-        not same, "other contexts, rewards or first labels for other seeds", "the same", "let reset(seed=...) decide"
-    )
+    expected = "other contexts, rewards or first labels for other seeds"
+    expect.that(not same, expected, "the same", "let reset(seed=...) decide")
 
 
 def expected_rewards_are_the_means_of_rewards(source: Source) -> None:
     """Law: if `info["expected_reward"]` is told, rewards differ from it by chance alone: the sum of the differences, of
     each action or in proportion to what was expected, is within six standard deviations. Regret is made of it."""
-    found, expected, _ = told(source, MANY)
-    noise, arms = found.rewards - expected, found.actions.squeeze(2)
+    found = told(source, MANY)
+    arms = found.actions.squeeze(2)
     parts = {f"action {arm}": (arms == arm).double() for arm in arms.unique().tolist()}
-    for what, weight in {**parts, "all actions, the more the more was expected": expected}.items():
-        parted = noise * weight
-        expect(
-            parted.sum().abs() <= 6 * parted.square().sum().sqrt() + 1e-6 * weight.abs().sum(),
-            f"rewards about the expected_reward that is told, of {what}",
-            f"a mean difference of {(parted.sum() / weight.abs().sum()).item():.4g}",
-            "tell in info the mean of the reward of the very action taken, in the very context that was seen",
-        )
+    for what, weight in {**parts, "all actions, the more the more was expected": found.expected}.items():
+        noise, size = found.noise * weight, weight.abs().sum()
+        near = noise.sum().abs() <= 6 * noise.square().sum().sqrt() + 1e-6 * size
+        expected = f"rewards about the expected_reward that is told, of {what}"
+        mend = "tell in info the mean of the reward of the very action taken, in the very context that was seen"
+        expect.that(near, expected, f"a mean difference of {(noise.sum() / size).item():.4g}", mend)
 
 
 def the_optimum_is_that_of_an_action(source: Source) -> None:
     """Law: if both are told, `optimal_expected_reward` is the largest `expected_reward` of the actions that can be
     taken: less is a negative regret, more one that nobody can avoid."""
-    first = [told(source, SEEDS, arm, 1)[1:] for arm in range(_arms(source))]
-    optimum = first[0][1][0]
+    plays = [told(source, SEEDS, arm, 1) for arm in range(_arms(source))]
+    optimum = plays[0].optimum[0]
     if not optimum.isfinite().all():
         raise SkipTest("no optimal_expected_reward is told")
-    best = torch.stack([expected[0] for expected, _ in first]).amax(0)
-    worst = int((optimum - best).abs().argmax())
-    expect(
-        torch.allclose(best, optimum, rtol=1e-6, atol=1e-6),
-        f"an action with the optimal_expected_reward, {optimum[worst]:.6g} in the first step of seed {SEEDS[worst]}",
-        f"{best[worst]:.6g} at best",
-        "tell the largest of the expected rewards in the context that was seen, and only over available actions",
-    )
+    best = torch.stack([found.expected[0] for found in plays]).amax(0)
+    worst, is_best = int((optimum - best).abs().argmax()), torch.allclose(best, optimum, rtol=1e-6, atol=1e-6)
+    where = f"{optimum[worst]:.6g} in the first step of seed {SEEDS[worst]}"
+    mend = "tell the largest of the expected rewards in the context that was seen, and only over available actions"
+    expect.that(is_best, f"an action with the optimal_expected_reward, {where}", f"{best[worst]:.6g} at best", mend)
 
 
 def observations_do_not_tell_outcomes(source: Source) -> None:
@@ -108,24 +95,15 @@ def observations_do_not_tell_outcomes(source: Source) -> None:
     is observed after it tell that of the actions not taken. Without noise there is nothing to tell."""
     arms = range(_arms(source))[:LOOKED_AT]
     plays = [told(source, SEEDS[:2], arm) for arm in arms]
-    seen = plays[0][0].seen
+    seen, noises = plays[0].seen, [found.noise.flatten() for found in plays]
     before, after = seen[:-1].flatten(0, 1), seen[1:].flatten(0, 1)
-    noises = [(found.rewards - expected).flatten() for found, expected, _ in plays]
     for arm, noise in zip(arms, noises, strict=True):
         _expect_no_leak(before, noise, f"the reward of action {arm} before it is taken")
         if arm and _correlation(noises[0].unsqueeze(1), noise).max() < LEAK:  # one noise for all actions is no secret
             _expect_no_leak(after, noise, f"the reward of action {arm} where action 0 was taken")
 
 
-LAWS: tuple[Callable[[Source], None], ...] = (
-    it_can_be_played,
-    the_same_seeds_give_the_same_again,
-    a_seed_is_the_same_alone_and_in_a_block,
-    seeds_differ,
-    expected_rewards_are_the_means_of_rewards,
-    the_optimum_is_that_of_an_action,
-    observations_do_not_tell_outcomes,
-)
+LAWS = laws(globals())
 
 
 class Play(NamedTuple):
@@ -136,12 +114,21 @@ class Play(NamedTuple):
         seen: observations, with masks [T + 1, R, D].
         actions: [T, R, b].
         rewards: [T, R].
+        expected: reward of the action taken [T, R], of what `told` gives.
+        optimum: largest expected reward [T, R], likewise; NaN where it is not told.
     """
 
     family: str
     seen: Tensor
     actions: Tensor
     rewards: Tensor
+    expected: Tensor = torch.empty(0)
+    optimum: Tensor = torch.empty(0)
+
+    @property
+    def noise(self) -> Tensor:
+        """Rewards less what was expected [T, R]."""
+        return self.rewards - self.expected
 
     def values(self) -> dict[str, Tensor]:
         """Returns what is seen and paid, by name."""
@@ -168,56 +155,49 @@ def spec_of(source: Source) -> EnvironmentSpec:
 
 
 def play(source: Source, seeds: Sequence[int], arm: int | None = None, steps: int = STEPS) -> Play:
-    """Plays through the very adapter that runs use.
+    """Plays so many steps, or an episode of active learning, through the very adapter that runs use.
 
-    Args:
-        source: the environment.
-        seeds: R of them.
-        arm: to take at every step, or the next that is available; by default one by chance, the same of those available
-            whatever other seeds are there.
-        steps: at most; an episode of active learning may end before.
+    Every step takes an arm, or the next that is available; by default one by chance, that no other seeds change.
     """
     with contextlib.closing(spec_of(source).open(len(seeds))) as environment:
         kind, batch = family(environment), getattr(environment, "batch", 1)
         chances = [np.random.default_rng(0 if kind == BANDIT else seed) for seed in seeds]
-        observation, info = environment.reset(seed=list(seeds))
-        seen, taken, paid, ended = [_flat(observation, info)], [], [], False
+        observation, mask = _observed(environment, *environment.reset(seed=list(seeds)))
+        seen, taken, paid, ended = [observation], [], [], False
         while len(paid) < steps and not ended:
-            chosen = [
-                random.choice(np.flatnonzero(mask), batch, replace=False) if arm is None else _next(arm, mask)
-                for random, mask in zip(chances, _masks(environment, observation, info), strict=True)
-            ]
-            actions = torch.from_numpy(np.stack(chosen))
-            observation, reward, terminated, truncated, info = environment.step(
-                actions[:, 0] if batch == 1 else actions
-            )
-            seen.append(_flat(observation, info))
-            taken.append(actions)
+            available = [np.flatnonzero(own) for own in mask]
+            if arm is None:
+                chosen = [random.choice(own, batch, False) for random, own in zip(chances, available, strict=True)]
+            else:
+                chosen = [own[[own.searchsorted(arm) % len(own)]] for own in available]
+            taken.append(torch.from_numpy(np.stack(chosen)))
+            played = environment.step(taken[-1][:, 0] if batch == 1 else taken[-1])
+            observation, reward, terminated, truncated, info = played
+            observation, mask = _observed(environment, observation, info)
+            seen.append(observation)
             paid.append(reward.cpu().double().clone())
             ended = kind != BANDIT and bool((terminated | truncated).any())
     return Play(kind, torch.stack(seen), torch.stack(taken), torch.stack(paid))
 
 
-def told(
-    source: Source, seeds: Sequence[int], arm: int | None = None, steps: int = STEPS
-) -> tuple[Play, Tensor, Tensor]:
-    """Returns a play of a bandit, and what `info` told of the rewards expected of the actions and the optimum [T, R].
+def told(source: Source, seeds: Sequence[int], arm: int | None = None, steps: int = STEPS) -> Play:
+    """Returns a play of a bandit with what `info` told of expected rewards.
 
     Raises:
-        SkipTest: if it does not tell the first: pytest and unittest then say that the law could not be looked at.
+        SkipTest: if it does not tell them: pytest and unittest then say that the law could not be looked at.
     """
-    spec, lone = spec_of(source), []
     _arms(source)
+    lone: list[Listening] = []
 
     def listening() -> Listening:
-        lone.append(Listening(spec.single()))
+        lone.append(Listening(spec_of(source).single()))
         return lone[-1]
 
     found = play(listening, seeds, arm, steps)
     expected, optimum = torch.tensor([one.told for one in lone], dtype=torch.float64).unbind(2)
     if not expected.isfinite().all():
         raise SkipTest("no expected_reward is told at every step")
-    return found, expected.T, optimum.T
+    return found._replace(expected=expected.T, optimum=optimum.T)
 
 
 def _arms(source: Source) -> int:
@@ -228,37 +208,21 @@ def _arms(source: Source) -> int:
         return int(environment.action_space.n)
 
 
-def _masks(environment: Any, observation: Any, info: Mapping[str, Any]) -> np.ndarray:
-    """Returns which actions can be taken [R, A]."""
-    mask = observation.get("mask") if isinstance(observation, Mapping) else None
-    mask = info.get("action_mask", mask)
-    if mask is not None:
-        return mask.cpu().numpy()
-    return np.ones((environment.num_envs, int(environment.single_action_space.n)))
-
-
-def _next(arm: int, mask: np.ndarray) -> np.ndarray:
-    """Returns an action, or the next one that is available."""
-    there = np.flatnonzero(mask)
-    return there[np.searchsorted(there, arm) % len(there)][None]
-
-
-def _flat(observation: Any, info: Mapping[str, Any]) -> Tensor:
-    """Returns an observation with all its parts and the mask [R, D]."""
-    parts = list(observation.values()) if isinstance(observation, Mapping) else [observation]
-    parts += [info["action_mask"]] if "action_mask" in info else []
-    return torch.cat([part.cpu().double().reshape(len(part), -1) for part in parts], 1)
+def _observed(environment: Any, observation: Any, info: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Returns an observation with all its parts and the mask [R, D], and which actions can be taken [R, A]."""
+    parts = dict(observation) if isinstance(observation, Mapping) else {"observation": observation}
+    shown = [*parts.values(), *([info["action_mask"]] if "action_mask" in info else [])]
+    mask = info.get("action_mask", parts.get("mask"))
+    if mask is None:
+        mask = torch.ones(environment.num_envs, int(environment.single_action_space.n))
+    return torch.cat([part.cpu().double().reshape(len(part), -1) for part in shown], 1), mask.cpu()
 
 
 def _expect_no_leak(seen: Tensor, noise: Tensor, what: str) -> None:
     found = _correlation(seen, noise)
     place = int(found.argmax())
-    expect(
-        found[place] < LEAK,
-        f"observations that do not tell {what}",
-        f"number {place} of the observation, whose correlation with its noise is {found[place]:.4f}",
-        "leave it out of the observation",
-    )
+    got = f"number {place} of the observation, whose correlation with its noise is {found[place]:.4f}"
+    expect.that(found[place] < LEAK, f"observations that do not tell {what}", got, "leave it out of the observation")
 
 
 def _correlation(seen: Tensor, noise: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from vbandits.agents.dry_run import dry_run
 from vbandits.agents.rules import UNAVAILABLE
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.posteriors.linear import Linear
-from vbandits.testing.comparing import expect, expect_same, expect_shape, global_seed
+from vbandits.testing import expect
+from vbandits.testing.laws import accepted, laws
 from vbandits.types import Rule
 
 REPLICAS, ARMS = 64, 5
@@ -17,9 +18,8 @@ REPLICAS, ARMS = 64, 5
 def it_chooses_an_arm_for_every_replica(rule: Rule) -> None:
     """Law: `choose` gives int64 [R] from 0 to A - 1, whatever R, A and the two uniform numbers."""
     draws = getattr(rule, "draws", None)
-    expect(
-        isinstance(draws, int) and draws >= 0, "draws, a number of draws of at least 0", draws, "set it in the class"
-    )
+    sound = isinstance(draws, int) and draws >= 0
+    expect.that(sound, "draws, a number of draws of at least 0", draws, "set it in the class")
     for replicas, arms in ((1, 2), (REPLICAS, ARMS)):
         values, random = _values(rule, replicas, arms)
         for numbers in (random, torch.zeros_like(random), torch.full_like(random, 1 - 2**-53)):
@@ -34,23 +34,15 @@ def it_never_chooses_an_arm_that_is_not_available(rule: Rule) -> None:
     there[:ARMS] = torch.eye(ARMS, dtype=torch.bool)  # each arm alone
     chosen = _chosen(rule, values.where(there.unsqueeze(1), UNAVAILABLE), random)
     wrong = int((~there.gather(1, chosen.unsqueeze(1))).sum())
-    expect(
-        not wrong,
-        "arms that are available",
-        f"{wrong} of {REPLICAS} whose value is -inf in every draw",
-        "leave them out before anything else: the mean, spread or range of -inf is NaN, which is the largest of all",
-    )
+    got = f"{wrong} of {REPLICAS} whose value is -inf in every draw"
+    mend = "leave them out before anything else: the mean, spread or range of -inf is NaN, which is the largest of all"
+    expect.that(not wrong, "arms that are available", got, mend)
 
 
 def it_decides_by_its_arguments_alone(rule: Rule) -> None:
-    """Law: the same values and uniform numbers give the same arms at every call: `random` is the only chance."""
-    values, random = _values(rule)
-    with global_seed(0):
-        first = _chosen(rule, values, random)
-    with global_seed(1):
-        again = _chosen(rule, values, random)
+    """Law: the same values and uniform numbers give the same arms at every call."""
     mend = "take chance from `random`, the two uniform numbers of each replica, and remember nothing"
-    expect_same("the same arms at every call", {"choose": first}, {"choose": again}, mend)
+    expect.same_again("the same arms at every call", lambda: {"choose": _chosen(rule, *_values(rule))}, mend)
 
 
 def a_replica_decides_alone(rule: Rule) -> None:
@@ -59,54 +51,37 @@ def a_replica_decides_alone(rule: Rule) -> None:
     together = _chosen(rule, values, random)
     alone = torch.cat([_chosen(rule, values[r : r + 1], random[r : r + 1]) for r in range(REPLICAS)])
     mend = "look at the values and numbers of each replica by itself"
-    expect_same("a replica's arm to be the same alone", {"choose": together}, {"choose": alone}, mend)
+    expect.same("a replica's arm to be the same alone", {"choose": together}, {"choose": alone}, mend)
 
 
 def arms_have_no_order(rule: Rule) -> None:
     """Law: where arms change places, choices change with them; where chance decides, how often it chooses which."""
-    replicas = 4000
+    replicas, values = 4000, _values(rule, 1)[0]
     random = torch.rand(replicas, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    values = _values(rule, 1)[0]
-    counts = [
+    one, other = (
         _chosen(rule, part.expand(replicas, -1, -1), random).bincount(minlength=ARMS)
         for part in (values, values.flip(2))
-    ]
-    apart = (counts[0] - counts[1].flip(0)).abs().max() / replicas
-    expect(
-        apart < 0.06,  # five standard deviations of the difference of two frequencies
-        "arms to be chosen by their values",
-        f"frequencies {counts[0].tolist()}, and {counts[1].flip(0).tolist()} where the arms stand in reverse",
-        "choose by values[:, :, arm], and return the arm's place in the order given",
     )
+    same = (one - other.flip(0)).abs().max() < 0.06 * replicas  # five standard deviations of the difference
+    got = f"frequencies {one.tolist()}, and {other.flip(0).tolist()} where the arms stand in reverse"
+    mend = "choose by values[:, :, arm], and return the arm's place in the order given"
+    expect.that(same, "arms to be chosen by their values", got, mend)
 
 
 def it_leaves_its_arguments_as_they_were(rule: Rule) -> None:
     """Law: values and uniform numbers are not written into; the agent goes on to use them."""
     values, random = _values(rule)
-    before = {"values": values.clone(), "random": random.clone()}
-    _chosen(rule, values, random)
-    mend = "work on a copy: no method that ends in _ and no assignment to its parts"
-    expect_same("arguments that are not changed", before, {"values": values, "random": random}, mend)
+    given = {"values": values, "random": random}
+    expect.untouched("what `choose` is given to be", given, lambda: _chosen(rule, values, random))
 
 
 def it_plays_in_an_agent(rule: Rule) -> None:
     """Law: an agent that has this rule and an exact posterior passes what every agent is asked before a run."""
-    agent = Agent(AgentSpec("it", Linear(), rule), (0,), ObservationSpec(2, ARMS, masked=True), 10)
-    try:
-        dry_run(agent)
-    except ValueError as error:
-        raise AssertionError(str(error)) from error
+    with accepted():
+        dry_run(Agent(AgentSpec("it", Linear(), rule), (0,), ObservationSpec(2, ARMS, masked=True), 10))
 
 
-LAWS = (
-    it_chooses_an_arm_for_every_replica,
-    it_never_chooses_an_arm_that_is_not_available,
-    it_decides_by_its_arguments_alone,
-    a_replica_decides_alone,
-    arms_have_no_order,
-    it_leaves_its_arguments_as_they_were,
-    it_plays_in_an_agent,
-)
+LAWS = laws(globals())
 
 
 def _values(rule: Rule, replicas: int = REPLICAS, arms: int = ARMS) -> tuple[Tensor, Tensor]:
@@ -120,10 +95,5 @@ def _chosen(rule: Rule, values: Tensor, random: Tensor) -> Tensor:
     """Returns the arms chosen [R], once they are seen to be arms."""
     replicas, _, arms = values.shape
     chosen = rule.choose(values, random)
-    expect_shape("choose", chosen, (replicas,), "[R]")
-    expect(chosen.dtype == torch.int64, "choose to give int64", chosen.dtype, "argmax and .long() give it")
-    inside = bool(((chosen >= 0) & (chosen < arms)).all())
-    expect(
-        inside, f"arms from 0 to {arms - 1}", chosen.unique().tolist(), "values are [R, S, A]: choose along the last"
-    )
+    expect.choices("choose", chosen, (replicas,), "[R]", arms, "values are [R, S, A]: choose along the last")
     return chosen
