@@ -1,4 +1,4 @@
-"""Laws that every acquisition keeps."""
+"""What every acquisition of ours does beyond the public laws (tests/test_laws.py)."""
 
 import pytest
 import torch
@@ -76,21 +76,6 @@ def test_every_acquisition_is_here_and_says_what_it_can_be_used_for():
 
 
 @each
-def test_a_replica_decides_alone_as_it_does_beside_others(kind, task):
-    table, features = problem(task)
-    together = seen(task, table, features)
-    places = kind.select(together, 6)
-    scores = kind.score(seen(task, table, features)) if isinstance(kind, Scored) else None
-    for lane in range(5):
-        pair = [lane, lane]
-        alone = seen(task, table[pair], features[pair], lanes=pair)
-        assert torch.equal(kind.select(alone, 6), places[pair])
-        if scores is not None:
-            alone = seen(task, table[pair], features[pair], lanes=pair)
-            assert torch.equal(kind.score(alone), scores[pair])
-
-
-@each
 def test_the_size_of_blocks_changes_nothing(kind, task, monkeypatch):
     table, features = problem(task, 2)
     places = kind.select(seen(task, table, features), 6)
@@ -123,16 +108,6 @@ def test_never_the_same_place_twice_and_in_the_end_every_place(kind, task):
         for rows in (features, torch.ones_like(features)):
             places = kind.select(seen(task, table, rows, labelled=[3, 4]), 10)
             assert torch.equal(places.sort(1).values, torch.arange(10).expand(2, -1))
-
-
-@each
-def test_where_nothing_tells_rows_apart_chance_does_evenly(kind, task):
-    table, features = problem(task, 1, 4)
-    lanes = 200
-    table, features = table[:, :1, :1].expand(lanes, S, 4, -1), features[:, :1].expand(lanes, 4, -1)
-    places = kind.select(seen(task, table, features, labelled=[]), 2)
-    counts = torch.stack([lane.bincount(minlength=4) for lane in places.T]).double()
-    assert ((counts - lanes / 4).square() / (lanes / 4)).sum(1).max() < 16.27  # chi-square, 3 degrees, 1 in 1,000
 
 
 @over(DEFINITE)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import of_replica, rows, task
+from tests.helpers import rows, task
 from vbandits.likelihoods import Categorical
 from vbandits.networks import from_module
 from vbandits.posteriors.deterministic import Deterministic
@@ -151,28 +151,6 @@ def test_weight_decay_adds_the_square_of_the_weights():
     before, plain = one_step(Dropout(), given)
     decayed = one_step(Dropout(weight_decay=0.25), given)[1]
     torch.testing.assert_close(decayed - plain, -0.1 * 2 * 0.25 * before, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("categorical", [False, True])
-def test_one_draw_is_one_function(categorical):
-    given, method = rows(outputs=3), Dropout(rate=0.5)
-    state = trained(method, given, categorical=categorical)
-    draw = method.draw(state, 4)
-    torch.testing.assert_close(draw(given.x)[:, :, 3:5], draw(given.x[:, 3:5]))
-    assert torch.equal(draw(given.x), draw(given.x))
-    assert not torch.allclose(draw(given.x), method.draw(state, 4)(given.x))
-
-
-@pytest.mark.parametrize("categorical", [False, True])
-def test_a_seed_is_the_same_alone_and_in_a_block(categorical):
-    given, method = rows(outputs=3), Dropout(rate=0.5)
-    own = of_replica(given, 1)
-    block = trained(method, given, categorical=categorical)
-    alone = trained(method, own, categorical=categorical, seeds=(1,))
-    assert torch.equal(method.draw(block, 3)(given.x)[1:], method.draw(alone, 3)(own.x))
-    first, second = (method.predict(state, of.x, of.output, of.noise) for state, of in ((block, given), (alone, own)))
-    name = "logits" if categorical else "values"
-    assert torch.equal(getattr(first, name)[1:], getattr(second, name))
 
 
 def test_classes_are_predicted_by_64_masks_the_same_at_every_call():

@@ -131,14 +131,9 @@ def test_a_factors_rate_is_divided_by_its_rank_only_where_its_gradient_is_sample
     assert torch.equal(blocks["factor/1"].view(-1, 5)[:, 0], blocks["mean/1"])
 
 
-def test_one_draw_is_one_function():
-    state, method = IBVI(prior_scale=3.0).init(task()), IBVI(prior_scale=3.0)
-    x = rows().x
-    draw = method.draw(state, 4)
-    together = draw(x)
-    torch.testing.assert_close(together[:, :, 3:5], draw(x[:, 3:5]))
-    assert not torch.allclose(together, method.draw(state, 4)(x))
-    assert (together.std(1) > 0).all()
+def test_draws_of_the_prior_vary_at_every_row_and_output():
+    method = IBVI(prior_scale=3.0)
+    assert (method.draw(method.init(task()), 4)(rows().x).std(1) > 0).all()
 
 
 def test_predictions_are_the_same_at_every_call():

@@ -26,9 +26,10 @@ OTHERS = [
     ELBO(family="low_rank_plus_diagonal"),
     Dropout(rate=0.5),
     Laplace(structure="kronecker"),
-    SWAG(every=1, snapshots=3),
 ]
 """Posteriors whose fields lead to other code than the defaults."""
+SNAPSHOTS = SWAG(every=1, snapshots=3)
+"""By default the few steps of the laws give it no snapshots."""
 BATCHES = [
     BALD(draws=6, batch="power"),
     BALD(draws=6, batch="softmax", coldness=10),
@@ -40,7 +41,7 @@ BATCHES = [
 VARIANTS = [case for case in BANDIT_VARIANTS + ACTIVE_VARIANTS if case[1].get("arms", 0) < 60]  # not the large one
 
 
-@parametrize_with_checks(load(place)() for place in POSTERIORS.values())
+@parametrize_with_checks([*(load(place)() for place in POSTERIORS.values()), SNAPSHOTS])
 def test_posteriors(thing, check):
     check(thing)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import identity_noise, of_replica, rows, task
+from tests.helpers import identity_noise, rows, task
 from vbandits.likelihoods import Categorical
 from vbandits.networks import from_module
 from vbandits.posteriors.deterministic import Deterministic
@@ -114,15 +114,6 @@ def test_an_update_is_seen_by_the_next_draw():
     assert not torch.equal(before, method.predict(state, given.x, given.output, given.noise).values)
 
 
-@pytest.mark.parametrize("categorical", [False, True])
-def test_one_draw_is_one_function(categorical):
-    given, method = rows(outputs=3), SWAG(every=2)
-    state = trained(method, given, 30, categorical=categorical)
-    draw = method.draw(state, 4)
-    torch.testing.assert_close(draw(given.x)[:, :, 3:5], draw(given.x[:, 3:5]))
-    assert not torch.allclose(draw(given.x), method.draw(state, 4)(given.x))
-
-
 def test_norm_layers_are_averaged_too_and_classes_are_predicted():
     given, method = rows(outputs=3), SWAG(snapshots=3, every=2)
     module = nn.Sequential(nn.Linear(3, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 3))
@@ -136,13 +127,3 @@ def test_norm_layers_are_averaged_too_and_classes_are_predicted():
     assert predicted.logits.shape == (2, 64, 20, 3)
     assert predicted.logits.std(1).min() > 1e-5
     assert predicted.log_probabilities().shape == (2, 20, 3)
-
-
-@pytest.mark.parametrize("categorical", [False, True])
-def test_a_seed_is_the_same_alone_and_in_a_block(categorical):
-    given, method = rows(outputs=3), SWAG(every=2)
-    block = trained(method, given, 30, categorical=categorical)
-    alone = trained(method, of_replica(given, 1), 30, seeds=(1,), categorical=categorical)
-    own = of_replica(given, 1)
-    assert torch.equal(method.draw(block, 3)(given.x)[1:], method.draw(alone, 3)(own.x))
-    assert torch.equal(method.mean(block)(given.x)[1:], method.mean(alone)(own.x))
