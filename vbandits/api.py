@@ -23,8 +23,9 @@ from vbandits.experiment.store import Store
 def run(
     environments: Sequence[Any] | None = None,
     agents: Sequence[Any] | None = None,
-    *,
     seeds: int | Sequence[int] = 8,
+    steps: int | None = None,
+    *,
     data_dir: str | Path | None = None,
     name: str = "experiment",
     out: str | Path | None = None,
@@ -41,6 +42,7 @@ def run(
         agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The
             uniform agent always runs as well.
         seeds: how many, counted from 0, or which.
+        steps: decisions per seed, or gradient steps; by default those of an experiment file that says nothing.
         data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
         name: of the experiment.
         out: results folder, in which a run that was stopped goes on; without one, results live in memory alone.
@@ -48,8 +50,8 @@ def run(
         workers: processes; by default one per processor, or 1 on a GPU.
         overwrite: discards what another experiment left in `out`.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
-            `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: steps, delay, batch,
-            block, recorded, batch_size, evaluations.
+            `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
+            recorded, batch_size, evaluations.
 
     Returns:
         The results of the benchmark, such as `vbandits.Results` of agents.
@@ -57,8 +59,9 @@ def run(
     Raises:
         vbandits.ConfigError: for bad input, with all its errors.
     """
-    document = {"name": name, "seeds": seeds, "device": device, "environments": environments, "agents": agents}
-    document = {key: value for key, value in {**document, **content}.items() if value is not None}
+    document = {"name": name, "seeds": seeds, "steps": steps, "device": device}
+    document |= {"environments": environments, "agents": agents, **content}
+    document = {key: value for key, value in document.items() if value is not None}
     sections = benchmark_of(document).sections
     document = {key: _listed(value) if key in sections else value for key, value in document.items()}
     experiment = resolve(document, data_dir=data_dir)
