@@ -11,7 +11,7 @@ from pydantic.errors import PydanticUserError
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, Experiment
-from vbandits.registry import find, load, unknown
+from vbandits.registry import find, unknown
 from vbandits.serialize import CHOICES
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -161,10 +161,6 @@ class Config:
             self.errors.append(f"{where}: {error}")
             return None
         return None if len(self.errors) > before else made
-
-    def presets(self) -> dict[str, dict[str, Any]]:
-        """Returns the methods that have a name."""
-        return load(self.benchmark.presets)
 
 
 def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

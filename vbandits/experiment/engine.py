@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -103,11 +102,9 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     extend_path(paths)
     store = Store(folder)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    child = os.getpid() != parent and os.getppid() == parent
     try:
-        child = os.getpid() != parent and os.getppid() == parent
-        with Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
+        with resources.one_thread(), Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
             resources.reset(job.device)
             outcome = job.run(heartbeat.beat)
         return store.finish(job, outcome, resources.peak(job.device))
@@ -115,8 +112,6 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[
         notes = " ".join(getattr(error, "__notes__", []))
         reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
         return store.fail(job, reason, traceback.format_exc())
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _place(error: BaseException) -> str:
