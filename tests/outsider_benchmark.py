@@ -11,7 +11,7 @@ from pydantic import Field
 from sklearn.linear_model import PoissonRegressor
 
 from vbandits.experiment.benchmark import Benchmark, Job, Outcome, Progress
-from vbandits.experiment.config import Config, Count, Entry, File
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile
 from vbandits.experiment.report import ProblemTable, assemble, comparison, cost_section, problem_sections
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.report import palette, texts
@@ -74,7 +74,7 @@ class ModelEntry(Entry):
     alpha: Annotated[float, Field(ge=0)] | None = None
 
 
-class PoissonFile(File):
+class PoissonFile(ExperimentFile):
     counts: Annotated[list[Any], Field(min_length=1)]
     models: Annotated[list[Any], Field(min_length=1)]
 
@@ -96,7 +96,7 @@ class PoissonConfig(Config):
             return
         yield Model(parsed.label or parsed.id, PRESETS[parsed.id]["alpha"] if parsed.alpha is None else parsed.alpha)
 
-    def tried(self, problems: list[Counts], methods: list[Model]) -> tuple[list[Counts], list[str]]:
+    def check(self, problems: list[Counts], methods: list[Model]) -> tuple[list[Counts], list[str]]:
         return problems, [f"{problem.label}: fewer than 20 rows" for problem in problems if problem.rows < 20]
 
 

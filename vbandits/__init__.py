@@ -42,4 +42,5 @@ def __getattr__(name: str) -> Any:  # torch takes a second to import: `vbandits 
         import importlib
 
         return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'vbandits' has no attribute {name!r}")
+    moved = ": it is ConfigError now" if name == "Refused" else ""
+    raise AttributeError(f"module 'vbandits' has no attribute {name!r}{moved}")

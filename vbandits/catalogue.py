@@ -6,7 +6,8 @@ from typing import Any
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, benchmarks
-from vbandits.registry import ACQUISITIONS, ENVIRONMENTS, POSTERIORS, load, unknown
+from vbandits.registry import ACQUISITIONS, ENVIRONMENTS, load, unknown
+from vbandits.serialize import CHOICES
 
 Rows = list[dict[str, str]]
 
@@ -28,13 +29,14 @@ def rows(what: str) -> Rows:
 
 
 def _methods(benchmark: Benchmark) -> Rows:
-    """Returns the presets: name, posterior, the other parts that are named, and what the posterior is."""
-    found = []
-    for name, preset in load(benchmark.presets).items():
-        posterior = preset.get("posterior", {"kind": "none"})["kind"]
-        rule = {"rule": preset["rule"]["kind"]} if "rule" in preset else {}
-        about = _summary(load(POSTERIORS[posterior])) if posterior in POSTERIORS else "Learns nothing: the baseline."
-        found.append({benchmark.axes[1]: name, "posterior": posterior, **rule, "about": about})
+    """Returns the presets: name, the kinds of their parts, and what the first of these is; or all that is set."""
+    presets, found = load(benchmark.presets), []
+    parts = [part for part in CHOICES if any(part in preset for preset in presets.values())]
+    for name, preset in presets.items():
+        kinds = {part: preset[part]["kind"] for part in parts if part in preset}
+        row = {benchmark.axes[1]: name} | {part: kinds.get(part, "none") for part in parts}
+        about = next((_summary(load(CHOICES[part][kind])) for part, kind in kinds.items()), "")
+        found.append(row | {"about": about or ", ".join(f"{key} = {value!r}" for key, value in preset.items())})
     return found
 
 

@@ -1,5 +1,6 @@
 """The command line. Heavy imports wait until a command needs them, so that `vbandits --help` answers at once."""
 
+import inspect
 import shlex
 import sys
 from collections.abc import Iterable
@@ -82,7 +83,8 @@ def run(
     for name, value in {"seeds": seeds, "steps": steps, "device": device}.items():
         if value is not None:
             document[name] = value
-    document = select(document, chosen)
+    options = [name.rstrip("_").replace("_", "-") for name in inspect.signature(run).parameters]
+    document = select(document, chosen, options)
     experiment = resolve(document if file else ad_hoc(document), set_ or (), data_dir)
     console = Console(stderr=True)
     store = Store(out or Path("results") / experiment.name)
@@ -195,7 +197,7 @@ def fetch(*names: str) -> int:
     """
     from vbandits.data import inventory
 
-    return _say_all(inventory.fetch(names))
+    return _print_outcomes(inventory.fetch(names))
 
 
 @data.command
@@ -211,7 +213,7 @@ def verify(*names: str, data_dir: Path | None = None) -> int:
     """
     from vbandits.data import inventory
 
-    return _say_all(inventory.verify(names, data_dir))
+    return _print_outcomes(inventory.verify(names, data_dir))
 
 
 @app.command
@@ -293,7 +295,7 @@ def _print(rows: list[dict[str, str]]) -> None:
     Console().print(table)
 
 
-def _say_all(outcomes: Iterable[Any]) -> int:
+def _print_outcomes(outcomes: Iterable[Any]) -> int:
     """Prints what became of each dataset, as soon as it is known."""
     from vbandits.experiment.progress import print_line
 

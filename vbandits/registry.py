@@ -82,6 +82,8 @@ BENCHMARKS = {
     "supervised": "vbandits.benchmarks.supervised:BENCHMARK",
     "active": "vbandits.benchmarks.active:BENCHMARK",
 }
+DEFAULT_BENCHMARK = "bandits"
+"""The one of an `experiment.json` that names none."""
 
 Presets = dict[str, dict[str, Any]]
 """Methods by name, as the sections of an experiment file."""

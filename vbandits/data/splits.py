@@ -17,7 +17,7 @@ from vbandits.streams import generator
 DIGITS = "digits"
 CLEAN = "none"
 """What records call the test set as it is."""
-FOREIGN_ROWS = 1000
+OUT_OF_DISTRIBUTION_ROWS = 1000
 """Most images of each out-of-distribution set."""
 Rows = Annotated[int, Field(ge=1, strict=True)]
 Severity = Annotated[int, Field(ge=1, le=5, strict=True)]
@@ -138,8 +138,11 @@ class DatasetSpec:
             test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
         if not len(test):
             raise ValueError(f"expected rows that are left over to evaluate on, got rows ({rows}) of all {known:,}")
+        outside = min(OUT_OF_DISTRIBUTION_ROWS, len(found.test_x))
         out_of_distribution = {
-            name: images.out_of_distribution(name, found, min(FOREIGN_ROWS, len(found.test_x)), data_dir=self.data_dir)
+            name: images.out_of_distribution(
+                name, found, min(OUT_OF_DISTRIBUTION_ROWS, len(found.test_x)), data_dir=self.data_dir
+            )
             for name in options.out_of_distribution
         }
         x = found.train_x[train]
@@ -157,7 +160,7 @@ class DatasetSpec:
 
 
 def load(name: str, data_dir: str | None = None) -> Images:
-    """Returns a dataset by name: `digits`, which needs no files, or those of `envs.images`.
+    """Returns a dataset by name: `digits`, which needs no files, or those of `vbandits.data.images`.
 
     Raises:
         ValueError: for an unknown name, or if its files are not there.

@@ -3,17 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pandas as pd
 
-from vbandits.registry import BENCHMARKS, find, load
+from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
 from vbandits.serialize import digest, slug
 
 Progress = Callable[[int], None]
-"""Is told the step that a job has reached."""
-DEFAULT = "bandits"
-"""The benchmark of an `experiment.json` that names none."""
+"""Called with the step that a job has reached."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +60,6 @@ def benchmark(name: str) -> Benchmark:
     return find("benchmark", name, BENCHMARKS)
 
 
-@runtime_checkable
-class Described(Protocol):
-    """A problem or a method of an experiment. It can be pickled.
-
-    A problem says `steps(seeds)`, how many steps a job of so many seeds reports, where the experiment has no option of
-    that name.
-    """
-
-    @property
-    def label(self) -> str:
-        """How reports call it."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Returns everything that results depend on, as JSON, with the key `label`."""
-        ...
-
-
 @dataclass
 class Outcome:
     """What a job leaves.
@@ -98,6 +78,10 @@ class Outcome:
 @dataclass(frozen=True)
 class Job:
     """One problem, one method, a block of seeds in lockstep: the unit of parallelism and of resumption.
+
+    Problems and methods can be pickled. They have a `label`, which reports call them by, and `describe()`, which
+    returns everything that results depend on as JSON, the label included. Where no option is called `steps`, a problem has
+    `steps(seeds)`: how many steps a job of so many seeds reports.
 
     Attributes:
         options: what else the results depend on, such as the number of steps.
@@ -159,7 +143,7 @@ class Experiment:
         """Returns it as JSON, with everything that its results depend on."""
         problems, methods = self.benchmark.sections
         return {
-            **({} if self.benchmark.name == DEFAULT else {"kind": self.benchmark.name}),
+            **({} if self.benchmark.name == DEFAULT_BENCHMARK else {"kind": self.benchmark.name}),
             "name": self.name,
             "seeds": list(self.seeds),
             **self.options,

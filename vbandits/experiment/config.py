@@ -24,7 +24,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class File(Entry):
+class ExperimentFile(Entry):
     """The whole of an experiment file, but for the sections and options of its benchmark."""
 
     name: Name
@@ -43,11 +43,11 @@ class Config:
         errors: what is wrong with the document, in words.
         settings: fields that are changed wherever they are.
         data_dir: where files of datasets lie, as every worker finds it; None if nothing is said.
-        given: the file, or None if it is faulty as a whole.
+        parsed: the file, or None if it is faulty as a whole.
     """
 
     benchmark: ClassVar[Benchmark]
-    file: ClassVar[type[File]]
+    file: ClassVar[type[ExperimentFile]]
     options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -57,7 +57,7 @@ class Config:
         self.document = document
         self.settings = Settings(settings, self.errors)
         self.data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
-        self.given: Any = validate(self.file, dict(document), "", self.errors)
+        self.parsed: Any = validate(self.file, dict(document), "", self.errors)
 
     def experiment(self) -> Experiment:
         """Returns the experiment.
@@ -69,24 +69,24 @@ class Config:
         # also where the document as a whole is faulty, to tell all errors at once
         problems = self._read(sections[0], self.problems)
         methods = self._read(sections[1], self.methods)
-        methods += self.added(methods)
+        methods += self.default_methods(methods)
         self.settings.check(self.errors)
         seeds = seeds_of(self.document.get("seeds", self.file.model_fields["seeds"].default), self.errors)
-        device = device_of(self.given.device, self.errors) if self.given else "cpu"
+        device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
         for section, specs in zip(sections, (problems, methods), strict=True):
             check_labels(section, specs, self.errors)
-        problems, notes = self.tried(problems, methods)
-        if self.errors or self.given is None:
+        problems, notes = self.check(problems, methods)
+        if self.errors or self.parsed is None:
             raise ConfigError(*self.errors)
-        options = {name: getattr(self.given, name) for name in self.options}
+        options = {name: getattr(self.parsed, name) for name in self.options}
         return Experiment(
             self.benchmark,
-            self.given.name,
+            self.parsed.name,
             seeds,
             tuple(problems),
             tuple(methods),
             options,
-            self.given.block,
+            self.parsed.block,
             device,
             tuple(notes),
         )
@@ -104,16 +104,16 @@ class Config:
         """Returns the methods that an entry of their section stands for; none if it is faulty."""
         raise NotImplementedError
 
-    def added(self, methods: Sequence[Any]) -> list[Any]:
+    def default_methods(self, methods: Sequence[Any]) -> list[Any]:
         """Returns methods that run whether a file names them or not."""
         return []
 
-    def tried(self, problems: list[Any], methods: list[Any]) -> tuple[list[Any], list[str]]:
+    def check(self, problems: list[Any], methods: list[Any]) -> tuple[list[Any], list[str]]:
         """Opens every problem and tries every method on it. Returns the problems as they are run, and notes."""
         raise NotImplementedError
 
     @classmethod
-    def chosen(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
+    def filter_entries(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
         """Returns the entries of a section with a label or id among names; a name that is in none stands for itself.
 
         Raises:
@@ -174,7 +174,7 @@ def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any
 
 
 def section(name: str, base: Any, given: Any, settings: "Settings", where: str, errors: list[str]) -> Any:
-    """Returns a section of an agent: the base's, with the fields given, and those of the settings that it has."""
+    """Returns a section of a method: the base's, with the fields given, and those of the settings that it has."""
     given = dict(given) if given is not None else {}
     kind = given.pop("kind", None) if name in CHOICES else None
     try:
@@ -210,25 +210,25 @@ def validate(cls: Any, value: Any, where: str, errors: list[str]) -> Any:
     except ValidationError as error:
         known = list(cls.model_fields) if issubclass(cls, BaseModel) else []
         seen = set()
-        for fault in error.errors():
-            place = [part for part in fault["loc"] if isinstance(part, int) or str(part).isidentifier()]
+        for detail in error.errors():
+            place = [part for part in detail["loc"] if isinstance(part, int) or str(part).isidentifier()]
             path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
             full = f"{where}.{path}".strip(".") if path else where or "experiment"
-            seen.add(_told(fault, full, known))
+            seen.add(_message(detail, full, known))
         errors.extend(sorted(seen))
         return None
 
 
-def _told(fault: Any, place: str, known: list[str]) -> str:
-    if fault["type"] == "extra_forbidden":
+def _message(detail: Any, place: str, known: list[str]) -> str:
+    if detail["type"] == "extra_forbidden":
         parent = place.rpartition(".")[0] or "experiment"
-        return f"{parent}: {unknown('key', str(fault['loc'][-1]), known)}"
-    if fault["type"] == "missing":
+        return f"{parent}: {unknown('key', str(detail['loc'][-1]), known)}"
+    if detail["type"] == "missing":
         return f"{place}: expected a value, got none"
-    if fault["type"] == "value_error":  # told by our own code, whole
-        return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-    message = fault["msg"].removeprefix("Input should be ")
-    return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {fault['input']!r}"
+    if detail["type"] == "value_error":  # told by our own code, whole
+        return f"{place}: {detail['msg'].removeprefix('Value error, ')}"
+    message = detail["msg"].removeprefix("Input should be ")
+    return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {detail['input']!r}"
 
 
 def seeds_of(seeds: Any, errors: list[str]) -> tuple[int, ...]:
@@ -297,7 +297,7 @@ class Settings:
         return found
 
     def check(self, errors: list[str]) -> None:
-        """Appends an error for each setting that no agent or environment has."""
+        """Appends an error for each setting that nothing has."""
         for section, field in self._values.keys() - self._used:
             errors.append(f"--set: {unknown('field', f'{section}.{field}'.lstrip('.'), self._known)}")
 

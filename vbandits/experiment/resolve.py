@@ -74,27 +74,41 @@ def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
     raise ConfigError(*errors)
 
 
-def select(document: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+def select(document: Mapping[str, Any], chosen: Mapping[str, str], options: Iterable[str] = ()) -> dict[str, Any]:
     """Returns a document of which only what is named of some sections is left: names separated by commas, by section.
 
-    Without any section of its own it becomes an experiment of what is named, with all methods where none is.
+    Args:
+        document: the content of a file, or nothing: it then becomes an experiment of what is named.
+        chosen: names by section.
+        options: others that a misspelt section could stand for.
 
     Raises:
-        ConfigError: for a section that no benchmark has, or a name that is in none.
+        ConfigError: for a section that the experiment has not, or a name that is in none.
     """
-    document = {**document, **{section: document.get(section, []) for section in chosen}}
     if not chosen:
-        return document
-    one = benchmark_of(document)
+        return dict(document)
+    own = "benchmark" in document
+    known = [section for one in ([benchmark_of(document)] if own else benchmarks()) for section in one.sections]
+    if wrong := [section for section in chosen if section not in known]:
+        names = [f"--{name}" for name in (*known, *options)]
+        raise ConfigError(*[unknown("option", f"--{section}", names) for section in wrong])
+    whole = own or any(section in document for section in known)
+    one = benchmark_of(document if whole else chosen)
     if wrong := [section for section in chosen if section not in one.sections]:
-        raise ConfigError(*[unknown("option", f"--{name}", [f"--{known}" for known in one.sections]) for name in wrong])
-    config = load(one.config)
+        has = " and ".join(f"[[{section}]]" for section in one.sections)
+        raise ConfigError(
+            *[f"--{section}: expected a section of this experiment, which has {has}" for section in wrong]
+        )
+    if not (whole or one.ad_hoc):
+        raise ConfigError(f"--{next(iter(chosen))}: expected an experiment file, got none")
+    config, selected = load(one.config), dict(document)
     for section, names in chosen.items():
-        entries = document[section] if isinstance(document[section], list) else []
+        entries = document.get(section, [])
+        entries = entries if isinstance(entries, list) else []
         labels = [entry.get("label") for entry in entries if isinstance(entry, Mapping)]
         split = [names] if names in labels else [name.strip() for name in names.split(",") if name.strip()]
-        document[section] = config.chosen(section, entries, split)
-    return document
+        selected[section] = config.filter_entries(section, entries, split)
+    return selected
 
 
 def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:

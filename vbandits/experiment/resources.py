@@ -19,7 +19,7 @@ def reset(device: str) -> None:
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError, AttributeError):  # other systems, and C libraries without it
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems, and C libraries without it
         ctypes.CDLL(None).malloc_trim(0)
         CLEAR.write_text("5", encoding="utf-8")  # 5: reset the peak of the resident set (man proc)
 

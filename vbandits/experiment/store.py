@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from vbandits.errors import ConfigError
-from vbandits.experiment.benchmark import DEFAULT, Experiment, Job, Outcome, benchmark
+from vbandits.experiment.benchmark import Experiment, Job, Outcome, benchmark
 from vbandits.experiment.results import StoredResults
-from vbandits.registry import load
+from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
@@ -101,7 +101,7 @@ class Store:
         experiment = self._experiment()
         markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.jobs.glob("*.json")))))
         try:
-            kind = benchmark(experiment.get("kind", DEFAULT))
+            kind = benchmark(experiment.get("kind", DEFAULT_BENCHMARK))
         except ValueError as error:
             raise ConfigError(f"{self._described}: {error}") from None
         frames = [self._records(marker, kind.axes) for marker in markers if marker["status"] == "done"]
@@ -150,7 +150,7 @@ def atomic(path: Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(temporary)
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

@@ -18,7 +18,7 @@ from vbandits.envs.active.spaces import known_labels
 from vbandits.envs.spaces import POOL, STREAM, family
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.errors import ConfigError
-from vbandits.experiment.config import Config, Count, Entry, File, is_list, section, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, is_list, section, words
 from vbandits.networks import MLP
 from vbandits.registry import ACQUISITIONS, LEARNERS, find, unknown
 from vbandits.types import Optimizer
@@ -92,7 +92,7 @@ class LearnerEntry(Entry):
     candidates: Count | None = None
 
 
-class ActiveFile(File):
+class ActiveFile(ExperimentFile):
     """The whole of an experiment file."""
 
     problems: Annotated[list[Any], Field(min_length=1)]
@@ -192,7 +192,7 @@ class ActiveConfig(Config):
         nothing = Random()  # until the caller sets it
         return LearnerSpec(label, acquisition=nothing, candidates=parsed.candidates, method=label, **parts)
 
-    def tried(self, problems: list[EnvironmentSpec], methods: list[LearnerSpec]) -> tuple[list[Problem], list[str]]:
+    def check(self, problems: list[EnvironmentSpec], methods: list[LearnerSpec]) -> tuple[list[Problem], list[str]]:
         """Opens every environment once, and lets every learner train and buy once in each."""
         self._check_pairs(methods)
         opened, notes, told = [], [], set()
@@ -230,7 +230,7 @@ class ActiveConfig(Config):
                 )
 
     @classmethod
-    def chosen(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
+    def filter_entries(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
         """Returns the entries of problems with a label among names, or the learners of a label, method or acquisition.
 
         Raises:
@@ -248,7 +248,10 @@ class ActiveConfig(Config):
 def _problem_name(entry: Any) -> str:
     """Returns the label of an entry of a file's problems."""
     content = entry if isinstance(entry, Mapping) else {"id": entry}
-    return content.get("label") or _named(content.get("id", DEFAULT), content.get("kwargs", {}))
+    kwargs = content.get("kwargs")
+    return str(
+        content.get("label") or _named(content.get("id", DEFAULT), kwargs if isinstance(kwargs, Mapping) else {})
+    )
 
 
 def _named(source: Any, kwargs: Mapping[str, Any]) -> str:
@@ -272,7 +275,9 @@ def _learner_names(entry: Any) -> set[str]:
     """Returns what the learner of such an entry is called: by its label, its method, or its acquisition."""
     if not isinstance(entry, Mapping):
         return set()
-    method = entry.get("label") or entry.get("id") or (entry.get("posterior") or {}).get("kind")
+    posterior = entry.get("posterior")
+    kind = posterior.get("kind") if isinstance(posterior, Mapping) else posterior
+    method = entry.get("label") or entry.get("id") or kind
     acquisition = _acquisition_name(entry.get("acquisition"))
     return {f"{method} {acquisition}", str(method), acquisition}
 

@@ -1,5 +1,6 @@
 """A bandit experiment: `[[environments]]` and `[[agents]]`."""
 
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
-from vbandits.experiment.config import Config, Count, Entry, File, Settings, objects, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, Settings, objects, words
 from vbandits.networks import MLP
 from vbandits.registry import PRESETS, load, unknown
 from vbandits.types import Optimizer, Schedule
@@ -47,7 +48,7 @@ class AgentEntry(Entry):
     encoding: Kind | None = None
 
 
-class BanditFile(File):
+class BanditFile(ExperimentFile):
     """The whole of an experiment file."""
 
     steps: Count = 1000
@@ -67,7 +68,7 @@ class BanditConfig(Config):
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
         """Yields an environment; delay, batch and data directory are those of the file where it has none of its own."""
-        given = {name: getattr(self.given, name) for name in FEEDBACK} if self.given else {}
+        given = {name: getattr(self.parsed, name) for name in FEEDBACK} if self.parsed else {}
         given |= {"data_dir": self.data_dir}
         if isinstance(entry, EnvironmentSpec):
             yield replace(entry, **{name: value for name, value in given.items() if getattr(entry, name) is None})
@@ -139,7 +140,7 @@ class BanditConfig(Config):
             raise ValueError(f"expected {name!r} to be or return an AgentSpec or a dict of sections, got {made!r}")
         return made
 
-    def added(self, methods: Sequence[AgentSpec]) -> list[AgentSpec]:
+    def default_methods(self, methods: Sequence[AgentSpec]) -> list[AgentSpec]:
         """Returns the uniform agent, which regret is measured by, where it is not there."""
         for agent in methods:
             if agent.label == BASELINE and agent.posterior is not None:
@@ -148,14 +149,13 @@ class BanditConfig(Config):
                 )
         return [] if BASELINE in [agent.label for agent in methods] else [self._base(BASELINE)]
 
-    def tried(self, problems: list[EnvironmentSpec], methods: list[AgentSpec]) -> tuple[list[Problem], list[str]]:
+    def check(self, problems: list[EnvironmentSpec], methods: list[AgentSpec]) -> tuple[list[Problem], list[str]]:
         """Opens every environment once, and makes every agent for each form of observations."""
         opened, forms, notes = [], {}, []
         for spec in problems:
             try:
-                environment = spec.open(1, families=(BANDIT,))
-                info = EnvironmentInfo.of(spec, environment)
-                environment.close()
+                with contextlib.closing(spec.open(1, families=(BANDIT,))) as environment:
+                    info = EnvironmentInfo.of(spec, environment)
                 forms[spec.label] = info.observations
                 notes += [f"{spec.label}: {note}" for note in info.notes]
                 opened.append(Problem(spec, info.fingerprint))
@@ -167,7 +167,7 @@ class BanditConfig(Config):
                     dry_run(Agent(agent, (0,), form, 1))
                 except Exception as error:
                     self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
-        steps = self.given.steps if self.given else 1
+        steps = self.parsed.steps if self.parsed else 1
         known = [(problem.environment, forms[problem.label]) for problem in opened]
         return opened, [*notes, *_never_learning(known, methods, steps)]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from vbandits.benchmarks.supervised import BENCHMARK
 from vbandits.data.splits import DatasetSpec, Options, Split
-from vbandits.experiment.config import Config, Count, Entry, File, validate, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, validate, words
 from vbandits.networks import LeNet5
 from vbandits.registry import METHODS, unknown
 from vbandits.serialize import described
@@ -59,7 +59,7 @@ class MethodEntry(Entry):
     temperature: Annotated[float, Field(gt=0)] | Literal["fit"] | None = None
 
 
-class SupervisedFile(File):
+class SupervisedFile(ExperimentFile):
     """The whole of an experiment file."""
 
     seeds: Any = 3
@@ -111,14 +111,14 @@ class SupervisedConfig(Config):
         where = f"{where} ({parsed.label or parsed.id})" if parsed.label or parsed.id else where
         preset = dict(METHODS[parsed.id]) if parsed.id else {}
         temperature = parsed.temperature or preset.pop("temperature", 1.0)
-        steps = self.given.steps if self.given else 1
+        steps = self.parsed.steps if self.parsed else 1
         preset["optimizer"] = {"decay_steps": steps} | preset.get("optimizer", {})
         parts = self.parts({"posterior": None, "network": LeNet5(), "optimizer": Optimizer()}, preset, parsed, where)
         if parts is not None:
             label = parsed.label or parsed.id or str((parsed.posterior or {}).get("kind"))
             yield MethodSpec(label, **parts, temperature=temperature)
 
-    def tried(self, problems: list[DatasetSpec], methods: list[MethodSpec]) -> tuple[list[DatasetSpec], list[str]]:
+    def check(self, problems: list[DatasetSpec], methods: list[MethodSpec]) -> tuple[list[DatasetSpec], list[str]]:
         """Loads every dataset, makes every method for every shape of images, and lets it predict a few rows."""
         from vbandits.benchmarks.supervised.run import Learner
 
