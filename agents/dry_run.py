@@ -91,6 +91,8 @@ def require_methods(posterior: Any) -> None:
     missing = [method for method in METHODS if not callable(getattr(posterior, method, None))]
     if missing:
         raise ValueError(f"expected {name} to have the methods {', '.join(METHODS)}, got no {', '.join(missing)}")
+    if hasattr(posterior, "extend") and not hasattr(posterior, "condition_on"):
+        raise ValueError(f"expected {name} to learn from new rows by condition_on, got extend: rename it")
 
 
 def _chosen(rule: Rule, values: Float[Tensor, "1 S A"]) -> int:

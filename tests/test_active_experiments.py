@@ -16,7 +16,7 @@ from vbandits.api import execute
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.envs.active.stream import StreamActiveLearning
 from vbandits.errors import ConfigError
-from vbandits.experiment.resolve import resolve
+from vbandits.experiment.resolve import resolve, select
 from vbandits.experiment.store import Store
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.registry import LEARNERS
@@ -128,6 +128,13 @@ def test_what_compares_rows_is_refused_in_a_stream_and_an_agent_as_a_learner():
     assert "expected an acquisition that scores each row by itself for a stream, got badge" in told
     with pytest.raises(ConfigError, match="expected a bandit"):
         resolve({"name": "x", "environments": ["vbandits/PoolActiveLearning-v0"], "agents": ["ibvi"]})
+
+
+@pytest.mark.parametrize("part", [{"posterior": "ibvi"}, {"network": 3}])
+def test_a_faulty_learner_that_was_chosen_is_told_as_any_other(part):
+    content = select(document(learners=[{"id": "ibvi", "acquisition": "bald"} | part]), {"learners": "ibvi"})
+    with pytest.raises(ConfigError, match=rf"learners\[0\].{next(iter(part))}: expected .* dictionary"):
+        resolve(content)
 
 
 def test_all_faults_are_told_at_once():

@@ -95,6 +95,11 @@ def test_all_faults_are_told_at_once():
         (("run", "small.toml", "--set", "standardize=maybe"), "standardize: expected a valid boolean"),
         (("run", "small.toml", "--engine", "ray"), "pip install 'vbandits[ray]'"),
         (("run",), "expected an experiment file, or --environments"),
+        (("run", "small.toml", "--seedz", "3"), "unknown option '--seedz'; did you mean '--seeds'?"),
+        (("run", "--environment", "CartPole-v1"), "unknown option '--environment'; did you mean '--environments'?"),
+        (("run", "small.toml", "--learners", "ibvi"), "--learners: expected a section of this experiment, which has"),
+        (("run", "--problems", "digits"), "--problems: expected an experiment file"),
+        (("list", "nothing"), "unknown list 'nothing'"),
     ],
 )
 def test_the_command_line_refuses_with_exit_code_2_and_leaves_nothing(file, capsys, arguments, message):

@@ -140,9 +140,7 @@ class DatasetSpec:
             raise ValueError(f"expected rows that are left over to evaluate on, got rows ({rows}) of all {known:,}")
         outside = min(OUT_OF_DISTRIBUTION_ROWS, len(found.test_x))
         out_of_distribution = {
-            name: images.out_of_distribution(
-                name, found, min(OUT_OF_DISTRIBUTION_ROWS, len(found.test_x)), data_dir=self.data_dir
-            )
+            name: images.out_of_distribution(name, found, outside, data_dir=self.data_dir)
             for name in options.out_of_distribution
         }
         x = found.train_x[train]

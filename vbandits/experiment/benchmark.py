@@ -80,8 +80,8 @@ class Job:
     """One problem, one method, a block of seeds in lockstep: the unit of parallelism and of resumption.
 
     Problems and methods can be pickled. They have a `label`, which reports call them by, and `describe()`, which
-    returns everything that results depend on as JSON, the label included. Where no option is called `steps`, a problem has
-    `steps(seeds)`: how many steps a job of so many seeds reports.
+    returns everything that results depend on as JSON, the label included. Where no option is called `steps`, a
+    problem has `steps(seeds)`: how many steps a job of so many seeds reports.
 
     Attributes:
         options: what else the results depend on, such as the number of steps.
