@@ -17,7 +17,7 @@ decisions, labels, measure, training = (  # modules: the package has functions o
 @pytest.mark.slow
 def test_every_part_measures_what_it_says(monkeypatch, capsys):
     monkeypatch.setattr(measure, "REPEATS", 1)
-    monkeypatch.setattr(decisions, "LANES", (1, 2))
+    monkeypatch.setattr(decisions, "SEEDS", (1, 2))
     small = {name: replace(work, replicas=1, batch=4) for name, work in training.WORKS.items()}
     monkeypatch.setattr(training, "WORKS", small)
     monkeypatch.setattr(training, "LARGE", [*small.values()][1])
