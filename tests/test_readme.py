@@ -1,5 +1,6 @@
 """The README is true: its code runs, its files exist, its commands are commands."""
 
+import os
 import re
 import subprocess
 import sys
@@ -85,7 +86,8 @@ def test_its_test_passes_as_it_stands(tmp_path):
     (tmp_path / "my_envs.py").write_text(blocks("python")[0])
     (tmp_path / "test_mine.py").write_text(blocks("python")[3])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    alone = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "36 passed" in done.stdout
 
