@@ -18,26 +18,18 @@ def file(tmp_path, monkeypatch):
     return written(tmp_path, monkeypatch)
 
 
+def run_beside_the_wheel(environment, workers):
+    """Runs an agent in an environment and on the wheel, and returns the exit code."""
+    options = {"environments": f"{environment},vbandits/Wheel-v0", "agents": "linear-ts", "seeds": 2, "steps": 80}
+    given = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return vbandits("run", *given, "--workers", workers, "--out", "out")
+
+
 @over("workers", [1, 2], quick=[1])
 @pytest.mark.usefixtures("file")
 def test_a_job_that_fails_is_reported_and_the_others_finish(workers, capsys):
     Path("broken_envs.py").write_text(BROKEN)
-    code = vbandits(
-        "run",
-        "--environments",
-        "broken_envs:Breaks,vbandits/Wheel-v0",
-        "--agents",
-        "linear-ts",
-        "--seeds",
-        2,
-        "--steps",
-        80,
-        "--workers",
-        workers,
-        "--out",
-        "out",
-    )
-    assert code == 1
+    assert run_beside_the_wheel("broken_envs:Breaks", workers) == 1
     assert "the feed went away" in capsys.readouterr().err
     summary = table("out").set_index(["environment", "agent"])
     assert summary.failures["broken_envs:Breaks"].tolist() == [2, 2]
@@ -156,22 +148,7 @@ def test_workers_do_not_outlive_a_run_that_was_killed(file):
 def test_a_worker_that_dies_takes_only_its_cell_along(file, death):
     module = f"deadly_envs_{len(death)}"
     Path(f"{module}.py").write_text(BROKEN.replace('raise RuntimeError("the feed went away")', death))
-    code = vbandits(
-        "run",
-        "--environments",
-        f"{module}:Breaks,vbandits/Wheel-v0",
-        "--agents",
-        "linear-ts",
-        "--seeds",
-        2,
-        "--steps",
-        80,
-        "--workers",
-        2,
-        "--out",
-        "out",
-    )
-    assert code == 1
+    assert run_beside_the_wheel(f"{module}:Breaks", 2) == 1
     summary = table("out").set_index(["environment", "agent"])
     assert summary.failures[f"{module}:Breaks"].tolist() == [2, 2]
     assert summary.failures["Wheel-v0"].tolist() == [0, 0]
