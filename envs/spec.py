@@ -215,15 +215,15 @@ class EnvironmentInfo:
 def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any]:
     """Returns what identifies an environment, as JSON can hold it.
 
-    Args:
-        spec: its declaration.
-        environment: what `spec.open` returned; if it is not at hand, a native one is opened for its rows.
-
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
     hash of each of the user's own files that it comes from, by module, so that an edited environment is not taken for
     the one that ran. Of a native environment that has a `dataset` or `pool` also `data`, a short hash of its rows in
-    their order: copies of a published dataset may hold other rows, or the same in another
-    order. Where files lie does not count.
+    their order: copies of a published dataset may hold other rows, or the same in another order. Where files lie does
+    not count.
+
+    Args:
+        spec: its declaration.
+        environment: what `spec.open` returned; if it is not at hand, a native one is opened for its rows.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}

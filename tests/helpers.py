@@ -7,7 +7,7 @@ from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.experiment.resolve import resolve
 from vbandits.networks import MLP
-from vbandits.registry import PRESETS
+from vbandits.presets import PRESETS
 from vbandits.types import Data, Optimizer, Schedule, Task
 
 WHEEL = "vbandits/Wheel-v0"

@@ -19,7 +19,7 @@ from vbandits.errors import ConfigError
 from vbandits.experiment.resolve import resolve, select
 from vbandits.experiment.store import Store
 from vbandits.posteriors.ibvi import IBVI
-from vbandits.registry import LEARNERS
+from vbandits.presets import LEARNERS
 
 SHORT = {"gradient_steps": 5, "batch_size": 8, "full_steps": 10}
 

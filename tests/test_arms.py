@@ -24,7 +24,7 @@ from vbandits.errors import ConfigError
 from vbandits.experiment.resolve import resolve
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.linear import Linear
-from vbandits.registry import PRESETS
+from vbandits.presets import PRESETS
 
 CONTEXT = torch.randn(2, 2, generator=torch.Generator().manual_seed(0))
 ARMS = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,8 @@ import vbandits
 from tests.test_running import vbandits as command
 from vbandits.envs.check import check
 from vbandits.experiment.resolve import benchmark_of, resolve
-from vbandits.registry import PRESETS, load
+from vbandits.presets import PRESETS
+from vbandits.registry import load
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 FILES = sorted(path.name for path in FOLDER.glob("*.toml"))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.registries import MADE, cells, cover, over, product
-from vbandits.registry import ACQUISITIONS, ENVIRONMENTS, POSTERIORS, PRESETS
+from vbandits.presets import PRESETS
+from vbandits.registry import ACQUISITIONS, ENVIRONMENTS, POSTERIORS
 
 
 def is_slow(param):

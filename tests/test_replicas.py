@@ -11,7 +11,7 @@ from vbandits.agents.agent import Agent
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
-from vbandits.registry import PRESETS
+from vbandits.presets import PRESETS
 
 PROBLEMS = {
     "wheel": ("vbandits/Wheel-v0", {}),

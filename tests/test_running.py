@@ -10,7 +10,7 @@ import pytest
 
 from vbandits.cli import main
 from vbandits.experiment.store import Store
-from vbandits.registry import PRESETS
+from vbandits.presets import PRESETS
 
 EXPERIMENT = """
 name = "small"

@@ -16,7 +16,7 @@ from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.adapter import problems
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.posteriors.linear import Linear
-from vbandits.registry import PRESETS
+from vbandits.presets import PRESETS
 
 UNIFORM = AgentSpec("uniform", None, Uniform())
 LINEAR = AgentSpec("linear", Linear(), Thompson())

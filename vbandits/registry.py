@@ -1,10 +1,8 @@
-"""Everything that has a name: benchmarks, environments, posteriors, presets, ...; and how a user's own are found."""
+"""Everything that has a name: benchmarks, environments, posteriors, ...; and how a user's own are found."""
 
 import importlib
-import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 BANDITS = {
@@ -84,11 +82,6 @@ BENCHMARKS = {
 }
 DEFAULT_BENCHMARK = "bandits"
 """The one of an `experiment.json` that names none."""
-
-Presets = dict[str, dict[str, Any]]
-"""Methods by name, as the sections of an experiment file."""
-_presets: dict[str, Presets] = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
-PRESETS, METHODS, LEARNERS = (_presets[section] for section in ("agents", "methods", "learners"))
 
 
 def register_environments() -> None:

@@ -10,6 +10,6 @@ BENCHMARK = Benchmark(
     results="vbandits.benchmarks.active.results:ActiveResults",
     report="vbandits.benchmarks.active.report:report",
     layout="vbandits.benchmarks.active.report:LAYOUT",
-    presets="vbandits.registry:LEARNERS",
+    presets="vbandits.presets:LEARNERS",
     ad_hoc=False,
 )

@@ -15,12 +15,13 @@ from vbandits.benchmarks import environments
 from vbandits.benchmarks.active import BENCHMARK
 from vbandits.benchmarks.environments import EnvironmentEntry, arguments, short
 from vbandits.envs.active.spaces import known_labels
-from vbandits.envs.spaces import POOL, STREAM, family
-from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.envs.spaces import POOL, STREAM
+from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.errors import ConfigError
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, is_list, section, words
 from vbandits.networks import MLP
-from vbandits.registry import ACQUISITIONS, LEARNERS, find, unknown
+from vbandits.presets import LEARNERS
+from vbandits.registry import ACQUISITIONS, find, unknown
 from vbandits.types import Optimizer
 
 DEFAULT = "vbandits/PoolActiveLearning-v0"
@@ -45,15 +46,15 @@ class Problem(environments.Problem):
     initial: int
 
     @classmethod
-    def of(cls, spec: EnvironmentSpec, environment: Any) -> "Problem":
-        """Returns the problem of an environment that is open."""
-        kind, classes, budget = family(environment), environment.classes, environment.budget
-        if kind == STREAM:
+    def of(cls, spec: EnvironmentSpec, environment: Any, info: EnvironmentInfo) -> "Problem":
+        """Returns the problem of an environment that is open, and of what it was found to be."""
+        classes, budget = environment.classes, environment.budget
+        if info.family == STREAM:
             rounds, initial = environment.steps, 0
         else:
             observation, _ = environment.reset(seed=[0])
             rounds, initial = budget // environment.batch, int(known_labels(observation["labels"]).sum())
-        return cls(spec, fingerprint(spec, environment), kind, classes, rounds, budget, initial)
+        return cls(spec, info.fingerprint, info.family, classes, rounds, budget, initial)
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
@@ -203,8 +204,9 @@ class ActiveConfig(Config):
                 self.errors.append(f"problem {spec.label!r}: {words(error)}")
                 continue
             try:
-                problem = Problem.of(spec, environment)
-                notes += [f"{spec.label}: {note}" for note in getattr(environment, "notes", ())]
+                info = EnvironmentInfo.of(spec, environment)
+                problem = Problem.of(spec, environment, info)
+                notes += [f"{spec.label}: {note}" for note in info.notes]
                 for learner in methods:
                     obstacle = _obstacle(problem, environment, learner)
                     if obstacle is not None and (learner.label, obstacle) not in told:

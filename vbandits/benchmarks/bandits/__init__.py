@@ -10,5 +10,5 @@ BENCHMARK = Benchmark(
     results="vbandits.benchmarks.bandits.results:Results",
     report="vbandits.benchmarks.bandits.report:report",
     layout="vbandits.benchmarks.bandits.report:LAYOUT",
-    presets="vbandits.registry:PRESETS",
+    presets="vbandits.presets:PRESETS",
 )

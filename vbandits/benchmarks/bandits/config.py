@@ -19,7 +19,8 @@ from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, Settings, objects, words
 from vbandits.networks import MLP
-from vbandits.registry import PRESETS, load, unknown
+from vbandits.presets import PRESETS
+from vbandits.registry import load, unknown
 from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = {"delay": 0, "batch": 1}

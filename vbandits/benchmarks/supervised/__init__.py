@@ -10,5 +10,5 @@ BENCHMARK = Benchmark(
     results="vbandits.benchmarks.supervised.results:SupervisedResults",
     report="vbandits.benchmarks.supervised.report:report",
     layout="vbandits.benchmarks.supervised.report:LAYOUT",
-    presets="vbandits.registry:METHODS",
+    presets="vbandits.presets:METHODS",
 )

@@ -10,7 +10,8 @@ from vbandits.benchmarks.supervised import BENCHMARK
 from vbandits.data.splits import DatasetSpec, Options, Split
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, validate, words
 from vbandits.networks import LeNet5
-from vbandits.registry import METHODS, unknown
+from vbandits.presets import METHODS
+from vbandits.registry import unknown
 from vbandits.serialize import described
 from vbandits.types import Optimizer, Posterior
 
