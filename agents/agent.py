@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -31,7 +31,9 @@ class AgentSpec:
         network: builds the network of network posteriors for rows of W numbers and K outputs.
         schedule: when it trains.
         optimizer: how it trains.
-        standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1.
+        standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1; with
+            "arms" the mean and variance of rewards are those of a mixture of all arms in equal parts, so that they do
+            not depend on how often each was played.
         encoding: how contexts and arms become rows, see `agents.encoding`.
     """
 
@@ -41,7 +43,7 @@ class AgentSpec:
     network: Any = field(default_factory=MLP)
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Optimizer = field(default_factory=Optimizer)
-    standardize: bool = True
+    standardize: bool | Literal["arms"] = True
     encoding: Kind = "shared"
 
     def describe(self) -> dict[str, Any]:
@@ -125,7 +127,9 @@ class Agent:
         scaling, looked_at = self.model.scaling, self.spec.rule.draws
         x = scaling.x(rows.to(self.task.dtype))
         values = self.encoding.values(self.model.draw(looked_at + 2)(x))  # [R, S, A]
-        choices = values[:, :looked_at] if looked_at else self.encoding.values(self.model.mean()(x))
+        choices = values[:, :looked_at]
+        if not looked_at or getattr(self.spec.rule, "with_mean", False):
+            choices = torch.cat([choices, self.encoding.values(self.model.mean()(x)).to(choices)], 1)
         there = observed.mask
         if there is not None:  # what stands where an arm is absent says nothing of the posterior
             values, choices = (part.where(there.unsqueeze(1), 0) for part in (values, choices))

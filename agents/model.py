@@ -48,16 +48,15 @@ class Model:
         self.updates = 0
         self.diverged = torch.zeros(len(task.seeds), dtype=torch.bool, device=task.device)
         self._limit, self._rows_at_once = limit, rows_at_once
-        self._origin = torch.zeros(len(task.seeds), 1, dtype=torch.float64, device=task.device)
 
     @property
     def trained(self) -> bool:
         """Whether it has learned from anything yet."""
         return self.updates > 0
 
-    def update(self, data: Data, scaling: Scaling | None = None, times: int = 1) -> None:
-        """Learns from all rows so far, as often as is said; by default `data.scaling` turns predictions back."""
-        self.scaling, self.noise = scaling or data.scaling, data.noise
+    def update(self, data: Data, times: int = 1) -> None:
+        """Learns from all rows so far, as often as is said."""
+        self.scaling, self.noise = data.scaling, data.noise
         self.updates += times
         for _ in range(times):
             self.posterior.update(self.state, data)
@@ -77,18 +76,14 @@ class Model:
                 it stays as it is.
         """
         output, y = self.task.likelihood.targets(labels)
-        scaling = inside = self.scaling
+        scaling = self.scaling
         if self.task.likelihood.standardised:
             y = y.double()
-            if not self.trained:
-                self._origin = y[:, :1]  # the posterior counts from it: no digits are lost where numbers are large
             mean, std = _moments(y)
-            scaling = replace(scaling, y_shift=mean, y_scale=std)  # in float64
-            shift, y = mean - self._origin, y - self._origin
-            inside = replace(scaling, y_shift=shift.to(self.task.dtype), y_scale=std.to(self.task.dtype))
+            scaling = replace(scaling, y_shift=mean, y_scale=std)
             if noise is not None:
                 self.noise = noise(std[:, 0]).to(self.task.dtype)
-        self.update(Data(x, output, y.to(self.task.dtype), inside, self.noise), scaling)
+        self.update(Data(x, output, y, scaling, self.noise, self.task.schedule.forgetting))
 
     def restart(self) -> None:
         """Goes back to fresh initial weights, other ones after every update."""

@@ -1,15 +1,21 @@
 """What an agent remembers: raw rows, their standardisation, and how noisy rewards are."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from vbandits.types import Data, Scaling, Task
 
+GROWTH = 0.05
+"""Share by which rows must have grown for a new scaling: exact regressions sum all rows anew with each, and what that
+costs per row does not grow with their number if it comes once in a while."""
+
 
 class Replay:
     """Rows [R, T, W], their outputs [R, T] and rewards [R, T], preallocated on the device."""
 
-    def __init__(self, task: Task, steps: int, standardize: bool, blocks: int = 1) -> None:
+    def __init__(self, task: Task, steps: int, standardize: bool | Literal["arms"], blocks: int = 1) -> None:
         """Takes the sizes, and of how many blocks a row is made, all of them zero but one."""
         replicas = len(task.seeds)
         self.rows = self.decisions = 0
@@ -18,11 +24,14 @@ class Replay:
         self._standardize = standardize
         self._x = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
         self._outputs = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
-        self._rewards = torch.empty(replicas, steps, dtype=torch.float64, device=task.device)
-        self._targets = torch.empty(replicas, steps, dtype=task.dtype, device=task.device)  # rewards, as nets want them
+        double = {"dtype": torch.float64, "device": task.device}
+        self._rewards = torch.empty(replicas, steps, **double)
         self._summed = 0
         self._origin: Tensor
-        self._sums = torch.zeros(2, replicas, task.features // blocks + 1, dtype=torch.float64, device=task.device)
+        self._sums = torch.zeros(2, replicas, task.features // blocks + 1, **double)
+        self._arms = torch.zeros(3, replicas, task.outputs, **double)  # of each output: rewards, and their two sums
+        self._scaling: Scaling | None = None
+        self._renewed = 0  # rows of which the scaling is
 
     def decide(self, x: Tensor, outputs: Tensor) -> None:
         """Appends the row [R, W] and output [R] of a decision."""
@@ -32,7 +41,7 @@ class Replay:
 
     def add(self, rewards: Tensor) -> None:
         """Appends the rewards [R] of the earliest decision that has none."""
-        self._rewards[:, self.rows] = self._targets[:, self.rows] = rewards
+        self._rewards[:, self.rows] = rewards
         self.rows += 1
 
     def last(self, decisions: int) -> tuple[Tensor, Tensor]:
@@ -41,38 +50,66 @@ class Replay:
         return self._x[:, kept], self._outputs[:, kept]
 
     def scaling(self) -> Scaling:
-        """Returns mean and standard deviation of all rows and rewards so far; 1 for what does not vary.
+        """Returns mean and standard deviation of all rows and rewards; 1 for what does not vary.
 
-        Rows of blocks are scaled by what is in their blocks, and not shifted: zeros stay zeros.
+        It is renewed when rows have grown by a share, and the same object until then. Rows of blocks are scaled by what
+        is in their blocks, and not shifted: zeros stay zeros.
         """
+        forgetting = self._task.schedule.forgetting
+        remembered = self._renewed if forgetting is None else min(self._renewed, forgetting.rows)
+        if self._scaling is None or self.rows >= self._renewed + max(1, GROWTH * remembered):
+            self._renewed, self._scaling = self.rows, self._renew()
+        return self._scaling
+
+    def _renew(self) -> Scaling:
         replicas, features = len(self._task.seeds), self._task.features
         if not (self._standardize and self.rows):
             return Scaling.identity(replicas, features, self._task.device, self._task.dtype)
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
-            own = self._x[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
-            values = torch.cat([own, self._rewards[:, row, None]], 1)
-            if row == 0:
-                self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
-            values = values - self._origin
-            self._sums[0] += values
-            self._sums[1] += values * values
+            self._sum(row)
         self._summed = self.rows
-        mean, square = self._sums / self.rows
-        variance = square - mean * mean
-        rounding = 1e-12 * square  # the difference of two equal sums is not exactly zero
-        scale = torch.where(variance > rounding, variance, 1.0).sqrt()
-        mean = mean + self._origin
-        mean, scale = mean.to(self._task.dtype).unsqueeze(1), scale.to(self._task.dtype).unsqueeze(1)
-        x_shift, x_scale = mean[:, :, :-1], scale[:, :, :-1]
+        mean, scale = _moments(*self._sums, self.rows)
+        x_scale, x_shift = scale[:, :-1], (mean + self._origin)[:, :-1]
         if self._blocks > 1:
-            x_scale = x_scale.repeat(1, 1, self._blocks)
-            x_shift = torch.zeros_like(x_scale)
-        return Scaling(x_shift, x_scale, mean[:, :, -1], scale[:, :, -1])
+            x_scale, x_shift = x_scale.repeat(1, self._blocks), torch.zeros(replicas, features)
+        y_mean, y_scale = mean[:, -1:], scale[:, -1:]
+        if self._standardize == "arms":
+            y_mean, y_scale = self._balanced()
+        x_shift, x_scale = (part.to(self._task.device, self._task.dtype).unsqueeze(1) for part in (x_shift, x_scale))
+        return Scaling(x_shift, x_scale, y_mean + self._origin[:, -1:], y_scale)
+
+    def _sum(self, row: int) -> None:
+        own = self._x[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
+        values = torch.cat([own, self._rewards[:, row, None]], 1)
+        if row == 0:
+            self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
+        values = values - self._origin
+        self._sums[0] += values
+        self._sums[1] += values * values
+        replica, output, reward = torch.arange(len(values)), self._outputs[:, row], values[:, -1]
+        self._arms[:, replica, output] += torch.stack([torch.ones_like(reward), reward, reward * reward])
+
+    def _balanced(self) -> tuple[Tensor, Tensor]:
+        """Returns mean and standard deviation of rewards [R, 1], about the origin, of all arms in equal parts."""
+        count, total, square = self._arms
+        played = count > 0
+        arms = played.sum(1, keepdim=True)
+        mean, second = ((part / count).where(played, 0).sum(1, keepdim=True) / arms for part in (total, square))
+        return _moments(mean, second, 1)
 
     def data(self, scaling: Scaling, noise: Tensor) -> Data:
         """Returns all rows so far; `noise` is the variance of rewards [R] in standardised units."""
         kept = slice(0, self.rows)
-        return Data(self._x[:, kept], self._outputs[:, kept], self._targets[:, kept], scaling, noise)
+        forgetting = self._task.schedule.forgetting
+        return Data(self._x[:, kept], self._outputs[:, kept], self._rewards[:, kept], scaling, noise, forgetting)
+
+
+def _moments(total: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation, 1 for what does not vary, from sums of values and of their squares."""
+    mean, square = total / count, square / count
+    variance = square - mean * mean
+    rounding = 1e-12 * square  # the difference of two equal sums is not exactly zero
+    return mean, torch.where(variance > rounding, variance, 1.0).sqrt()
 
 
 class NoiseVariance:
@@ -107,4 +144,5 @@ class NoiseVariance:
         prior = scale.double().square()
         total = self._weight + self._prior_weight
         residual = (self._residual + self._prior_weight * prior) / total
-        return (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual).clamp(min=1e-12) / prior
+        noise = (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual)
+        return (noise / prior).clamp(min=1e-12)

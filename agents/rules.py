@@ -14,13 +14,28 @@ UNAVAILABLE = float("-inf")
 
 @dataclass(frozen=True)
 class Thompson:
-    """Plays the best arm of one draw (Thompson, 1933)."""
+    """Plays the best arm of one draw (Thompson, 1933).
 
+    Attributes:
+        temper: multiplies the draw's deviation from the mean function: less than 1 explores less than the posterior
+            asks for (posterior reshaping: Chapelle and Li, "An Empirical Evaluation of Thompson Sampling", 2011).
+    """
+
+    temper: Annotated[float, Field(ge=0)] = 1.0
     draws: ClassVar[int] = 1
+
+    @property
+    def with_mean(self) -> bool:
+        """Whether it looks at the mean function, too."""
+        return self.temper != 1
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
         """Returns the arm of the largest value."""
-        return values[:, 0].argmax(1)
+        draw = values[:, 0]
+        if self.with_mean:
+            mean = values[:, -1]
+            draw = draw.where(draw == UNAVAILABLE, mean + self.temper * (draw - mean))
+        return draw.argmax(1)
 
 
 @dataclass(frozen=True)

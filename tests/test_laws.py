@@ -18,7 +18,7 @@ from vbandits.posteriors.swag import SWAG
 from vbandits.registry import ACQUISITIONS, ACTIVE, ENVIRONMENTS, POSTERIORS, RULES, load
 from vbandits.testing import parametrize_with_checks, posteriors
 
-REGRESSION_ONLY = {"linear", "neural_linear", "ibvi_closed_form"}
+REGRESSION_ONLY = {"linear", "neural_linear", "ibvi_limit"}
 OTHERS = [
     IBVI(family="mean_field", layers="all", prior_scale=0.3),
     IBVI(family="kronecker"),

@@ -21,7 +21,7 @@ from vbandits.registry import ACQUISITIONS, POSTERIORS, load
 from vbandits.streams import derived
 from vbandits.types import Optimizer
 
-EXACT = ("linear", "neural_linear", "ibvi_closed_form")
+EXACT = ("linear", "neural_linear", "ibvi_limit")
 """Posteriors of a regression alone."""
 TASKS = {3: "classes", 0: "regression"}
 PAIRS = [

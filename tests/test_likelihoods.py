@@ -8,12 +8,12 @@ import torch
 
 from tests.helpers import task
 from vbandits.agents.model import Model
-from vbandits.posteriors.closed_form import ClosedFormIBVI
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.dropout import Dropout
 from vbandits.posteriors.elbo import ELBO
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
+from vbandits.posteriors.ibvi_limit import IBVILimit
 from vbandits.posteriors.laplace import Laplace
 from vbandits.posteriors.neural_linear import NeuralLinear
 from vbandits.posteriors.swag import SWAG
@@ -87,7 +87,7 @@ def test_counts_are_learned_by_every_network_posterior_as_they_stand(posterior):
     np.testing.assert_allclose(mean, RATES.expand(2, -1), rtol=0.25)
 
 
-@pytest.mark.parametrize("posterior", [ClosedFormIBVI(), NeuralLinear(), IBVI(noise_rank=2)])
+@pytest.mark.parametrize("posterior", [IBVILimit(), NeuralLinear(), IBVI(noise_rank=2)])
 def test_posteriors_in_closed_form_refuse_what_is_no_squared_error(posterior):
     with pytest.raises(ValueError, match=r"expected the squared error .* got Poisson\(\)"):
         learned(posterior, Poisson())

@@ -35,9 +35,9 @@ def test_posterior_is_the_closed_form(intercept):
             x, y = data.x[replica][taken].numpy(), data.y[replica][taken].numpy()
             x = np.column_stack([x, np.ones(len(x))]) if intercept else x
             location, inverse, shape, rate = closed_form(x, y, 0.7, 2.0, 1.5)
-            factor = state.precision[replica, output].numpy()
+            root = state.root[replica, output].numpy()
             np.testing.assert_allclose(state.location[replica, output], location, rtol=1e-9)
-            np.testing.assert_allclose(np.linalg.inv(factor @ factor.T), inverse, rtol=1e-9)
+            np.testing.assert_allclose(root @ root.T, inverse, rtol=1e-9)
             np.testing.assert_allclose(
                 [state.shape[replica, output], state.rate[replica, output]], [shape, rate], rtol=1e-9
             )
@@ -73,8 +73,7 @@ def test_draws_have_the_moments_of_the_posterior():
     assert values.shape == (2, draws, 3, 2)
     at_once = method.draw(state, draws)(torch.cat([torch.eye(3), torch.zeros(1, 3)]).double().expand(2, 4, 3))
     weights = at_once[:, :, :3] - at_once[:, :, 3:]  # one draw is one function: its differences are its weights
-    factor = state.precision
-    inverse = torch.linalg.inv(factor @ factor.mT)
+    inverse = state.root @ state.root.mT
     variance = (state.rate / (state.shape - 1))[..., None, None] * inverse
     expected = state.location[..., :3].mT
     spread = variance.diagonal(dim1=2, dim2=3)[..., :3].mT
@@ -91,10 +90,10 @@ def test_prediction_is_the_law_of_draws_plus_noise():
     for replica, arm in ((0, 0), (1, 1)):
         shape, rate = state.shape[replica, arm].item(), state.rate[replica, arm].item()
         noise = stats.invgamma(shape, scale=rate).rvs(200_000, random_state=random)
-        factor = state.precision[replica, arm].numpy()
+        root = state.root[replica, arm].numpy()
         inputs = np.append(x[replica, 0].numpy(), 1)
         mean = inputs @ state.location[replica, arm].numpy()
-        spread = inputs @ np.linalg.inv(factor @ factor.T) @ inputs
+        spread = (inputs @ root) @ (inputs @ root)
         samples = mean + random.standard_normal(200_000) * np.sqrt(noise * (1 + spread))
         for quantile in (0.05, 0.5, 0.9):
             target = np.full((2, 1), np.quantile(samples, quantile))

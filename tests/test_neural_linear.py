@@ -12,15 +12,15 @@ from tests.helpers import of_replica, rows, task
 from tests.test_linear import closed_form
 from vbandits.likelihoods import Categorical
 from vbandits.networks import from_module
-from vbandits.posteriors.common import outer_sums, solve
 from vbandits.posteriors.deterministic import weights
 from vbandits.posteriors.linear import Linear
 from vbandits.posteriors.neural_linear import NeuralLinear
-from vbandits.types import Data, Scaling, Schedule, Task
+from vbandits.posteriors.regression import outer_sums, solve
+from vbandits.types import Batch, Data, Scaling, Schedule, Task
 
 PRIOR = {"prior_precision": 0.7, "noise_shape": 2.0, "noise_rate": 1.5}
 TRAINED = Schedule(gradient_steps=4)
-LEARNED = ("location", "precision", "shape", "rate")
+LEARNED = ("location", "root", "shape", "rate")
 
 
 def module_task():
@@ -44,8 +44,8 @@ def posterior(data, given=None):
 
 def inputs(state, replica, x):
     """The features of one hidden layer, by hand, with a 1 where there are biases; [N, W]."""
-    network = state.network.task.network
-    named = weights(state.network.task, state.network.parameters.detached)
+    network = state.held.network.task.network
+    named = weights(state.held.network.task, state.held.network.parameters.detached)
     weight, *bias = (named[name][replica, 0].numpy() for name in network.layers[0].shapes)
     x = x.numpy() @ (weight if network.layers[0].inputs_first else weight.T)
     x = np.maximum(x + bias[0] if bias else x, 0)
@@ -66,14 +66,14 @@ def head(data, count):
 def test_posterior_is_the_closed_form_on_the_trained_features(network):
     data, given = rows(), NETWORKS[network]()
     _, state = posterior(data, given)
-    start = NeuralLinear().init(given).network.parameters.detached["0"]
-    assert (state.network.parameters.detached["0"] - start).abs().max() > 1e-3  # features have moved
+    start = NeuralLinear().init(given).held.network.parameters.detached["0"]
+    assert (state.held.network.parameters.detached["0"] - start).abs().max() > 1e-3  # features have moved
     for replica in range(2):
         for output in range(2):
             location, inverse, shape, rate = regression(state, data, replica, output)
-            factor = state.precision[replica, output].numpy()
+            root = state.root[replica, output].numpy()
             np.testing.assert_allclose(state.location[replica, output], location, rtol=1e-8, atol=1e-12)
-            np.testing.assert_allclose(np.linalg.inv(factor @ factor.T), inverse, rtol=1e-8, atol=1e-12)
+            np.testing.assert_allclose(root @ root.T, inverse, rtol=1e-8, atol=1e-12)
             found = [state.shape[replica, output], state.rate[replica, output]]
             np.testing.assert_allclose(found, [shape, rate], rtol=1e-9)
 
@@ -82,9 +82,14 @@ def test_the_prior_is_what_it_says():
     state = NeuralLinear(**PRIOR).init(task())
     assert state.location.shape == (2, 2, 9)
     assert not state.location.any()
-    torch.testing.assert_close(state.precision @ state.precision.mT, (0.7 * torch.eye(9).double()).expand(2, 2, 9, 9))
+    torch.testing.assert_close(state.root @ state.root.mT, (torch.eye(9).double() / 0.7).expand(2, 2, 9, 9))
     assert (state.shape == 2.0).all()
     assert (state.rate == 1.5).all()
+
+
+def renewed(data):
+    """The same data with another scaling object, upon which all rows are summed anew."""
+    return replace(data, scaling=replace(data.scaling))
 
 
 def test_a_row_at_a_time_is_all_rows_from_scratch():
@@ -93,12 +98,26 @@ def test_a_row_at_a_time_is_all_rows_from_scratch():
     _, again = posterior(head(data, 7))
     for count in (8, 11, 20):  # one row, and several at a time
         method.condition_on(grown, head(data, count))
-    again.network.task = replace(again.network.task, schedule=Schedule(gradient_steps=0))
-    method.update(again, data)
-    assert torch.equal(again.network.parameters.values, grown.network.parameters.values)
-    assert grown.seen == again.seen == 20
-    for name in ("moments", *LEARNED):
+    again.held.network.task = replace(again.held.network.task, schedule=Schedule(gradient_steps=0))
+    method.update(again, renewed(data))
+    assert grown.held.seen == again.held.seen == 20
+    for name in ("location", "shape", "rate"):
         torch.testing.assert_close(getattr(grown, name), getattr(again, name), rtol=0, atol=1e-10)
+    torch.testing.assert_close(grown.root @ grown.root.mT, again.root @ again.root.mT, rtol=0, atol=1e-10)
+
+
+def test_features_stay_those_of_the_rows_until_the_scaling_is_renewed():
+    data = rows()
+    method, state = posterior(head(data, 12))
+    before = state.held.inputs(data.x)
+    method.update(state, data)  # trains, and adds the rows that are new
+    trained = state.held.network.parameters.values.clone()
+    assert torch.equal(state.held.inputs(data.x), before)
+    method.update(state, renewed(data))
+    assert not torch.equal(state.held.network.parameters.values, trained)
+    assert (state.held.inputs(data.x) - before).abs().max() > 1e-3
+    location, *_ = regression(state, data, 0, 0)
+    np.testing.assert_allclose(state.location[0, 0], location, rtol=1e-8, atol=1e-12)
 
 
 def test_a_row_costs_the_output_taken_and_no_other():
@@ -177,8 +196,9 @@ def test_where_the_contexts_are_the_features_it_is_linear(bias):
     deep.update(state, head(data, 10))
     deep.condition_on(state, data)
     plain.update(expected, data)
-    for name in LEARNED:
+    for name in ("location", "shape", "rate"):
         torch.testing.assert_close(getattr(state, name), getattr(expected, name), rtol=0, atol=1e-12)
+    state.root = expected.root  # of the same matrix; draws are made with it
     x = scaling.x(raw.x)
     torch.testing.assert_close(deep.draw(state, 5)(x), plain.draw(expected, 5)(x), rtol=0, atol=1e-12)
     torch.testing.assert_close(deep.mean(state)(x), plain.mean(expected)(x), rtol=0, atol=1e-12)
@@ -190,14 +210,14 @@ def test_where_the_contexts_are_the_features_it_is_linear(bias):
 def test_a_replica_that_diverges_fails_for_itself():
     data, at = rows(), rows(count=3, seed=1).x
     (method, state), (_, healthy) = posterior(head(data, 9)), posterior(head(data, 9))
-    state.network.parameters.detached["0"][1] = float("nan")
-    for learn in (method.condition_on, method.update):
+    state.held.network.parameters.detached["0"][1] = float("nan")
+    for learn, given in ((method.condition_on, head(data, 15)), (method.update, renewed(data))):
         for each in (state, healthy):
-            learn(each, head(data, 15) if learn == method.condition_on else data)
+            learn(each, given)
         values, expected = method.draw(state, 4)(at), method.draw(healthy, 4)(at)
         assert torch.equal(values[0], expected[0])
         assert expected.isfinite().all()
-        assert values[1].isnan().all()
+    assert values[1].isnan().all()  # from when the features are those of the network again
     assert state.location[1].isnan().all()
 
 
@@ -214,7 +234,7 @@ def test_a_replica_is_the_same_alone_and_in_a_batch():
         method.condition_on(state, own)
         values = method.draw(state, 3)(asked.x.float())
         scale = method.predict(state, asked.x.float(), asked.output, asked.noise).scale
-        results.append([values, scale, *(getattr(state, name) for name in ("moments", *LEARNED))])
+        results.append([values, scale, *(getattr(state, name) for name in LEARNED)])
     for together, alone in zip(*results, strict=True):
         assert torch.equal(together[1:2], alone)
 
@@ -224,7 +244,7 @@ def test_sums_of_outer_products_are_of_each_outputs_rows():
     z = torch.randn(3, 50, 4, generator=random, dtype=torch.float64)
     output = torch.randint(3, (3, 50), generator=random)
     output[0] = 2
-    sums = outer_sums(z, output, 4)
+    sums = outer_sums(z, Batch(z, output, z[..., 0], output), 4)
     taken = torch.nn.functional.one_hot(output, 4).double()
     torch.testing.assert_close(sums, torch.einsum("rnk,rni,rnj->rkij", taken, z, z), rtol=0, atol=1e-12)
     assert not sums[0, :2].any()
@@ -233,10 +253,10 @@ def test_sums_of_outer_products_are_of_each_outputs_rows():
 
 def test_what_has_no_solution_is_nan_for_itself():
     precision = torch.stack([torch.eye(2), -torch.eye(2), torch.eye(2) * float("nan")])
-    location, factor = solve(precision, torch.ones(3, 2))
+    location, root = solve(precision, torch.ones(3, 2))
     assert torch.equal(location[0], torch.ones(2))
     assert location[1:].isnan().all()
-    assert factor[1:].isnan().all()
+    assert root[1:].isnan().all()
 
 
 def test_what_it_cannot_do_is_said():

@@ -92,7 +92,10 @@ def test_all_faults_are_told_at_once():
         (("run", "small.toml", "--workers", "0"), "--workers: expected at least 1"),
         (("run", "broken.toml"), "expected TOML"),
         (("run", "small.toml", "--out", "small.toml"), "expected a folder to write results to"),
-        (("run", "small.toml", "--set", "standardize=maybe"), "standardize: expected a valid boolean"),
+        (
+            ("run", "small.toml", "--set", "standardize=maybe"),
+            "standardize: expected True, False or 'arms', got 'maybe'",
+        ),
         (("run", "small.toml", "--engine", "ray"), "pip install 'vbandits[ray]'"),
         (("run",), "expected an experiment file, or --environments"),
         (("run", "small.toml", "--seedz", "3"), "unknown option '--seedz'; did you mean '--seeds'?"),

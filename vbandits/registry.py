@@ -35,7 +35,7 @@ POSTERIORS = {
     "elbo": "vbandits.posteriors.elbo:ELBO",
     "ensemble": "vbandits.posteriors.ensemble:Ensemble",
     "ibvi": "vbandits.posteriors.ibvi:IBVI",
-    "ibvi_closed_form": "vbandits.posteriors.closed_form:ClosedFormIBVI",
+    "ibvi_limit": "vbandits.posteriors.ibvi_limit:IBVILimit",
     "laplace": "vbandits.posteriors.laplace:Laplace",
     "linear": "vbandits.posteriors.linear:Linear",
     "neural_linear": "vbandits.posteriors.neural_linear:NeuralLinear",

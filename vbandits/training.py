@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.networks.weights import prior_std
 from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Optimizer, Task
 
@@ -14,13 +15,6 @@ Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
 """Loss per model of the trained blocks, given their leaves and a minibatch."""
 SECOND, SMALL = 0.999, 1e-8
 """Decay of Adam's second moment, and what keeps its denominator from zero (Kingma and Ba, 2015)."""
-
-
-class Anchor(NamedTuple):
-    """Adds weight / 2 * (values - target)^2 to the loss, by an implicit step: it is stable at any weight."""
-
-    target: Float[Tensor, "L P"]
-    weight: Float[Tensor, "L P"]
 
 
 class FactorDraw(NamedTuple):
@@ -65,8 +59,11 @@ class Parameters:
         values: the matrix; `leaves` are views of it.
         leaves: each block by name, [L, *shape], as autograd sees it.
         detached: the same without autograd.
+        start: a copy of `values` before the first step, for those that are pulled there; else None.
         steps: taken so far.
     """
+
+    start: Tensor | None
 
     def __init__(
         self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], drawn_factors: Collection[str] = ()
@@ -75,7 +72,7 @@ class Parameters:
         order = sorted(blocks, key=lambda name: name in drawn_factors)  # factors last
         self.values = torch.cat([blocks[name].flatten(1) for name in order], 1)
         self.rates = torch.cat([rates[name].expand(blocks[name].shape[1:]).flatten() for name in order])
-        self.steps = 0
+        self.start, self.steps = None, 0
         self._velocity = torch.zeros_like(self.values)
         self._squares = torch.empty(0)
         shapes = {name: blocks[name].shape for name in order}
@@ -87,14 +84,12 @@ class Parameters:
         """Returns values for every leaf [L, *shape], or what broadcasts to it, as one matrix like `values`."""
         return torch.cat([blocks[name].expand(leaf.shape).flatten(1) for name, leaf in self.detached.items()], 1)
 
-    def descend(self, losses: Tensor, optimizer: Optimizer, anchor: Anchor | None = None) -> None:
+    def descend(self, losses: Tensor, optimizer: Optimizer, pull: Tensor | None = None) -> None:
         """Takes one step of SGD with momentum, or of Adam, on losses [L]; each model's gradient is clipped by its norm.
 
         Losses are summed: a mean would divide every model's step by L. A model whose loss is not finite turns to NaN
-        for good and touches no other.
-
-        Raises:
-            ValueError: for an anchor with Adam, whose steps end elsewhere.
+        for good and touches no other. A pull [L, P] adds pull / 2 * (values - start)^2 to the loss, by an implicit step
+        of SGD, which is stable however strong the pull.
         """
         factor_draws, self.leaves.factor_draws = self.leaves.factor_draws, []
         inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.drawn_factors]
@@ -108,8 +103,17 @@ class Parameters:
         rate = optimizer.rate(self.steps)
         self.steps += 1
         (self._sgd if optimizer.kind == "sgd" else self._adam)(plain, outer, scale, optimizer, rate)
-        if anchor is not None:
-            self._pull(anchor, optimizer, rate)
+        if pull is not None:
+            assert self.start is not None, "a pull needs the start to be kept, see `keep_start`"
+            # momentum takes every gradient 1 / (1 - momentum) times
+            strength = pull * self.rates * (rate / (1 - optimizer.momentum))
+            self.values.lerp_(self.start, strength / (1 + strength))
+
+    def keep_start(self) -> None:
+        """Keeps the values as the start, unless a step was taken."""
+        if self.start is None:
+            assert self.steps == 0, "the start is gone after the first step"
+            self.start = self.values.clone()
 
     def _sgd(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
         self._velocity[:, : self._plain].mul_(optimizer.momentum).addcmul_(plain, scale)
@@ -128,13 +132,6 @@ class Parameters:
         first, second = (1 - decay**self.steps for decay in (optimizer.momentum, SECOND))
         size = (self._squares / second).sqrt_().add_(SMALL)
         self.values.addcdiv_(self._velocity * self.rates, size, value=-rate / first)
-
-    def _pull(self, anchor: Anchor, optimizer: Optimizer, rate: float) -> None:
-        if optimizer.kind != "sgd":
-            raise ValueError("expected the optimizer kind 'sgd' where weights are anchored at the prior, got 'adam'")
-        # momentum takes every gradient 1 / (1 - momentum) times
-        pull = anchor.weight * self.rates * (rate / (1 - optimizer.momentum))
-        self.values.lerp_(anchor.target, pull / (1 + pull))
 
 
 def _views(matrix: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
@@ -162,21 +159,46 @@ def train(
     state: TrainedState,
     loss: Loss,
     data: Data,
-    anchor: Anchor | None = None,
+    pull: Float[Tensor, "L P"] | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> None:
-    """Runs as many steps as the schedule says, on minibatches drawn with replacement from all rows of `data`.
+    """Runs as many steps as the schedule says, on minibatches drawn with replacement from the rows of `data`.
 
     Args:
         state: what is trained, and how.
         loss: of a minibatch.
         data: the rows.
-        anchor: what parameters are pulled towards.
+        pull: of parameters towards their start, beside the optimiser's own; see `Parameters.descend`.
         after_step: called after every step, when the parameters hold its result.
     """
-    schedule, parameters = state.task.schedule, state.parameters
+    schedule, optimizer, parameters = state.task.schedule, state.task.optimizer, state.parameters
+    if optimizer.anchor or optimizer.weight_decay:
+        own = _anchor(state, data)
+        pull = own if pull is None else pull + own
+    if pull is not None:
+        parameters.keep_start()
     for _ in range(schedule.gradient_steps):
-        index = state.minibatches.integers(data.x.shape[1], schedule.batch_size)
-        parameters.descend(loss(parameters.leaves, data.rows(index)), state.task.optimizer, anchor)
+        batch = data.sample(state.minibatches, schedule.batch_size)
+        parameters.descend(loss(parameters.leaves, batch), optimizer, pull)
         if after_step is not None:
             after_step()
+
+
+def _anchor(state: TrainedState, data: Data) -> Float[Tensor, "L P"]:
+    """Returns the pull of an optimiser that holds the means of weights at their start."""
+    task, parameters = state.task, state.parameters
+    assert task.network is not None
+    prior = prior_std(task.network, task, "sp")
+    blocks = {}
+    for name, leaf in parameters.detached.items():
+        kind, _, layer = name.rpartition("/")
+        held = layer in prior and kind in ("", "mean")
+        precision = prior[layer].pow(-2) if held else torch.zeros(())
+        blocks[name] = precision.where(precision.isfinite(), 0).to(leaf)  # norm layers have no prior
+    precision = parameters.gather(blocks)
+    models = len(parameters.values) // len(data.noise)
+    noise = data.noise.repeat_interleave(models)
+    if "noise" in parameters.detached:
+        noise = parameters.detached["noise"][:, 0].exp()
+    strength = task.optimizer.anchor * task.likelihood.nll_scale(noise) / data.count
+    return strength.to(precision).unsqueeze(1) * precision + task.optimizer.weight_decay * (precision > 0)

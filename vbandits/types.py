@@ -17,8 +17,10 @@ from jaxtyping import Float, Int64, Shaped
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.forgetting import Forgetting
 from vbandits.likelihoods import Gaussian
 from vbandits.predictive import Predictive
+from vbandits.streams import Stream
 
 Weights = Mapping[str, Any]
 """Weights of a network by name, each [R, S, *shape] (S = 1 where all draws share the weight), or a
@@ -135,19 +137,21 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and how long an agent trains.
+    """When and how long an agent trains, and on what.
 
     Attributes:
         every: outcomes between two updates; where they come in batches, as many updates as have become due.
         gradient_steps: steps of SGD in one update (exact posteriors ignore it).
         batch_size: rows in a minibatch.
         initial_pulls: pulls of each arm, in turn, before the agent decides; where arms have features, of any arm.
+        forgetting: how rows lose their weight with age; without it they keep it for good.
     """
 
     every: Annotated[int, Field(ge=1)] = 10
     gradient_steps: Annotated[int, Field(ge=0)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 64
     initial_pulls: Annotated[int, Field(ge=0)] = 5
+    forgetting: Forgetting | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,11 @@ class Optimizer:
         clip: largest norm of a replica's gradient.
         kind: "sgd" with momentum, or "adam", which has no implicit bias towards the prior.
         decay_steps: gradient steps over which the rate falls to zero along a cosine; 0 keeps it constant.
+        anchor: holds the means of weights at their start: adds to the negative log-likelihood, over N rows, anchor / 2
+            times the squared distance in units of the prior (1 / sqrt(fan_in), biases 1). At 1 the trained network is
+            a draw of the posterior where targets are perturbed ("randomise, then optimise"), else its mode.
+        weight_decay: adds weight_decay / 2 times the squared distance of the weights' means to their start to the loss,
+            however many rows there are (L2-SP: Li, Grandvalet and Davoine, 2018).
     """
 
     learning_rate: Annotated[float, Field(ge=0)] = 0.03
@@ -167,6 +176,15 @@ class Optimizer:
     clip: Annotated[float, Field(gt=0)] = 10.0
     kind: Literal["sgd", "adam"] = "sgd"
     decay_steps: Annotated[int, Field(ge=0)] = 0
+    anchor: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind != "sgd" and (self.anchor or self.weight_decay):
+            raise ValueError(
+                f"expected the kind 'sgd' where weights are held at their start, got {self.kind!r}, whose steps end "
+                "elsewhere: set anchor and weight_decay to 0"
+            )
 
     def rate(self, step: int) -> float:
         """Returns the rate of the step with this number, from 0."""
@@ -200,7 +218,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Shift and scale of contexts [R, 1, D] and targets [R, 1]: standardised = (raw - shift) / scale."""
+    """Shift and scale of contexts [R, 1, D] and targets [R, 1]: standardised = (raw - shift) / scale.
+
+    Those of targets are float64, so that no digits are lost where targets are far from zero. An agent renews it when
+    rows have grown by a share, and hands on the same object until then: exact regressions add rows to what they have
+    for as long as it is the same, and sum all rows anew when it is another.
+    """
 
     x_shift: Tensor
     x_scale: Tensor
@@ -211,7 +234,8 @@ class Scaling:
     def identity(cls, replicas: int, features: int, device: torch.device | str = "cpu", dtype=torch.float32) -> Scaling:
         """Returns the scaling that changes nothing."""
         zero = torch.zeros(replicas, 1, features, device=device, dtype=dtype)
-        return cls(zero, torch.ones_like(zero), zero[:, :, :1].squeeze(2), torch.ones_like(zero[:, :, :1]).squeeze(2))
+        level = torch.zeros(replicas, 1, device=device, dtype=torch.float64)
+        return cls(zero, torch.ones_like(zero), level, torch.ones_like(level))
 
     def x(self, raw: Float[Tensor, "R N D"]) -> Float[Tensor, "R N D"]:
         """Standardises contexts."""
@@ -230,6 +254,8 @@ class Batch(NamedTuple):
     y: Float[Tensor, "R B"]
     rows: Int64[Tensor, "R B"]
     """Which ones they are."""
+    weight: Float[Tensor, " B"] | None = None
+    """Of each row, where rows lose theirs with age."""
 
 
 @dataclass(frozen=True)
@@ -239,9 +265,10 @@ class Data:
     Attributes:
         x: raw contexts [R, N, D].
         output: the output that each row's target belongs to [R, N].
-        y: raw targets [R, N].
+        y: raw targets [R, N], float64.
         scaling: of contexts and targets.
         noise: variance of the observation noise [R], in standardised units.
+        forgetting: how rows lose their weight with age.
     """
 
     x: Float[Tensor, "R N D"]
@@ -249,6 +276,7 @@ class Data:
     y: Float[Tensor, "R N"]
     scaling: Scaling
     noise: Float[Tensor, " R"]
+    forgetting: Forgetting | None = None
 
     @classmethod
     def of(cls, x: Tensor, output: Tensor, y: Tensor, noise: float = 1.0) -> Data:
@@ -257,16 +285,34 @@ class Data:
         scaling = Scaling.identity(replicas, features, x.device, x.dtype)
         return cls(x, output, y, scaling, torch.full((replicas,), noise, device=x.device, dtype=x.dtype))
 
+    @property
+    def count(self) -> float:
+        """N, the sum of the rows' weights."""
+        rows = self.x.shape[1]
+        if self.forgetting is None:
+            return float(rows)
+        return float(self.forgetting.weights(torch.arange(min(rows, self.forgetting.rows))).sum())
+
+    def sample(self, stream: Stream, size: int) -> Batch:
+        """Returns a minibatch of rows drawn with replacement, in proportion to their weights."""
+        rows = self.x.shape[1]
+        if self.forgetting is None:
+            return self.rows(stream.integers(rows, size))
+        return self.rows(rows - 1 - self.forgetting.ages(stream.uniform(size), rows))
+
     def rows(self, index: Int64[Tensor, "R B"]) -> Batch:
         """Returns some rows of each replica, standardised."""
         replica = torch.arange(len(index), device=index.device).unsqueeze(1)
-        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
+        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index]).to(self.x.dtype)
         return Batch(x, self.output[replica, index], y, index)
 
     def batches(self, rows: int = 512) -> Iterator[Batch]:
-        """Returns all rows in their order, standardised, a block at a time."""
-        every = torch.arange(self.x.shape[1], device=self.x.device).expand(len(self.x), -1)
-        return map(self.rows, every.split(rows, 1))
+        """Returns all rows that have a weight in their order, standardised, a block at a time."""
+        last = self.x.shape[1]
+        first = 0 if self.forgetting is None else max(last - self.forgetting.rows, 0)
+        for part in torch.arange(first, last, device=self.x.device).split(rows):
+            weight = None if self.forgetting is None else self.forgetting.weights(last - 1 - part)
+            yield self.rows(part.expand(len(self.x), -1))._replace(weight=weight)
 
 
 @runtime_checkable
@@ -325,6 +371,8 @@ class Rule(Protocol):
 
     Attributes:
         draws: posterior draws it looks at; 0 asks for the mean function instead.
+
+    A rule may have `with_mean`: if true it is given the mean function as well, as the last of S = draws + 1.
     """
 
     draws: ClassVar[int]

@@ -164,9 +164,13 @@ class Config:
 
 
 def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the sections of a preset as objects; those without a kind are of the same class as in `base`."""
+    """Returns the sections of a preset as objects, those without a kind of the same class as in `base`, and what else
+    it has."""
     made = {}
     for name, value in preset.items():
+        if not isinstance(value, Mapping):
+            made[name] = value
+            continue
         content = dict(value)
         cls = find(name, content.pop("kind"), CHOICES[name]) if name in CHOICES else type(base[name])
         made[name] = TypeAdapter(cls).validate_python(content)

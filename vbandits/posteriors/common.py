@@ -96,27 +96,6 @@ def rows_after(seen: int, data: Data) -> Iterator[Batch]:
         yield data.rows(torch.full((len(data.x), 1), row, device=data.x.device))
 
 
-def outer_sums(z: Float[Tensor, "R N M"], output: Int64[Tensor, "R N"], outputs: int) -> Float[Tensor, "R K M M"]:
-    """Returns the sum of z z^T over the rows of each output.
-
-    Every replica's rows are sorted by output and each output's multiplied by themselves: no row is multiplied more than
-    once, and a sum does not depend on what other replicas took.
-    """
-    order = output.argsort(dim=1, stable=True)
-    counts = torch.nn.functional.one_hot(output, outputs).sum(1).tolist()
-    sums = [
-        own.mT @ own for rows, index, sizes in zip(z, order, counts, strict=True) for own in rows[index].split(sizes)
-    ]
-    return torch.stack(sums).view(len(z), outputs, *sums[0].shape)
-
-
-def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> tuple[Tensor, Tensor]:
-    """Returns precision^-1 cross [*C, W] and the precision's Cholesky factor [*C, W, W]: NaN for one that has none."""
-    factor, failed = torch.linalg.cholesky_ex(precision)
-    factor = torch.where(failed[..., None, None] > 0, float("nan"), factor)
-    return torch.cholesky_solve(cross.unsqueeze(-1), factor).squeeze(-1), factor
-
-
 def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
     """Returns the noise variance: the learned one, averaged over a replica's models, or else the one given."""
     if "noise" not in trained.detached:

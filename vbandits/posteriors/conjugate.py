@@ -11,10 +11,10 @@ from pydantic import Field
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from vbandits.posteriors.common import solve
+from vbandits.posteriors.regression import add_row, solve
 from vbandits.predictive import StudentT
 from vbandits.streams import Stream
-from vbandits.types import Functions, Task
+from vbandits.types import Batch, Functions, Task
 
 ALL = slice(None)
 
@@ -25,7 +25,7 @@ class Regression:
 
     Attributes:
         location: posterior mean of the weights [R, K, W].
-        precision: Cholesky factor of the weights' precision, in units of the noise [R, K, W, W].
+        root: of the weights' covariance root root^T, in units of the noise [R, K, W, W].
         shape: of the inverse gamma distribution of the noise variance [R, K].
         rate: of the same [R, K].
         normals: gives the weights' randomness.
@@ -33,7 +33,7 @@ class Regression:
     """
 
     location: Tensor
-    precision: Tensor
+    root: Tensor
     shape: Tensor
     rate: Tensor
     normals: Stream
@@ -66,9 +66,9 @@ class Conjugate(ABC):
         shape = state.shape.unsqueeze(1).expand_as(uniform)
         gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)
         variance = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
-        normal = state.normals.normal(draws, outputs, width).permute(0, 2, 3, 1)  # [R, K, W, S]
-        deviation = torch.linalg.solve_triangular(state.precision.mT, normal, upper=True).permute(0, 3, 1, 2)
-        weights = state.location.unsqueeze(1) + variance.sqrt().unsqueeze(3) * deviation  # [R, S, K, W]
+        deviation = state.normals.normal(draws, outputs, width).transpose(1, 2) @ state.root.mT  # [R, K, S, W]
+        deviation = variance.sqrt().unsqueeze(3) * deviation.transpose(1, 2)
+        weights = state.location.unsqueeze(1) + deviation  # [R, S, K, W]
         return lambda x: torch.einsum("rnw,rskw->rsnk", self._inputs(state, x), weights)
 
     def mean(self, state: Regression) -> Functions:
@@ -79,8 +79,7 @@ class Conjugate(ABC):
         """Returns the exact marginals, Student's t with 2 shape degrees of freedom; `noise` is not used."""
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
         inputs, location = self._inputs(state, x), state.location[replica, output]
-        factor = state.precision[replica, output]
-        whitened = torch.linalg.solve_triangular(factor, inputs.unsqueeze(3), upper=False).squeeze(3)
+        whitened = (inputs.unsqueeze(2) @ state.root[replica, output]).squeeze(2)
         shape, rate = state.shape[replica, output], state.rate[replica, output]
         scale = (rate / shape * (1 + whitened.square().sum(2))).sqrt()
         return StudentT(2 * shape, (inputs * location).sum(2), scale)
@@ -95,29 +94,31 @@ class Conjugate(ABC):
         double = {"dtype": torch.float64, "device": task.device}
         return Regression(
             torch.zeros(*cells, width, **double),
-            math.sqrt(self.prior_precision) * torch.eye(width, **double).repeat(*cells, 1, 1),
+            torch.eye(width, **double).repeat(*cells, 1, 1) / math.sqrt(self.prior_precision),
             torch.full(cells, self.noise_shape, **double),
             torch.full(cells, self.noise_rate, **double),
             Stream(task.seeds, "draws", device=task.device, dtype=torch.float64),
             Stream(task.seeds, "noise variance", device=task.device),
         )
 
-    def _solve(
-        self,
-        state: Regression,
-        moments: Float[Tensor, "*cells M M"],
-        replica: Tensor | slice = ALL,
-        output: Tensor | slice = ALL,
-    ) -> None:
-        """Sets the posterior of some replicas and outputs from their sums of z z^T with z = (..., 1, y).
+    def _solve(self, state: Regression, moments: Float[Tensor, "R K M M"], replicas: slice = ALL) -> None:
+        """Sets the posterior of some replicas from their sums of z z^T with z = (..., 1, y).
 
         The inputs are the first W entries of z, so that a constant is one of them or is not.
         """
         width = state.location.shape[2]
         gram, cross, square = moments[..., :width, :width], moments[..., :width, -1], moments[..., -1, -1]
         eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
-        location, factor = solve(gram + self.prior_precision * eye, cross)
+        location, root = solve(gram + self.prior_precision * eye, cross)
         explained = (location * cross).sum(-1)
-        state.location[replica, output], state.precision[replica, output] = location, factor
-        state.shape[replica, output] = self.noise_shape + moments[..., -2, -2] / 2
-        state.rate[replica, output] = self.noise_rate + (square - explained).clamp(min=0) / 2
+        state.location[replicas], state.root[replicas] = location, root
+        state.shape[replicas] = self.noise_shape + moments[..., -2, -2] / 2
+        state.rate[replicas] = self.noise_rate + (square - explained).clamp(min=0) / 2
+
+    def _add(self, state: Regression, batch: Batch) -> None:
+        """Adds one row of every replica."""
+        output, inputs = batch.output[:, 0], self._inputs(state, batch.x)[:, 0]
+        unexplained = add_row(state.location, state.root, output, inputs, batch.y[:, 0].double())
+        replica = torch.arange(len(output), device=output.device)
+        state.shape[replica, output] += 1 / 2
+        state.rate[replica, output] += unexplained / 2

@@ -67,7 +67,7 @@ class ELBO(Variational):
             return variational.minimise(state, data, self.samples)
         prior = prior_std(network_of(state.task), state.task, "sp")
         noise = noise_of(state.parameters, data.noise)
-        weight = self.kl_weight * state.task.likelihood.nll_scale(noise) / data.x.shape[1]  # [R]
+        weight = self.kl_weight * state.task.likelihood.nll_scale(noise) / data.count  # [R]
 
         def penalty(leaves: Mapping[str, Tensor]) -> Tensor:
             return weight * divergence(state.family, leaves, prior, self.prior_scale)

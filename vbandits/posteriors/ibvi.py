@@ -18,7 +18,6 @@ from vbandits.posteriors.gaussian import GaussianFamily, Layers
 from vbandits.posteriors.prior import scale_for
 from vbandits.posteriors.variational import Variational, VariationalState
 from vbandits.streams import Stream
-from vbandits.training import Anchor
 from vbandits.types import Batch, Data, Task
 
 
@@ -105,7 +104,7 @@ class IBVI(Variational):
         family = GaussianFamily.over(task, layers, form, self.noise_rank)
         directions = Stream(task.seeds, "directions", device=task.device, dtype=task.dtype)
         nothing = torch.zeros(len(task.seeds), 0, self.noise_rank, device=task.device, dtype=task.dtype)
-        state = variational.state(task, family, scale, held=self.noise_rank > 0)
+        state = variational.state(task, family, scale)
         return IBVIState(**vars(state), scale=scale, directions=directions, perturbations=nothing)
 
     def update(self, state: IBVIState, data: Data) -> None:
@@ -119,7 +118,7 @@ class IBVI(Variational):
         def perturbation(batch: Batch) -> Tensor:
             return deviation * state.perturbations[replica, batch.rows]
 
-        return variational.minimise(state, data, self.samples, anchor=_anchor(state, data), perturbation=perturbation)
+        return variational.minimise(state, data, self.samples, pull=_pull(state, data), perturbation=perturbation)
 
 
 def _refuse(task: Task) -> None:
@@ -141,7 +140,7 @@ def _extend(state: IBVIState, rows: int) -> None:
         state.perturbations = torch.cat([state.perturbations, fresh], 1)
 
 
-def _anchor(state: IBVIState, data: Data) -> Anchor:
+def _pull(state: IBVIState, data: Data) -> Tensor:
     """Returns the pull of stochastic layers to their start: sigma^2 / N over the prior's variance."""
     prior = prior_std(network_of(state.task), state.task)
     stochastic = {layer.name for layer in state.family.stochastic}
@@ -153,6 +152,5 @@ def _anchor(state: IBVIState, data: Data) -> Anchor:
             precision = (state.scale * prior[layer]).pow(-2)
             precision = precision if leaf.dim() == 2 else precision.unsqueeze(1)
         weights[name] = precision
-    pull = 2 * data.noise / data.x.shape[1]  # [R]
-    strength = pull.unsqueeze(1) * state.parameters.gather(weights)
-    return Anchor(state.parameters.gather(state.start), strength)
+    strength = 2 * data.noise / data.count  # [R]
+    return strength.unsqueeze(1) * state.parameters.gather(weights)

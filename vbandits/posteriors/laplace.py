@@ -235,7 +235,10 @@ def _full(task: Task, structure: str) -> bool:
     return structure == "full" or (structure == "auto" and joint <= LARGEST)
 
 
-Rows = Iterator[tuple[Float[Tensor, "R N I"], Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None]]
+Rows = Iterator[
+    tuple[Float[Tensor, "R N I"], Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None, Float[Tensor, " N"]]
+]
+"""Of each row h times the root of its weight, the diagonal and vector of A, and the weight."""
 
 
 def _rows(state: LaplaceState, data: Data) -> Rows:
@@ -247,13 +250,14 @@ def _rows(state: LaplaceState, data: Data) -> Rows:
         features = network.features(trained, batch.x.unsqueeze(1))
         values = network.head(trained, features).squeeze(1).double()
         inputs = with_constant(features.squeeze(1).double(), bool(layer.biases))
-        yield inputs, *state.task.likelihood.curvature(values, batch.output, noise)
+        weight = inputs.new_ones(inputs.shape[1]) if batch.weight is None else batch.weight
+        yield inputs * weight.sqrt().unsqueeze(1), *state.task.likelihood.curvature(values, batch.output, noise), weight
 
 
 def _blocks(zero: Float[Tensor, "R K I I"], rows: Rows) -> Blocks:
     """Returns the sum of A kron h h^T, A = diag(d) - v v^T: blocks of the outputs, less what joins them."""
     own, joint = zero, None
-    for inputs, diagonal, vector in rows:
+    for inputs, diagonal, vector, _ in rows:
         own = own + (inputs.unsqueeze(1) * diagonal.mT.unsqueeze(3)).mT @ inputs.unsqueeze(1)
         if vector is not None:
             product = (vector.unsqueeze(3) * inputs.unsqueeze(2)).flatten(2)  # [R, N, K * I]
@@ -269,14 +273,15 @@ def _blocks(zero: Float[Tensor, "R K I I"], rows: Rows) -> Blocks:
 
 def _kronecker(zero: Float[Tensor, "R K K"], zero_inputs: Float[Tensor, "R I I"], rows: Rows) -> Kronecker:
     """Returns (sum of A) kron (mean of h h^T)."""
-    left, right, count = zero, zero_inputs, 0
-    for inputs, diagonal, vector in rows:
-        left = left + torch.diag_embed(diagonal.sum(1))
+    left, right, count = zero, zero_inputs, 0.0
+    for inputs, diagonal, vector, weight in rows:
+        weighted = diagonal * weight.unsqueeze(1)
+        left = left + torch.diag_embed(weighted.sum(1))
         if vector is not None:
-            left = left - vector.mT @ vector
+            left = left - (vector * weight.unsqueeze(1)).mT @ vector
         right = right + inputs.mT @ inputs
-        count += inputs.shape[1]
-    (first, outputs), (second, inputs) = _eigen(left), _eigen(right / max(count, 1))
+        count += float(weight.sum())
+    (first, outputs), (second, inputs) = _eigen(left), _eigen(right / (count or 1.0))
     return Kronecker(outputs, inputs, (first.unsqueeze(2) * second.unsqueeze(1)).flatten(1))
 
 

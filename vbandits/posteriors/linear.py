@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vbandits.posteriors.common import with_constant
+from vbandits.posteriors.common import rows_after, with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.types import Data, Scaling, Task
 
@@ -22,11 +22,13 @@ class LinearState(Regression):
         moments: sums of z z^T with z = (x, 1, y) in raw units less the origin [R, K, D + 2, D + 2], so that a new
             scaling is exact.
         seen: rows in the moments.
+        scaling: of the rows in the posterior; None before there are any.
     """
 
     origin: Tensor
     moments: Tensor
-    seen: int
+    seen: int = 0
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)
@@ -53,32 +55,48 @@ class Linear(Conjugate):
         replicas, outputs, _ = prior.location.shape
         origin = prior.location.new_zeros(replicas, task.features + 1)
         moments = origin.new_zeros(replicas, outputs, task.features + 2, task.features + 2)
-        return LinearState(**vars(prior), origin=origin, moments=moments, seen=0)
+        return LinearState(**vars(prior), origin=origin, moments=moments)
 
     def update(self, state: LinearState, data: Data) -> None:
-        """Adds the rows not seen yet and solves for the posterior."""
-        _add(state, data)
+        """Brings the posterior up to date: solves for it anew where rows are scaled in another way than before."""
+        if state.scaling is data.scaling:
+            return self.condition_on(state, data)
+        _count(state, data)
+        state.scaling = data.scaling
         at_once = max(1, AT_ONCE // state.moments[0].numel())
         for first in range(0, len(state.moments), at_once):
             block = slice(first, first + at_once)
             self._solve(state, _standardised(state, data.scaling, block), block)
 
+    def condition_on(self, state: LinearState, data: Data) -> None:
+        """Learns from the rows that are new since the last call."""
+        for batch in rows_after(state.seen, data):
+            self._add(state, batch)
+        _count(state, data)
+
     def _inputs(self, state: LinearState, x: Tensor) -> Tensor:
         return with_constant(x.double(), self.intercept)
 
 
-def _add(state: LinearState, data: Data) -> None:
-    x, y = data.x[:, state.seen :].double(), data.y[:, state.seen :].double()
-    output = data.output[:, state.seen :]
-    replicas, rows, _ = x.shape
-    if state.seen == 0 and rows:
-        state.origin = torch.cat([x[:, 0], y[:, :1]], 1)
-    x, y = x - state.origin[:, None, :-1], y - state.origin[:, -1:]
-    z = torch.cat([x, torch.ones_like(x[:, :, :1]), y.unsqueeze(2)], 2)
-    for row in range(rows):  # a row at a time: the sum does not depend on how the rows were batched
-        replica = torch.arange(replicas, device=x.device)
-        state.moments[replica, output[:, row]] += z[:, row, :, None] * z[:, row, None, :]
-    state.seen += rows
+def _count(state: LinearState, data: Data) -> None:
+    """Adds the rows not seen yet to the moments, in which older ones lose their weight."""
+    if state.seen == 0 and data.x.shape[1]:
+        state.origin = torch.cat([data.x[:, 0].double(), data.y[:, :1].double()], 1)
+    forgetting = data.forgetting
+    for row in range(state.seen, data.x.shape[1]):  # a row at a time: the sum does not depend on how rows were batched
+        if forgetting is not None:
+            state.moments *= forgetting.decay
+            if forgetting.window is not None and row >= forgetting.window:
+                _add_row(state, data, row - forgetting.window, -1)
+        _add_row(state, data, row, 1)
+    state.seen = data.x.shape[1]
+
+
+def _add_row(state: LinearState, data: Data, row: int, sign: int) -> None:
+    values = torch.cat([data.x[:, row].double(), data.y[:, row, None].double()], 1) - state.origin
+    z = torch.cat([values[:, :-1], torch.ones_like(values[:, :1]), values[:, -1:]], 1)
+    replica = torch.arange(len(z), device=z.device)
+    state.moments[replica, data.output[:, row]] += sign * z.unsqueeze(2) * z.unsqueeze(1)
 
 
 def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:

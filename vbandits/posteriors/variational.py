@@ -18,7 +18,7 @@ from vbandits.posteriors.common import (
 )
 from vbandits.posteriors.gaussian import GaussianFamily
 from vbandits.streams import Stream
-from vbandits.training import Anchor, Parameters, train
+from vbandits.training import Parameters, train
 from vbandits.types import Batch, Data, Functions, Task
 
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
@@ -73,10 +73,10 @@ def minimise(
     data: Data,
     samples: int,
     penalty: Penalty | None = None,
-    anchor: Anchor | None = None,
+    pull: Tensor | None = None,
     perturbation: Callable[[Batch], Tensor] | None = None,
 ) -> None:
-    """Trains on the expected loss plus a penalty, with an anchor and perturbed targets where there are such."""
+    """Trains on the expected loss plus a penalty, with a pull to the start and perturbed targets where there are."""
 
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
         noise = state.noise.normal(samples, state.family.noise_size)
@@ -84,7 +84,7 @@ def minimise(
         expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise, moved))
         return expected if penalty is None else expected + penalty(leaves)
 
-    train(state, loss, data, anchor)
+    train(state, loss, data, pull)
 
 
 class Variational:

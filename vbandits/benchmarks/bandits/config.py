@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -45,7 +45,7 @@ class AgentEntry(Entry):
     network: dict[str, Any] | None = None
     schedule: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
-    standardize: bool | None = None
+    standardize: Literal[True, False, "arms"] | None = None
     encoding: Kind | None = None
 
 
