@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from vbandits.posteriors.regression import add_row, solve
+from vbandits.posteriors.regression import add_row, drawn, evaluated, solve
 from vbandits.predictive import StudentT
 from vbandits.streams import Stream
 from vbandits.types import Batch, Functions, Task
@@ -66,14 +66,17 @@ class Conjugate(ABC):
         shape = state.shape.unsqueeze(1).expand_as(uniform)
         gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)
         variance = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
-        deviation = state.normals.normal(draws, outputs, width).transpose(1, 2) @ state.root.mT  # [R, K, S, W]
-        deviation = variance.sqrt().unsqueeze(3) * deviation.transpose(1, 2)
-        weights = state.location.unsqueeze(1) + deviation  # [R, S, K, W]
-        return lambda x: torch.einsum("rnw,rskw->rsnk", self._inputs(state, x), weights)
+        normal, std = state.normals.normal(draws, outputs, width), variance.sqrt().unsqueeze(2)
+
+        def call(x: Tensor) -> Tensor:
+            inputs = self._inputs(state, x).unsqueeze(1)
+            return evaluated(inputs, state.location) + std * drawn(inputs, state.root, normal)
+
+        return call
 
     def mean(self, state: Regression) -> Functions:
         """Returns the exact posterior mean."""
-        return lambda x: torch.einsum("rnw,rkw->rnk", self._inputs(state, x), state.location).unsqueeze(1)
+        return lambda x: evaluated(self._inputs(state, x).unsqueeze(1), state.location)
 
     def predict(self, state: Regression, x: Tensor, output: Tensor, noise: Tensor) -> StudentT:
         """Returns the exact marginals, Student's t with 2 shape degrees of freedom; `noise` is not used."""
@@ -97,7 +100,7 @@ class Conjugate(ABC):
             torch.eye(width, **double).repeat(*cells, 1, 1) / math.sqrt(self.prior_precision),
             torch.full(cells, self.noise_shape, **double),
             torch.full(cells, self.noise_rate, **double),
-            Stream(task.seeds, "draws", device=task.device, dtype=torch.float64),
+            Stream(task.seeds, "draws", device=task.device, dtype=task.dtype),
             Stream(task.seeds, "noise variance", device=task.device),
         )
 

@@ -13,7 +13,7 @@ from vbandits.networks.weights import as_matrix, initial, prior_std
 from vbandits.posteriors.common import network_of
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.last_layer import HeldFeatures, condition_on, learn
-from vbandits.posteriors.regression import add_row, outer_sums, solve
+from vbandits.posteriors.regression import add_row, drawn, evaluated, outer_sums, solve
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Functions, Task
@@ -98,7 +98,7 @@ class IBVILimit:
         prior = torch.eye(held.width, dtype=torch.float64, device=task.device)
         prior = prior.repeat(len(task.seeds), task.outputs, 1, 1)
         zero, noise = torch.zeros_like(prior[..., 0]), prior.new_full((len(task.seeds),), self._noise_before)
-        draws = Stream(task.seeds, "draws", device=task.device, dtype=torch.float64)
+        draws = Stream(task.seeds, "draws", device=task.device, dtype=task.dtype)
         state = IBVILimitState(held, zero, zero.clone(), noise, noise, zero.clone(), prior / noise[0].sqrt(), draws)
         if self.units == "weights":
             layer = network_of(task).layers[-1]
@@ -122,13 +122,20 @@ class IBVILimit:
     def draw(self, state: IBVILimitState, draws: int) -> Functions:
         """Returns the features with fresh draws of the last layer."""
         _, outputs, width = state.location.shape
-        deviation = state.draws.normal(draws, outputs, width).transpose(1, 2) @ state.root.mT  # [R, K, S, W]
-        deviation = state.noise.sqrt()[:, None, None, None] * deviation.transpose(1, 2)
-        return self._functions(state, state.location.unsqueeze(1) + deviation)
+        normal, std = state.draws.normal(draws, outputs, width), state.noise.sqrt()[:, None, None, None]
+        mean = self.mean(state)
+        return lambda x: mean(x) + std * drawn(_scaled(state, x), state.root, normal)
 
     def mean(self, state: IBVILimitState) -> Functions:
         """Returns the exact posterior mean given the features."""
-        return self._functions(state, state.location.unsqueeze(1))
+
+        def call(x: Tensor) -> Tensor:
+            values = evaluated(_scaled(state, x), state.location)
+            if self.units == "weights":
+                values = values + evaluated(state.held.inputs(x).unsqueeze(1), state.start)
+            return values
+
+        return call
 
     def predict(self, state: IBVILimitState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
         """Returns the exact marginals given the features, normal distributions."""
@@ -196,6 +203,7 @@ class IBVILimit:
         replica = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
         return batch.y.double() - (inputs * state.start[replica, batch.output]).sum(2)
 
-    def _functions(self, state: IBVILimitState, draws: Float[Tensor, "R S K W"]) -> Functions:
-        weights = state.start.unsqueeze(1) + state.scale.unsqueeze(1) * draws
-        return lambda x: torch.einsum("rnw,rskw->rsnk", state.held.inputs(x), weights)
+
+def _scaled(state: IBVILimitState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R K N W"]:
+    """Returns the inputs of every output's regression."""
+    return state.held.inputs(x).unsqueeze(1) * state.scale.unsqueeze(2)

@@ -37,6 +37,18 @@ def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> t
     return torch.cholesky_solve(cross.unsqueeze(-1), factor).squeeze(-1), root
 
 
+def evaluated(inputs: Float[Tensor, "R k N W"], location: Float[Tensor, "R K W"]) -> Float[Tensor, "R 1 N K"]:
+    """Returns the mean functions at rows of inputs: the same for all outputs (k = 1), or each output's own."""
+    return (inputs @ location.unsqueeze(3)).permute(0, 3, 2, 1)
+
+
+def drawn(
+    inputs: Float[Tensor, "R k N W"], root: Float[Tensor, "R K W W"], normal: Float[Tensor, "R S K W"]
+) -> Float[Tensor, "R S N K"]:
+    """Returns draws of the deviations from the mean functions, root normal, at rows of inputs as above."""
+    return ((inputs @ root) @ normal.permute(0, 2, 3, 1).to(root)).permute(0, 3, 2, 1)
+
+
 def add_row(
     location: Float[Tensor, "R K W"],
     root: Float[Tensor, "R K W W"],
