@@ -64,6 +64,9 @@ class LinearBandit(Regression):
     The linear problem of Riquelme, Tucker and Snoek, "Deep Bayesian Bandits Showdown", ICLR 2018, is
     `{ arms = 8, weights = "cube", noise = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08] }`, and the regret that they
     report `noisy_optimum = true`: it is measured against what the best arm (by expectation) would have paid.
+
+    An `offset` is added to what every arm pays. Regret stays as it is, but what tells arms apart is then a small part
+    of a reward.
     """
 
     def __init__(
@@ -76,8 +79,9 @@ class LinearBandit(Regression):
         noise: Noise = 0.5,
         weights: str = "sphere",
         noisy_optimum: bool = False,
+        offset: float = 0.0,
     ) -> None:
-        """Takes the sizes, the noise, and how weights are drawn.
+        """Takes the sizes, the noise, how weights are drawn, and the offset.
 
         Args:
             features: of a context, D.
@@ -86,18 +90,21 @@ class LinearBandit(Regression):
             weights: "sphere", or "cube": uniform in [-1, 1]^D, then divided by their norm, which favours the cube's
                 corners a little.
             noisy_optimum: whether regret is what the best arm would have paid, less the reward; it may be negative.
+            offset: added to every expected reward, in units of reward.
         """
+        require(bool(np.isfinite(offset)), "offset", "a finite number", offset)
         require(weights in ("sphere", "cube"), "weights", "sphere or cube", weights)
         super().__init__(num_envs, device, features, arms, noise, noisy_optimum=noisy_optimum)
-        self.weights = weights
+        self.weights, self.offset = weights, offset
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the arms' weights."""
         if self.weights == "sphere":
-            return super().function(problem)
-        weights = problem.uniform(-1, 1, (self.features, self.arms))
-        weights /= np.linalg.norm(weights, axis=0)
-        return lambda x: x @ weights
+            weights = on_sphere(problem, self.features, self.arms)
+        else:
+            weights = problem.uniform(-1, 1, (self.features, self.arms))
+            weights /= np.linalg.norm(weights, axis=0)
+        return lambda x: x @ weights + self.offset
 
 
 class SparseLinearBandit(Regression):

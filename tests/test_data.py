@@ -283,5 +283,6 @@ def test_published_sizes_add_up():
         "digits": (1797, 64, 10),
         "breast_cancer": (569, 30, 2),
         "wine": (178, 13, 3),
+        "iris": (150, 4, 3),
     }
     assert sum(other.USERS) == 73_421

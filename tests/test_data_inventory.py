@@ -81,7 +81,7 @@ def test_an_environment_is_checked_with_the_files_of_a_data_directory(standins, 
 def test_what_is_found_is_verified_and_a_bad_one_does_not_stop_the_others(standins, tmp_path, monkeypatch, capsys):
     assert vbandits("data", "verify", "--data-dir", standins) == 0
     shown = capsys.readouterr().out
-    assert shown.count("ok: ") == len(list(standins.iterdir())) + 3  # and those that come with scikit-learn
+    assert shown.count("ok: ") == len(list(standins.iterdir())) + 4  # and those that come with scikit-learn
     assert "satimage: 80 rows, 36 features, 6 classes; SHA-256 " in shown
     (tmp_path / "sat.trn").write_text("1 2 3\n")
     (tmp_path / "sat.tst").write_text("1 2 3\n")

@@ -305,6 +305,33 @@ def test_classification_goes_through_every_row_before_any_returns(dataset, size)
     assert orders[0] != orders[1], "each seed has an order of its own"
 
 
+def test_classes_are_long_tailed_as_published():
+    plain, tailed = (Classification(dataset="iris", imbalance=imbalance) for imbalance in (1.0, 10.0))
+    labels = tailed.dataset.labels
+    assert labels is not None
+    np.testing.assert_array_equal(np.bincount(labels), [50, round(50 / np.sqrt(10)), 5])
+    assert tailed.arms == 3
+    every = {row.tobytes() for row in plain.dataset.features}
+    assert {row.tobytes() for row in tailed.dataset.features} <= every, "rows of the dataset"
+    assert "71 of 150 rows" in tailed.notes[0]
+    again = Classification(dataset="iris", imbalance=10.0)
+    np.testing.assert_array_equal(again.dataset.features, tailed.dataset.features)
+    played = next(tailed.blocks(3))
+    np.testing.assert_array_equal(played.expected.argmax(1), labels[played.contexts])
+    assert played.contexts.max() < 71
+    assert not plain.notes
+
+
+def test_a_class_that_is_rare_already_is_not_cut_and_none_is_empty():
+    sizes = np.bincount(Classification(dataset="wine").dataset.labels)  # 59, 71, 48
+    cut = np.bincount(Classification(dataset="wine", imbalance=1.2).dataset.labels)
+    np.testing.assert_array_equal(sizes, [59, 71, 48])
+    np.testing.assert_array_equal(cut, [59, 71, 48])
+    assert np.bincount(Classification(dataset="wine", imbalance=1000.0).dataset.labels).tolist() == [2, 71, 1]
+    with pytest.raises(ValueError, match=r"imbalance: expected a finite ratio of at least 1, got 0\.5"):
+        Classification(dataset="wine", imbalance=0.5)
+
+
 def test_classification_pays_for_the_rows_class_and_for_no_other():
     environment = Classification(dataset="wine", reward_right=3.0, reward_wrong=-2.0)
     rows, expected, rewards, *_ = everything(environment, 0)

@@ -68,6 +68,21 @@ def test_a_few_coordinates_of_each_arm_matter_and_every_one_as_often():
     assert abs(weights[chosen].mean()) < 4 / np.sqrt(chosen.sum())
 
 
+@pytest.mark.parametrize("weights", ["sphere", "cube"])
+def test_an_offset_is_paid_by_every_arm_and_costs_no_regret(weights):
+    infos = []
+    for offset in (0.0, 100.0):
+        environment = LinearBandit(3, offset=offset, weights=weights)
+        environment.reset(seed=[0, 1, 2])
+        _, reward, *_, info = environment.step(torch.tensor([0, 1, 2]))
+        infos.append({**info, "reward": reward})
+    plain, moved = infos
+    for name in ("reward", "expected_reward", "optimal_expected_reward"):
+        np.testing.assert_allclose(moved[name], plain[name] + 100, rtol=1e-6)
+    with pytest.raises(ValueError, match="offset: expected a finite number, got inf"):
+        LinearBandit(offset=float("inf"))
+
+
 @pytest.mark.parametrize("make", [LinearBandit, SparseLinearBandit, NeuralBandit, GaussianBandit])
 def test_each_arm_has_the_noise_that_is_asked_for(make):
     asked = np.array([0.01, 2.0, 0.5, 0.1])

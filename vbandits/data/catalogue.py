@@ -219,6 +219,7 @@ _ALL = (
     _bundled("digits", "Handwritten digits of 8 x 8 pixels", 64, 178, 182, 177, 183, 181, 182, 181, 179, 174, 180),
     _bundled("breast_cancer", "Tumours by 30 measurements", 30, 212, 357),
     _bundled("wine", "Wines by 13 measurements", 13, 59, 71, 48),
+    _bundled("iris", "Irises by 4 measurements", 4, 50, 50, 50),
 )
 PUBLISHED = {published.name: published for published in _ALL}
 """Datasets by name."""

@@ -58,7 +58,7 @@ def _fetched(function: str, *arguments: Any, **how: Any) -> Any:
 
 
 def bundled(name: str) -> Dataset:
-    """Returns a dataset that comes with scikit-learn: digits, breast_cancer or wine."""
+    """Returns a dataset that comes with scikit-learn: digits, breast_cancer, wine or iris."""
     from sklearn import datasets
 
     bunch: Any = getattr(datasets, f"load_{name}")()
