@@ -33,7 +33,7 @@ def _methods(benchmark: Benchmark) -> Rows:
     presets, found = load(benchmark.presets), []
     parts = [part for part in CHOICES if any(part in preset for preset in presets.values())]
     for name, preset in presets.items():
-        kinds = {part: preset[part]["kind"] for part in parts if part in preset}
+        kinds = {part: preset[part]["kind"] for part in parts if "kind" in preset.get(part, {})}
         row = {benchmark.axes[1]: name} | {part: kinds.get(part, "none") for part in parts}
         about = next((_summary(load(CHOICES[part][kind])) for part, kind in kinds.items()), "")
         found.append(row | {"about": about or ", ".join(f"{key} = {value!r}" for key, value in preset.items())})

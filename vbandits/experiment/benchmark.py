@@ -127,6 +127,7 @@ class Experiment:
         block: most seeds in one job.
         device: "cpu" or "cuda".
         notes: what a person should know before it runs.
+        tuning: where its methods are settings that are tried, which ones of what, see `vbandits.tuning.experiment`.
     """
 
     benchmark: Benchmark
@@ -138,6 +139,7 @@ class Experiment:
     block: int = 32
     device: str = "cpu"
     notes: tuple[str, ...] = ()
+    tuning: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that its results depend on."""
@@ -151,6 +153,7 @@ class Experiment:
             methods: [method.describe() for method in self.methods],
             "block": self.block,
             "device": self.device,
+            **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
         }
 
     def jobs(self) -> Iterator[Job]:

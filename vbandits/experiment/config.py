@@ -40,6 +40,7 @@ class Config:
         benchmark: whose experiment it is.
         file: the model of the whole file.
         options: fields of the file that results depend on, beside its sections, in the order that keys of jobs have.
+        apart: fields of a method that no preset sets.
         errors: what is wrong with the document, in words.
         settings: fields that are changed wherever they are.
         data_dir: where files of datasets lie, as every worker finds it; None if nothing is said.
@@ -49,6 +50,7 @@ class Config:
     benchmark: ClassVar[Benchmark]
     file: ClassVar[type[ExperimentFile]]
     options: ClassVar[tuple[str, ...]] = ()
+    apart: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
@@ -172,7 +174,8 @@ def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any
             made[name] = value
             continue
         content = dict(value)
-        cls = find(name, content.pop("kind"), CHOICES[name]) if name in CHOICES else type(base[name])
+        kind = content.pop("kind", None) if name in CHOICES else None
+        cls = type(base[name]) if kind is None else find(name, kind, CHOICES[name])
         made[name] = TypeAdapter(cls).validate_python(content)
     return made
 

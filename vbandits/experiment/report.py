@@ -24,13 +24,15 @@ from vbandits.report.tables import Column, Entry, Head, Places, Table
 if TYPE_CHECKING:
     from vbandits.report.terminal import Tables
 
+TUNING = "vbandits.tuning.report:report"
+"""Reports settings that were tried, whatever the benchmark."""
 WHOLE = ("memory_mb", "microseconds")
 """Columns of the cost without decimals."""
 
 
 def report_of(results: StoredResults) -> Report:
-    """Returns the report that the benchmark of these results makes of them."""
-    return load(benchmark(results.benchmark).report)(results)
+    """Returns the report that the benchmark of these results makes of them, or of a tuning that of its settings."""
+    return load(TUNING if "tuning" in results.experiment else benchmark(results.benchmark).report)(results)
 
 
 def write(results: StoredResults, folder: Path) -> Path:

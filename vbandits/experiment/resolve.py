@@ -10,6 +10,9 @@ from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, Experiment, benchmark, benchmarks
 from vbandits.registry import load, unknown
 
+SEARCH = "search"
+"""Key of a method whose settings are tried, see `vbandits.tuning`."""
+
 
 def read(path: Path) -> dict[str, Any]:
     """Returns the content of an experiment file.
@@ -42,8 +45,23 @@ def resolve(
         ConfigError: with all errors of the document.
     """
     chosen = benchmark_of(document)
+    if searched := searches(document, chosen):
+        raise ConfigError(
+            *[
+                f"{where}.{SEARCH}: expected no search in a run, got one: `vbandits tune` tries settings"
+                for where in searched
+            ]
+        )
     content = {key: value for key, value in document.items() if key != "benchmark"}
     return load(chosen.config)(content, settings, data_dir).experiment()
+
+
+def searches(document: Mapping[str, Any], kind: Benchmark) -> list[str]:
+    """Returns where the methods of a document are that have a search."""
+    section = kind.sections[1]
+    entries = document.get(section)
+    entries = entries if isinstance(entries, list | tuple) else []
+    return [f"{section}[{i}]" for i, entry in enumerate(entries) if isinstance(entry, Mapping) and SEARCH in entry]
 
 
 def benchmark_of(document: Mapping[str, Any]) -> Benchmark:

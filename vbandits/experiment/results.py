@@ -36,7 +36,11 @@ class StoredResults:
     seconds: ClassVar[Mapping[str, str]]
     """Columns of the summary with wall time, and the purpose whose time each of them is."""
     losses: ClassVar[tuple[str, ...]]
-    """Columns of the summary by which methods are ordered within a problem: the first that exists."""
+    """Columns of the summary by which methods are ordered within a problem, those with a minus in front the highest
+    first: the first that exists."""
+    headline: ClassVar[str] = ""
+    """Column of the summary whose mean over problems compares settings that are tried, with a minus in front where
+    higher is better; by default the first of `losses`."""
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -97,6 +101,10 @@ class StoredResults:
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
         """Returns what a column of the summary is the mean of, by seed, with the sign by which lower is better."""
         raise NotImplementedError
+
+    def headline_loss(self, problem: str, method: str) -> pd.Series:
+        """Returns the headline as each seed has it, with the sign by which lower is better; the column is its mean."""
+        return self.loss(problem, method, (self.headline or self.losses[0]).removeprefix("-"))
 
     @cached_property
     def _summary(self) -> pd.DataFrame:

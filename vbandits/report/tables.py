@@ -22,6 +22,7 @@ class Entry:
         strong: whether it is among the best.
         shade: from 0, plain, to 1, the best.
         alarm: whether it counts something that went wrong.
+        words: whether it is a text, of which lines may break.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Entry:
     strong: bool = False
     shade: float = 0.0
     alarm: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ class ActiveConfig(Config):
     benchmark = BENCHMARK
     file = ActiveFile
     options = ("evaluations",)
+    apart = ("acquisition", "candidates")
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
         """Yields an environment, unless it is faulty."""

@@ -52,6 +52,7 @@ class ActiveResults(StoredResults):
     shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "regret_best", "speed_up")
     seconds: ClassVar = {f"{name}_seconds": name for name in ("training", "querying", "environment", "evaluation")}
     losses: ClassVar = ("area",)  # with the sign of the problem's measure
+    headline: ClassVar = "regret_best"
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per problem and learner, the problems in the experiment's order, the best area first.

@@ -9,6 +9,7 @@ import pandas as pd
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.metrics import calibration
 from vbandits.metrics.regret import simple_regret
+from vbandits.report.statistics import mean_ratio
 
 BASELINE = "uniform"
 """Label of the agent that relative regret is a percentage of."""
@@ -28,6 +29,7 @@ class Results(StoredResults):
     shown: ClassVar = ("environment", "agent", "seeds", "failures", "relative_regret", "reward", "nll")
     seconds: ClassVar = {"seconds": "agent", "environment_seconds": "environment", "scoring_seconds": "scoring"}
     losses: ClassVar = ("cumulative_regret", "-reward")  # by reward where there is no regret
+    headline: ClassVar = "relative_regret"
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per environment and agent, the environments in the experiment's order, the best agent first.
@@ -45,6 +47,13 @@ class Results(StoredResults):
         """Returns what agents are compared by, by seed: the cumulative regret, or the reward with its sign turned."""
         part = self.parts[problem, method]
         return -mean_reward(part) if column == "reward" else final(part, "cumulative_regret")
+
+    def headline_loss(self, problem: str, method: str) -> pd.Series:
+        """Returns the relative regret, as each seed has its part in the ratio; without seeds where there is none."""
+        if (problem, BASELINE) not in self.parts:
+            return pd.Series(dtype=float)
+        own, uniform = (final(self.parts[problem, name], "cumulative_regret") for name in (method, BASELINE))
+        return 100 * mean_ratio([(own, uniform)]) if uniform.mean() > 0 else pd.Series(dtype=float)
 
     def measured(self, problem: str, method: str) -> dict[str, Any]:
         """Returns regret, reward and scores of predictions; NaN where they are not known."""

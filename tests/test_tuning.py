@@ -1,0 +1,408 @@
+"""Tuning: the same number of settings of every method, the best of each as a preset that runs."""
+
+import json
+import math
+import shutil
+import sys
+import tomllib
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.test_running import vbandits
+from vbandits.api import execute
+from vbandits.errors import ConfigError
+from vbandits.experiment.report import report_of
+from vbandits.experiment.resolve import resolve
+from vbandits.experiment.store import Store
+from vbandits.metrics import intervals
+from vbandits.presets import read
+from vbandits.report import markdown, page
+from vbandits.tuning import files, search
+from vbandits.tuning.experiment import resolve_tuning
+from vbandits.tuning.results import Tuning
+
+FILE = """
+name = "small"
+seeds = [100, 101]
+steps = 40
+settings = 3
+
+[[environments]]
+id = "vbandits/Wheel-v0"
+label = "wheel"
+
+[[environments]]
+id = "vbandits/LinearBandit-v0"
+kwargs = { features = 3, arms = 2 }
+label = "linear"
+
+[[agents]]
+id = "uniform"
+
+[[agents]]
+label = "exact"
+posterior = { kind = "linear" }
+rule = { kind = "thompson" }
+search = { "posterior.prior_precision" = [0.1, 1.0, 10.0], standardize = [true, false] }
+
+[[agents]]
+id = "epsilon-greedy"
+schedule = { every = 20 }
+search.rule.epsilon = [0.0, 0.1, 1.0]
+"""
+DOCUMENT = tomllib.loads(FILE)
+POISSON = {
+    "benchmark": "tests.outsider_benchmark:BENCHMARK",
+    "name": "counts",
+    "seeds": 3,
+    "settings": 2,
+    "counts": [{"id": "steep"}, {"id": "flat", "slope": 0.1}],
+    "models": [{"id": "ridge", "search": {"alpha": [1000.0, 0.1]}}, "mean"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "small.toml").write_text(FILE)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a tuning by that file, made once."""
+    folder = tmp_path_factory.mktemp("tuned")
+    (folder / "small.toml").write_text(FILE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["vbandits", "tune", "small.toml"])
+        assert vbandits("tune", "small.toml", "--workers", 1, "--write", folder / "written.toml") == 0
+    return folder
+
+
+@pytest.fixture
+def tuning(finished):
+    return Tuning(Store(finished / "results" / "small").load())
+
+
+def changed(entry=1, **fields):
+    """The document with an agent that has other fields."""
+    agents = [{**agent, **fields} if place == entry else agent for place, agent in enumerate(DOCUMENT["agents"])]
+    return {**DOCUMENT, "agents": agents}
+
+
+# which settings are tried
+
+
+@pytest.mark.parametrize("sizes", [(8,), (2, 4), (9,), (3, 3), (4, 3, 2), (2, 2, 2, 2), (5, 4, 3, 2), (30, 2)])
+def test_so_many_different_settings_are_chosen_always_the_same_and_every_value_about_as_often(sizes):
+    axes = {f"field{axis}": [f"value{i}" for i in range(size)] for axis, size in enumerate(sizes)}
+    chosen = search.choose(axes, 8)
+    assert chosen == search.choose(axes, 8)
+    assert len({tuple(setting.values()) for setting in chosen}) == len(chosen) == 8
+    for field, values in axes.items():
+        counts = Counter(setting[field] for setting in chosen)
+        assert set(counts) <= set(values)
+        times = [counts[value] for value in values]
+        assert max(times) <= math.ceil(8 / len(values))
+        assert min(times) >= math.floor(8 / len(values))
+
+
+def test_a_hypercube_is_no_diagonal():
+    """Values of two axes go together by chance alone: for eight values each, the ranks are hardly correlated."""
+    chosen = search.choose({"a": list(range(8)), "b": list(range(8)), "c": list(range(8))}, 8)
+    ranks = np.array([list(setting.values()) for setting in chosen])
+    assert (np.abs(np.corrcoef(ranks.T)[np.triu_indices(3, 1)]) < 0.9).all()
+
+
+def test_a_grid_that_is_hardly_larger_is_filled_up_with_what_is_rare():
+    axes = {name: [0, 1] for name in "abcd"}
+    chosen = search.choose(axes, 15)
+    assert len({tuple(setting.values()) for setting in chosen}) == 15
+    assert all(Counter(setting[name] for setting in chosen)[0] in (7, 8) for name in "abcd")
+
+
+def test_edges_are_the_ends_of_numbers_alone():
+    axes = {"rate": [0.3, 0.01, 0.1], "kind": ["a", "b"], "mixed": [True, "arms"], "switch": [False, True], "one": [1]}
+    setting = {"rate": 0.3, "kind": "a", "mixed": True, "switch": True, "one": 1}
+    assert search.edges(axes, setting) == ["rate"]
+    assert search.edges(axes, {**setting, "rate": 0.1}) == []
+
+
+def test_a_setting_in_few_words():
+    assert search.text({"posterior.rank": 5, "optimizer.learning_rate": 0.01, "standardize": True}) == (
+        "rank=5 learning_rate=0.01 standardize=true"
+    )
+    assert search.text({"posterior.kind": "a", "rule.kind": "b"}) == "posterior.kind=a rule.kind=b"
+    assert search.text({"schedule.forgetting": {"kind": "window", "rows": 300}}) == "forgetting=(kind=window rows=300)"
+    assert search.text({"a.x": 1, "b.y": 2}, marked=["b.y"]) == "x=1 y=2*"
+
+
+def test_a_section_keeps_its_fields_unless_its_kind_changes():
+    entry = {"posterior": {"kind": "ibvi", "rank": 3}}
+    assert search.changed(entry, {"posterior": {"prior_scale": 2.0}})["posterior"] == {
+        **entry["posterior"],
+        "prior_scale": 2.0,
+    }
+    assert search.changed(entry, {"posterior": {"kind": "elbo"}})["posterior"] == {"kind": "elbo"}
+    assert search.changed(entry, {"network.hidden": [8]})["network"] == {"hidden": [8]}
+    assert entry == {"posterior": {"kind": "ibvi", "rank": 3}}
+
+
+# what runs
+
+
+def test_every_method_gets_the_same_budget_and_one_without_a_search_runs_once():
+    experiment = resolve_tuning(DOCUMENT)
+    labels = [agent.label for agent in experiment.methods]
+    assert len(labels) == len(set(labels)) == 7
+    assert [sum(label.startswith(name) for label in labels) for name in ("uniform", "exact", "epsilon-greedy")] == [
+        1,
+        3,
+        3,
+    ]
+    assert "epsilon-greedy epsilon=0.1" in labels
+    rules = [agent.rule.epsilon for agent in experiment.methods if agent.label.startswith("epsilon-greedy")]
+    assert rules == [0.0, 0.1, 1.0]
+    assert {agent.schedule.every for agent in experiment.methods if agent.label.startswith("epsilon")} == {20}
+
+
+def test_what_is_tuned_can_be_named():
+    experiment = resolve_tuning(DOCUMENT, {"agents": "exact", "environments": "linear"})
+    assert {agent.label.split()[0] for agent in experiment.methods} == {"exact", "uniform"}
+    assert [problem.label for problem in experiment.problems] == ["linear"]
+    with pytest.raises(ConfigError, match="--agents: unknown agent 'exacd'; did you mean 'exact'"):
+        resolve_tuning(DOCUMENT, {"agents": "exacd"})
+
+
+REFUSED = {
+    "posterior.prior_precision: expected a list of values, got 3": changed(search={"posterior.prior_precision": 3}),
+    "standardize: expected each value once": changed(search={"standardize": [True, True]}),
+    "expected fields and their values": changed(search=[]),
+    r"agents\[1\] \(exact\)\.search: expected a grid of at least 3 settings.* got 2 \(2\): add values": changed(
+        search={"standardize": [True, False]}
+    ),
+    r"unknown field 'prior_precisio'; did you mean 'prior_precision'": changed(
+        search={"posterior.prior_precisio": [0.1, 1.0, 10.0]}
+    ),
+    "expected fields of a preset, got 'label'": changed(search={"label": ["a", "b", "c"]}),
+    "got 'uniform' again": changed(label="uniform"),
+    r"agents\[1\]: expected a label": changed(label=None),
+    "standardize.inner: expected fields in the section standardize, got True": changed(
+        standardize=True, search={"standardize.inner": [1, 2, 3]}
+    ),
+    "settings: expected how many settings .* got None": {k: v for k, v in DOCUMENT.items() if k != "settings"},
+    "settings: expected how many settings .* got 0": {**DOCUMENT, "settings": 0},
+    "agents: expected one with a search": {**DOCUMENT, "agents": ["ibvi"]},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_tuned_is_refused(message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_tuning(REFUSED[message])
+
+
+def test_a_field_that_is_searched_cannot_be_set():
+    with pytest.raises(ConfigError, match=r"--set: expected a field that is not searched, got 'rule\.epsilon'"):
+        resolve_tuning(DOCUMENT, settings=["rule.epsilon=0.5"])
+
+
+def test_a_run_refuses_a_search_and_a_tuning_a_folder_that_is_not(folder, capsys):
+    assert vbandits("run", "small.toml") == 2
+    assert "agents[1].search: expected no search in a run, got one: `vbandits tune`" in capsys.readouterr().err
+    assert vbandits("tune", "small.toml", "--write", "nowhere/presets.toml") == 2
+    assert "--write: expected a file in a folder that exists" in capsys.readouterr().err
+    assert not (folder / "results").exists()
+
+
+# what it leaves
+
+
+def test_the_best_setting_is_chosen_by_the_mean_over_problems(tuning):
+    summary = tuning.results.summary().set_index(["environment", "agent"])["relative_regret"]
+    assert tuning.headline == "relative_regret"
+    for method in tuning.methods:
+        scores = [trial.score[0] for trial in method.trials]
+        assert scores == sorted(scores)
+        for trial in method.trials:
+            label = f"{method.name} {search.text(trial.setting)}".strip()
+            assert trial.scores == pytest.approx({name: summary[name, label] for name in ("wheel", "linear")})
+            assert trial.score[0] == pytest.approx(np.mean([*trial.scores.values()]))
+            assert trial.seconds > 0
+    names = [method.name for method in tuning.methods]
+    assert names == ["uniform", "exact", "epsilon-greedy"]
+    assert [len(method.trials) for method in tuning.methods] == [1, 3, 3]
+    assert tuning.methods[0].chosen.score == pytest.approx((100, 100, 100))
+    assert tuning.methods[2].trials[-1].setting == {"rule.epsilon": 1.0}, "which is to choose at random"
+
+
+def test_differences_are_paired_by_seed(tuning):
+    method = tuning.methods[1]
+    best, other = method.trials[:2]
+    paired = (other.losses - best.losses).to_numpy()
+    assert method.differences[1] == pytest.approx((paired.mean(), *intervals.mean_interval(paired)))
+    assert method.differences[0] == (0, 0, 0)
+    assert method.tied[0]
+    assert method.next_best == (other, method.differences[1])
+
+
+def test_the_presets_are_read_back_and_run(finished, tuning, monkeypatch):
+    written = finished / "written.toml"
+    assert written.read_text() == (finished / "results" / "small" / "presets.toml").read_text()
+    presets = tomllib.loads(written.read_text())["agents"]
+    assert presets["uniform"] == {"rule": {"kind": "uniform"}}
+    chosen = tuning.methods[1].chosen.setting
+    assert presets["exact"] == {
+        "posterior": {"kind": "linear", "prior_precision": chosen["posterior.prior_precision"]},
+        "rule": {"kind": "thompson"},
+        "standardize": chosen["standardize"],
+    }
+    assert presets["epsilon-greedy"]["posterior"] == {"kind": "deterministic"}, "of the preset that it started from"
+    assert presets["epsilon-greedy"]["schedule"] == {"every": 20}
+    written.rename(finished / "agents.toml")
+    monkeypatch.setattr("vbandits.benchmarks.bandits.config.PRESETS", read(finished / "agents.toml"))
+    (finished / "agents.toml").rename(written)
+    ready = resolve({"name": "it", "environments": ["vbandits/Wheel-v0"], "agents": ["exact", "epsilon-greedy"]})
+    agents = {agent.label: agent for agent in ready.methods}
+    assert agents["exact"].standardize == chosen["standardize"]
+    assert agents["epsilon-greedy"].rule.epsilon == tuning.methods[2].chosen.setting["rule.epsilon"]
+
+
+def test_the_presets_say_how_they_were_made(finished, tuning):
+    text = (finished / "written.toml").read_text()
+    flat = " ".join(line.removeprefix("# ") for line in text.splitlines())
+    assert "Written by: vbandits tune small.toml" in flat
+    assert (
+        "3 settings of every agent with a search; 2 seeds, 100 to 101; 40 steps; environments: wheel; linear." in flat
+    )
+    method = tuning.methods[1]
+    other, (difference, *_) = method.next_best
+    assert f"the next best, {search.text(other.setting)}, differs by {difference:.3g}"[:60] in flat
+    assert max(map(len, text.splitlines())) <= 120
+    assert ("at an edge of what was tried: posterior.prior_precision" in flat) == bool(method.edges)
+
+
+def test_every_trial_is_a_row(finished):
+    table = pd.read_csv(finished / "results" / "small" / "trials.csv")
+    assert len(table) == 7
+    assert table.groupby("agent")["chosen"].sum().eq(1).all()
+    assert table.loc[table["chosen"], "score"].tolist() == table.groupby("agent", sort=False)["score"].min().tolist()
+    assert set(table["rule.epsilon"].dropna()) == {0.0, 0.1, 1.0}
+    assert {"relative_regret wheel", "score_low", "difference_high", "failures", "seconds"} <= set(table.columns)
+
+
+def test_the_report_shows_what_was_chosen_and_from_what(finished, tuning):
+    report = report_of(tuning.results)
+    assert [row.label for row in report.opening[0].tables[""].rows] == ["uniform", "exact", "epsilon-greedy"]
+    own = report.sections[0].tables[""]
+    assert [head.text for head in own.heads[:3]] == ["prior_precision", "standardize", "Score"]
+    assert [row.label for row in own.rows] == ["chosen", "2", "3"]
+    assert [row.entries[2].strong for row in own.rows] == tuning.methods[1].tied
+    html = page.render(report)
+    assert html.count('<svg class="figure"') == 3, "two fields of one, one of the other"
+    written = (finished / "results" / "small" / "report" / "report.md").read_text()
+    assert written == markdown.render(report)
+    assert "3 settings of every agent" in written
+
+
+def test_it_goes_on_where_it_was_stopped_and_is_another_experiment_with_another_search(folder, finished, capsys):
+    results = folder / "results" / "small"
+    results.parent.mkdir()
+    shutil.copytree(finished / "results" / "small", results)
+    markers = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
+    lost = min(markers)
+    lost.unlink()
+    assert vbandits("tune", "small.toml", "--workers", 1) == 0
+    after = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
+    assert {path for path in after if after[path] != markers[path]} == {lost}
+    (folder / "small.toml").write_text(FILE.replace("[0.0, 0.1, 1.0]", "[0.0, 0.2, 1.0]"))
+    assert vbandits("tune", "small.toml", "--workers", 1) == 2
+    assert "got another (changed:" in capsys.readouterr().err
+
+
+def test_a_setting_that_lacks_a_run_cannot_be_chosen(folder, finished, capsys):
+    results = folder / "small"
+    shutil.copytree(finished / "results" / "small", results)
+    store = Store(results)
+    best = Tuning(store.load()).methods[2].chosen
+    label = f"epsilon-greedy {search.text(best.setting)}"
+    gone = next(path for path in (results / "cells").glob("*.json") if json.loads(path.read_text())["agent"] == label)
+    gone.unlink()
+    method = Tuning(store.load()).methods[2]
+    assert method.trials[-1].setting == best.setting
+    assert not method.trials[-1].whole
+    assert method.chosen.setting != best.setting
+    for path in (results / "cells").glob("*.json"):
+        if json.loads(path.read_text())["agent"].startswith("epsilon-greedy"):
+            path.unlink()
+    assert vbandits("report", results) == 1
+    assert "epsilon-greedy: every setting has a run that is missing or failed" in capsys.readouterr().err
+    assert set(tomllib.loads((results / "presets.toml").read_text())["agents"]) == {"uniform", "exact"}
+    assert "no setting can be chosen" in (results / "report" / "report.md").read_text()
+
+
+def test_toml_of_every_kind_of_value_is_read_back():
+    content = {
+        "text": 'a "b" \\ c',
+        "a key": [1, 2.5, True],
+        "table": {"inner": {"x": 1e-9}, "y": [{"z": 1.0}, {}]},
+        "large": float("inf"),
+    }
+    lines = "\n".join(f"{files._key(name)} = {files.toml(value)}" for name, value in content.items())
+    assert tomllib.loads(lines) == content
+
+
+# other benchmarks
+
+
+def test_a_benchmark_of_ones_own_is_tuned_by_the_first_of_its_losses(tmp_path):
+    store = Store(tmp_path)
+    tuning = Tuning(execute(resolve_tuning(POISSON), store, command="tune", workers=1))
+    ridge, mean = tuning.methods
+    assert tuning.headline == "nll"
+    assert ridge.chosen.setting == {"alpha": 0.1}
+    assert ridge.edges == ["alpha"]
+    assert mean.chosen.preset == {"alpha": 1e6}
+    assert tomllib.loads(files.presets(tuning))["models"] == {"ridge": {"alpha": 0.1}, "mean": {"alpha": 1e6}}
+
+
+@pytest.mark.slow
+def test_learners_are_tuned_over_all_their_acquisitions(tmp_path):
+    document = {
+        "name": "labels",
+        "seeds": 2,
+        "settings": 2,
+        "problems": [{"label": "moons", "kwargs": {"pool": "two_moons", "budget": 6, "batch": 3, "rows": 60}}],
+        "learners": [
+            {
+                "id": "deterministic",
+                "acquisition": ["random", "entropy"],
+                "network": {"hidden": [8]},
+                "training": {"gradient_steps": 30, "full_steps": 60},
+                "search": {"optimizer.learning_rate": [0.0001, 0.1]},
+            }
+        ],
+    }
+    tuning = Tuning(execute(resolve_tuning(document), Store(tmp_path), command="tune", workers=1))
+    (method,) = tuning.methods
+    assert tuning.headline == "regret_best"
+    summary = tuning.results.summary().set_index("learner")["regret_best"]
+    means = {
+        rate: np.mean([summary[f"deterministic learning_rate={rate:g} {name}"] for name in ("random", "entropy")])
+        for rate in (0.0001, 0.1)
+    }
+    best = min(means, key=means.get)
+    assert method.chosen.setting == {"optimizer.learning_rate": best}
+    assert method.chosen.score[0] == pytest.approx(means[best])
+    assert tomllib.loads(files.presets(tuning))["learners"]["deterministic"] == {
+        "posterior": {"kind": "deterministic"},
+        "optimizer": {"learning_rate": best},
+        "network": {"hidden": [8]},
+        "training": {"gradient_steps": 30, "full_steps": 60},
+    }
+    page.render(report_of(tuning.results))
