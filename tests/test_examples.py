@@ -16,6 +16,7 @@ from vbandits.envs.check import check
 from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.presets import PRESETS
 from vbandits.registry import load
+from vbandits.tuning.experiment import resolve_tuning
 
 FOLDER = Path(__file__).parent.parent / "experiments"
 FILES = sorted(path.name for path in FOLDER.glob("*.toml"))
@@ -44,7 +45,7 @@ def test_every_file_is_an_experiment_of_its_own_name(name):
     assert content["name"].replace("-", "_") == name.removesuffix(".toml")
     kind = benchmark_of(content)
     for entry in content[kind.sections[1]]:
-        assert "id" in entry, "presets, with fields changed"
+        assert "id" in entry or "search" in entry, "presets, with fields changed, or what presets are chosen from"
 
 
 def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_on():
@@ -58,10 +59,29 @@ def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_o
     assert not set(tuning["seeds"]) & set(range(20))
 
 
+def test_the_tuning_makes_every_preset_with_the_parts_that_it_has(monkeypatch):
+    content = document("tuning.toml")
+    kept = {**content, "environments": content["environments"][:1]}
+    monkeypatch.setattr("vbandits.benchmarks.bandits.config.dry_run", lambda agent: None)  # 97 of them
+    tuned = resolve_tuning(kept).tuning
+    assert tuned is not None
+    made = tuned["methods"]
+    assert made.keys() == PRESETS.keys()
+    for name, method in made.items():
+        assert len(method["trials"]) == (1 if name == "uniform" else content["settings"])
+        for trial in method["trials"]:
+            parts = [
+                {part: preset[part]["kind"] for part in ("posterior", "rule") if part in preset}
+                for preset in (trial["preset"], PRESETS[name])
+            ]
+            assert parts[0] == parts[1]
+
+
 @pytest.mark.usefixtures("standins")
-@pytest.mark.parametrize("name", ["showdown.toml", "wheel.toml", "quickstart.toml"])
+@pytest.mark.parametrize("name", ["showdown.toml", "wheel.toml", "quickstart.toml", "tuning.toml"])
 def test_every_environment_of_the_bandit_files_can_be_played(name):
-    for problem in resolve({**document(name), "agents": ["linear-ts"]}).problems:
+    content = {key: value for key, value in document(name).items() if key != "settings"}
+    for problem in resolve({**content, "agents": ["linear-ts"]}).problems:
         spec = problem.environment
         environment = spec.open(2)
         environment.reset(seed=[0, 1])

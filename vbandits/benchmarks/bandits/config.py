@@ -168,8 +168,9 @@ class BanditConfig(Config):
                 self.errors.append(f"environment {spec.label!r}: {words(error)}")
         for form in dict.fromkeys(forms.values()):
             for agent in methods:
+                brief = replace(agent.schedule, gradient_steps=min(agent.schedule.gradient_steps, 1))
                 try:
-                    dry_run(Agent(agent, (0,), form, 1))
+                    dry_run(Agent(replace(agent, schedule=brief), (0,), form, 1))
                 except Exception as error:
                     self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1
