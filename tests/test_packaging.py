@@ -52,6 +52,7 @@ SHOWN = {
     "--version": PROJECT["project"]["version"],
     "--help": "check",
     "run --help": "--set",
+    "tune --help": "--write",
     "list agents": "ibvi",
     "list environments": "Wheel-v0",
     "data list": "digits",

@@ -260,6 +260,8 @@ def test_it_goes_on_where_it_was_stopped_and_is_another_experiment_with_another_
     (folder / "small.toml").write_text(FILE.replace("[0.0, 0.1, 1.0]", "[0.0, 0.2, 1.0]"))
     assert vbandits("tune", "small.toml", "--workers", 1) == 2
     assert "got another (changed:" in capsys.readouterr().err
+    Store(results).prepare(resolve_tuning(tomllib.loads((folder / "small.toml").read_text())), "", overwrite=True)
+    assert not (results / "presets.toml").exists(), "of the search before"
 
 
 def test_a_setting_that_lacks_a_run_cannot_be_chosen(folder, finished, capsys):
@@ -281,6 +283,27 @@ def test_a_setting_that_lacks_a_run_cannot_be_chosen(folder, finished, capsys):
     assert "epsilon-greedy: every setting has a run that is missing or failed" in capsys.readouterr().err
     assert set(tomllib.loads((results / "presets.toml").read_text())["agents"]) == {"uniform", "exact"}
     assert "no setting can be chosen" in (results / "report" / "report.md").read_text()
+
+
+def test_a_problem_without_the_headline_is_left_out_and_told(tmp_path):
+    problems = [*DOCUMENT["environments"][:1], {"id": "CartPole-v1"}]
+    document = {**DOCUMENT, "environments": problems, "steps": 20, "agents": DOCUMENT["agents"][:2]}
+    results = execute(resolve_tuning(document), Store(tmp_path), command="tune", workers=1)
+    tuning = Tuning(results)
+    assert tuning.problems == ["wheel"]
+    assert tuning.unscored == ["CartPole-v1"]
+    assert tuning.methods[1].chosen is not None
+    assert "CartPole-v1: no relative regret is known there, and the score is without it." in report_of(results).warnings
+
+
+def test_nothing_is_chosen_before_anything_has_run(folder):
+    store = Store(folder / "empty")
+    store.folder.mkdir()
+    store.prepare(resolve_tuning(DOCUMENT), "vbandits tune small.toml", overwrite=False)
+    tuning = Tuning(store.load())
+    assert [method.chosen for method in tuning.methods] == [None] * 3
+    assert [sum(method.tied) for method in tuning.methods] == [0, 0, 0]
+    page.render(report_of(tuning.results))
 
 
 def test_toml_of_every_kind_of_value_is_read_back():

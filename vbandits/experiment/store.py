@@ -20,6 +20,8 @@ from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
+TRIALS, PRESETS = TUNED = ("trials.csv", "presets.toml")
+"""What a tuning leaves besides."""
 SHOWN = 4
 """Changes that are told where an experiment is refused."""
 
@@ -27,7 +29,8 @@ SHOWN = 4
 class Store:
     """The folder of one experiment.
 
-    Layout: `experiment.json`; `cells/{key}.parquet` with `cells/{key}.json`, the marker, written after it; `report/`.
+    Layout: `experiment.json`; `cells/{key}.parquet` with `cells/{key}.json`, the marker, written after it; `report/`;
+    of a tuning also the files of `TUNED`.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -52,6 +55,8 @@ class Store:
                 raise ConfigError(_difference(self.folder, before, document))
             shutil.rmtree(self.jobs, ignore_errors=True)
             shutil.rmtree(self.folder / "report", ignore_errors=True)
+            for name in TUNED:
+                (self.folder / name).unlink(missing_ok=True)
             before = None
         self.jobs.mkdir(parents=True, exist_ok=True)
         for leftover in [*self.jobs.glob("*.temporary"), *self.jobs.glob("*.progress")]:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
-from vbandits.experiment.store import write_text
+from vbandits.experiment.store import PRESETS, TRIALS, write_text
 from vbandits.report.formats import MINUS, decimals, interval, number
 from vbandits.report.statistics import Interval
 from vbandits.tuning import search
@@ -37,9 +37,9 @@ def leave(results: StoredResults, folder: Path, beside: Path | None, console: Co
     """
     tuning = Tuning(results)
     table = trials(tuning).to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    write_text(folder / "trials.csv", table)
+    write_text(folder / TRIALS, table)
     lacking = [method.name for method in tuning.methods if method.chosen is None]
-    paths = [folder / "presets.toml", *([beside] if beside is not None and not lacking else [])]
+    paths = [folder / PRESETS, *([beside] if beside is not None and not lacking else [])]
     for path in paths:
         write_text(path, presets(tuning))
     Console().print(_table(tuning))
