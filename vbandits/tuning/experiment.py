@@ -61,8 +61,7 @@ def resolve_tuning(
 
 def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) -> tuple[Trials, list[dict[str, Any]]]:
     """Returns what is tried, and all of it as entries of a file."""
-    section, errors = kind.sections[1], []
-    count = content.get(SETTINGS)
+    section, count, errors = kind.sections[1], content.get(SETTINGS), []
     if type(count) is not int or count < 1:
         errors.append(
             f"{SETTINGS}: expected how many settings of every method are tried, such as {SETTINGS} = 8, got {count!r}"
@@ -71,8 +70,7 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
     fixed = {text.partition("=")[0].strip() for text in settings}
     tuning, entries = {}, []
     for place, given in enumerate(content[section]):
-        entry = {"id": given} if isinstance(given, str) else given
-        where = f"{section}[{place}]"
+        entry, where = {"id": given} if isinstance(given, str) else given, f"{section}[{place}]"
         name = name_of(entry)
         if name is None:
             errors.append(f"{where}: expected a label, which becomes the name of a preset, got {given!r}")
@@ -80,32 +78,36 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
         if name in tuning:
             errors.append(f"{where}: expected labels that differ, got {name!r} again: set `label`")
             continue
+        where = f"{where} ({name}).{SEARCH}"
+        axes = search.axes_of(entry[SEARCH], where, errors) if SEARCH in entry else {}
+        errors += [f"{where}: expected fields of a preset, got {field!r}" for field in axes if _apart(field, kind)]
+        errors += [
+            f"--set: expected a field that is not searched, got {field!r} of {name!r}"
+            for field in axes
+            if field in fixed
+        ]
         base = {key: value for key, value in entry.items() if key != SEARCH}
-        axes = search.axes_of(entry[SEARCH], f"{where}.{SEARCH}", errors) if SEARCH in entry else {}
-        for field in axes:
-            if field.partition(".")[0] in ("id", "label", *load(kind.config).apart):
-                errors.append(f"{where}.{SEARCH}: expected fields of a preset, got {field!r}")
-            if field in fixed:
-                errors.append(f"--set: expected a field that is not searched, got {field!r} of {name!r}")
         try:
             chosen = search.choose(axes, count) if axes else [{}]
             made = [search.changed(base, setting) for setting in chosen]
-            presets = [preset_of(changed, kind) for changed in made]
         except ValueError as error:
-            errors.append(f"{where} ({name}).{SEARCH}: {error}")
+            errors.append(f"{where}: {error}")
             continue
-        labels = [f"{name} {search.text(setting)}".strip() for setting in chosen]
-        entries += [{**entry, "label": label} for entry, label in zip(made, labels, strict=True)]
-        tuning[name] = {
-            "axes": axes,
-            "trials": [
-                {"label": label, "setting": setting, "preset": preset}
-                for label, setting, preset in zip(labels, chosen, presets, strict=True)
-            ],
-        }
+        made = [{**one, "label": f"{name} {search.text(own)}".strip()} for one, own in zip(made, chosen, strict=True)]
+        entries += made
+        trials = [
+            {"label": one["label"], "setting": own, "preset": preset_of(one, kind)}
+            for one, own in zip(made, chosen, strict=True)
+        ]
+        tuning[name] = {"axes": axes, "trials": trials}
     if errors:
         raise ConfigError(*errors)
     return tuning, entries
+
+
+def _apart(field: str, kind: Benchmark) -> bool:
+    """Returns whether a field is none that a preset sets."""
+    return field.partition(".")[0] in ("id", "label", *load(kind.config).apart)
 
 
 def name_of(entry: Any) -> str | None:
@@ -118,8 +120,8 @@ def name_of(entry: Any) -> str | None:
 
 def preset_of(entry: Mapping[str, Any], kind: Benchmark) -> dict[str, Any]:
     """Returns an entry as a preset: with all that it sets, and what the preset sets that it is made from."""
-    presets, apart = load(kind.presets), ("label", *load(kind.config).apart)
-    own = {key: value for key, value in entry.items() if key not in apart}
+    presets = load(kind.presets)
+    own = {key: value for key, value in entry.items() if key == "id" or not _apart(key, kind)}
     if own.get("id") not in [*presets]:
         return own
     made = dict(presets[own.pop("id")])

@@ -18,6 +18,7 @@ from vbandits.benchmarks.environments import EnvironmentEntry, Problem, argument
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, Settings, objects, words
+from vbandits.experiment.resources import one_thread
 from vbandits.networks import MLP
 from vbandits.presets import PRESETS
 from vbandits.registry import load, unknown
@@ -166,13 +167,13 @@ class BanditConfig(Config):
                 opened.append(Problem(spec, info.fingerprint))
             except Exception as error:
                 self.errors.append(f"environment {spec.label!r}: {words(error)}")
-        for form in dict.fromkeys(forms.values()):
-            for agent in methods:
-                brief = replace(agent.schedule, gradient_steps=min(agent.schedule.gradient_steps, 1))
-                try:
-                    dry_run(Agent(replace(agent, schedule=brief), (0,), form, 1))
-                except Exception as error:
-                    self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
+        with one_thread():  # networks are small, and there may be hundreds of them
+            for form in dict.fromkeys(forms.values()):
+                for agent in methods:
+                    try:
+                        dry_run(Agent(agent, (0,), form, 1))
+                    except Exception as error:
+                        self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1
         known = [(problem.environment, forms[problem.label]) for problem in opened]
         return opened, [*notes, *_never_learning(known, methods, steps)]
