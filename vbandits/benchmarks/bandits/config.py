@@ -26,8 +26,6 @@ from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = {"delay": 0, "batch": 1}
 """What says when outcomes are known, and what it is where outcomes are known at once."""
-PLAIN = ("standardize", "encoding")
-"""What an agent is told that is no section."""
 Delay = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -94,7 +92,7 @@ class BanditConfig(Config):
 
     def agent(self, entry: Any, where: str) -> AgentSpec | None:
         """Returns the agent that an entry describes, or None if it is faulty."""
-        parsed = self.entry(AgentEntry, entry, where, PLAIN)
+        parsed = self.entry(AgentEntry, entry, where, ("standardize", "encoding"))
         if parsed is None:
             return None
         if parsed.id is None and (parsed.posterior is None or parsed.rule is None):
@@ -127,9 +125,7 @@ class BanditConfig(Config):
         """Returns a preset, or the user's own agent at "module:name"."""
         if name in PRESETS:
             start = {"posterior": None, "network": MLP(), "schedule": Schedule(), "optimizer": Optimizer()}
-            plain = {key: value for key, value in PRESETS[name].items() if key in PLAIN}
-            sections = {key: value for key, value in PRESETS[name].items() if key not in PLAIN}
-            return AgentSpec(name, **{**start, **objects(sections, start)}, **plain)
+            return AgentSpec(name, **{**start, **objects(PRESETS[name], start)})
         if ":" not in name:
             raise ValueError(unknown("agent", name, PRESETS))
         made = load(name)
