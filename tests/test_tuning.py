@@ -219,7 +219,7 @@ def test_the_presets_say_how_they_were_made(finished, tuning):
     )
     method = tuning.methods[1]
     other, (difference, *_) = method.next_best
-    assert f"the next best, {search.text(other.setting)}, differs by {difference:.3g}"[:60] in flat
+    assert f"the next best, {search.text(other.setting)}, differs by {difference:.1f} [" in flat
     assert max(map(len, text.splitlines())) <= 120
     assert ("at an edge of what was tried: posterior.prior_precision" in flat) == bool(method.edges)
 

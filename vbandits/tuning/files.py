@@ -124,7 +124,9 @@ def _about(tuning: Tuning, method: TunedMethod) -> list[str]:
     texts = [_score(method.chosen.score).capitalize()]
     if method.next_best is not None:
         other, difference = method.next_best
-        texts.append(f"the next best, {other.text}, differs by {estimate(difference)}")
+        texts.append(
+            f"the next best, {other.text}, differs by {estimate(difference, decimals([method.chosen.score[0]]))}"
+        )
     if method.edges:
         texts.append(f"at an edge of what was tried: {', '.join(method.edges)}")
     return [_comment("; ".join(texts) + ".")]
