@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from tests.helpers import rows, task
+from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.replay import GROWTH
+from vbandits.agents.rules import Thompson
+from vbandits.envs.spaces import ObservationSpec
 from vbandits.forgetting import Forgetting
+from vbandits.networks import MLP
 from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.last_layer import HeldFeatures
 from vbandits.registry import POSTERIORS, load
 from vbandits.streams import Stream
 from vbandits.types import Data, Optimizer, Schedule
@@ -141,3 +147,23 @@ def test_forgetting_is_one_of_two():
     for given in ({}, {"half_life": 3.0, "window": 4}):
         with pytest.raises(ValueError, match="expected either half_life or window"):
             Forgetting(**given)
+
+
+@pytest.mark.parametrize("name", ["neural_linear", "ibvi_limit"])
+def test_the_rows_looked_at_per_decision_do_not_grow_with_the_history(name, monkeypatch):
+    """Rows whose features are made, in all, for as many decisions early on as late."""
+    looked = []
+    features = HeldFeatures.inputs
+    monkeypatch.setattr(HeldFeatures, "inputs", lambda self, x: looked.append(x.shape[1]) or features(self, x))
+    schedule = Schedule(every=10, gradient_steps=0, initial_pulls=1)
+    spec = AgentSpec("test", load(POSTERIORS[name])(), Thompson(), MLP((4,)), schedule)
+    agent, per_decision = Agent(spec, (0, 1), ObservationSpec(2, 3), 4000), {}
+    for step in range(4000):
+        agent.act(torch.full((2, 2), np.sin(step)))
+        agent.observe(torch.full((2,), np.cos(step)))
+        agent.learn()
+        if step + 1 in (400, 800, 2000, 4000):
+            per_decision[step + 1] = sum(looked)
+    late = (per_decision[4000] - per_decision[2000]) / 2000
+    assert late < 1.5 * (per_decision[800] - per_decision[400]) / 400
+    assert late < 1.3 / GROWTH

@@ -63,7 +63,7 @@ class IBVILimit:
     on average, with the standard deviation `prior_scale` for the features' part at a row of average length, and the
     same for the constant. In units of weights it is the prior of the network's parametrisation around its initial
     weights. Both are in units of the targets' scale, which few rows tell badly (a reward of 50 may not have been seen
-    yet): with N rows of K outputs, prior and noise are wider by 1 + doubt K / N in units of functions.
+    yet): in units of functions the prior of an output with N rows is wider by 1 + doubt / N.
 
     The noise variance is one for all outputs, held from one regression to the next: with N rows, the residuals' sum of
     squares RSS, and gamma = tr(P^-1 H^T H) parameters that are determined by the data (MacKay,
@@ -78,7 +78,7 @@ class IBVILimit:
             have the latter in both cases: residuals of rows that features were fitted to are too small.
         noise_shape: of the noise variance's prior: as many pairs of rows.
         noise_rate: of the noise variance's prior; their ratio is the variance before any data.
-        doubt: of the targets' scale, in rows per output.
+        doubt: of the targets' scale, in rows of an output.
     """
 
     prior_scale: Annotated[float, Field(gt=0)] = 2.0
@@ -155,27 +155,29 @@ class IBVILimit:
     def _noise_before(self) -> float:
         return self.noise_rate / self.noise_shape if self.noise == "own" else 1.0
 
-    def _scale(self, state: IBVILimitState, squared_length: Float[Tensor, " R"], doubt: float = 1.0) -> None:
+    def _scale(self, state: IBVILimitState, squared_length: Float[Tensor, " R"]) -> None:
         """Sets the prior's scale in units of functions, from the mean of the features' squared lengths."""
-        state.scale = (self.prior_scale * doubt * squared_length.rsqrt())[:, None, None].expand_as(state.scale).clone()
+        state.scale = (self.prior_scale * squared_length.rsqrt())[:, None, None].expand_as(state.scale).clone()
         if state.held.constant:
-            state.scale[..., -1] = self.prior_scale * doubt
+            state.scale[..., -1] = self.prior_scale
 
     def _sum(self, state: IBVILimitState, data: Data) -> None:
         """Solves for the regression on all rows, and estimates the noise."""
         state.noise = state.estimated if self.noise == "own" else data.noise.double()
         outputs, width = state.location.shape[1:]
         sums = state.location.new_zeros(len(state.location), outputs, width + 1, width + 1)  # of (h, y - h start)
+        counts = state.location.new_zeros(len(state.location), outputs)
         for batch in data.batches():
+            weight = torch.ones_like(batch.y[0]) if batch.weight is None else batch.weight
+            counts += (torch.nn.functional.one_hot(batch.output, outputs) * weight.unsqueeze(1)).sum(1)
             inputs = state.held.inputs(batch.x)
             target = self._target(state, inputs, batch)
             sums += outer_sums(torch.cat([inputs, target.unsqueeze(2)], 2), batch, outputs)
         gram, cross, square = sums[..., :-1, :-1], sums[..., :-1, -1], sums[..., -1, -1]
-        doubt = 1.0
         if self.units == "function":
             trace = gram.diagonal(dim1=2, dim2=3)[..., : width - state.held.constant]
-            doubt = 1 + self.doubt * outputs / data.count
-            self._scale(state, (trace.sum((1, 2)) / data.count).clamp(min=1e-12), doubt)
+            self._scale(state, (trace.sum((1, 2)) / data.count).clamp(min=1e-12))
+            state.scale *= (1 + self.doubt / counts.clamp(min=1)).unsqueeze(2)
         gram, cross = state.scale.unsqueeze(3) * gram * state.scale.unsqueeze(2), state.scale * cross
         eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
         state.location, state.root = solve(gram + state.noise[:, None, None, None] * eye, cross)
@@ -183,7 +185,7 @@ class IBVILimit:
         residual = (square - explained).clamp(min=0).sum(1)
         determined = outputs * width - state.noise * state.root.square().sum((1, 2, 3))
         left = 2 * self.noise_shape + (data.count - determined).clamp(min=0)
-        state.estimated = ((2 * self.noise_rate * doubt**2 + residual) / left).clamp(min=LEAST_NOISE)
+        state.estimated = ((2 * self.noise_rate + residual) / left).clamp(min=LEAST_NOISE)
 
     def _add(self, state: IBVILimitState, batch: Batch) -> None:
         """Adds one row of every replica."""
