@@ -12,7 +12,7 @@ from torch import Tensor
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.replay import NoiseVariance, Replay
-from vbandits.agents.rules import UNAVAILABLE, pick
+from vbandits.agents.rules import UNAVAILABLE, asks_for_mean, pick
 from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.networks import MLP
 from vbandits.serialize import described
@@ -128,7 +128,7 @@ class Agent:
         x = scaling.x(rows.to(self.task.dtype))
         values = self.encoding.values(self.model.draw(looked_at + 2)(x))  # [R, S, A]
         choices = values[:, :looked_at]
-        if not looked_at or getattr(self.spec.rule, "with_mean", False):
+        if asks_for_mean(self.spec.rule):
             choices = torch.cat([choices, self.encoding.values(self.model.mean()(x)).to(choices)], 1)
         there = observed.mask
         if there is not None:  # what stands where an arm is absent says nothing of the posterior

@@ -11,7 +11,7 @@ from vbandits.agents.acquisition.base import Rows, Scored
 from vbandits.agents.agent import Agent
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec, standardiser
 from vbandits.agents.model import Model
-from vbandits.agents.rules import UNAVAILABLE
+from vbandits.agents.rules import UNAVAILABLE, asks_for_mean
 from vbandits.envs.spaces import STREAM, family
 from vbandits.types import Data, Rule
 
@@ -32,7 +32,7 @@ def dry_run(agent: Agent) -> None:
     x = torch.zeros(1, ROWS, task.features, dtype=task.dtype)
     _check(agent.model, x)
     decision = x.new_zeros(1, form.arms if agent.encoding.rows_are_arms else 1, task.features)
-    values = agent.encoding.values(agent.model.draw(max(rule.draws, 1))(decision))
+    values = agent.encoding.values(agent.model.draw(rule.draws + asks_for_mean(rule))(decision))
     chosen, name = _chosen(rule, values), f"{type(rule).__name__}.choose"
     if not 0 <= chosen < form.arms:
         raise ValueError(f"expected {name} to return an arm from 0 to {form.arms - 1}, got {chosen}")

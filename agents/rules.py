@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.types import Rule
+
 UNAVAILABLE = float("-inf")
 """The value that a rule sees of an arm that is not available; there is at least one that is."""
 
@@ -72,6 +74,11 @@ class Uniform:
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
         """Returns any arm that is available."""
         return pick(random[:, 1], values.shape[2], values[:, 0] != UNAVAILABLE)
+
+
+def asks_for_mean(rule: Rule) -> bool:
+    """Whether a rule looks at the mean function, which is then the last of its S values; the others are draws."""
+    return not rule.draws or getattr(rule, "with_mean", False)
 
 
 def pick(random: Float[Tensor, " R"], arms: int, mask: Bool[Tensor, "R A"] | None = None) -> Int64[Tensor, " R"]:

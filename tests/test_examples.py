@@ -60,15 +60,17 @@ def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_o
 
 
 def test_the_tuning_makes_every_preset_with_the_parts_that_it_has(monkeypatch):
-    content = document("tuning.toml")
-    kept = {**content, "environments": content["environments"][:1]}
     monkeypatch.setattr("vbandits.benchmarks.bandits.config.dry_run", lambda agent: None)  # 97 of them
-    tuned = resolve_tuning(kept).tuning
-    assert tuned is not None
-    made = tuned["methods"]
+    made = {}
+    for file in ("tuning.toml", "tuning_forgetting.toml"):
+        content = document(file)
+        tuned = resolve_tuning({**content, "environments": content["environments"][:1]}).tuning
+        assert tuned is not None
+        assert content["settings"] == 8
+        made |= tuned["methods"]
     assert made.keys() == PRESETS.keys()
     for name, method in made.items():
-        assert len(method["trials"]) == (1 if name == "uniform" else content["settings"])
+        assert len(method["trials"]) == (1 if name == "uniform" else 8)
         for trial in method["trials"]:
             parts = [
                 {part: preset[part]["kind"] for part in ("posterior", "rule") if part in preset}

@@ -9,6 +9,7 @@ from tests.test_environments import VARIANTS as BANDIT_VARIANTS
 from tests.test_testing import UNPAID
 from vbandits import EnvironmentSpec
 from vbandits.agents.acquisition import BALD, BatchBALD, Coverage
+from vbandits.agents.rules import Thompson
 from vbandits.likelihoods import Categorical
 from vbandits.posteriors.dropout import Dropout
 from vbandits.posteriors.elbo import ELBO
@@ -59,7 +60,7 @@ def test_posteriors_take_regressions_and_classes_but_for_those_that_say_so(kind)
     assert len(likelihoods) == 2 - (kind in REGRESSION_ONLY)
 
 
-@parametrize_with_checks([load(place)() for place in RULES.values()])
+@parametrize_with_checks([*(load(place)() for place in RULES.values()), Thompson(temper=0.5)])
 def test_rules(thing, check):
     check(thing)
 

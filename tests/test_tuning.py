@@ -202,7 +202,7 @@ def test_the_presets_are_read_back_and_run(finished, tuning, monkeypatch):
     assert presets["epsilon-greedy"]["posterior"] == {"kind": "deterministic"}, "of the preset that it started from"
     assert presets["epsilon-greedy"]["schedule"] == {"every": 20}
     written.rename(finished / "agents.toml")
-    monkeypatch.setattr("vbandits.benchmarks.bandits.config.PRESETS", read(finished / "agents.toml"))
+    monkeypatch.setattr("vbandits.benchmarks.bandits.config.PRESETS", read("agents", finished / "agents.toml"))
     (finished / "agents.toml").rename(written)
     ready = resolve({"name": "it", "environments": ["vbandits/Wheel-v0"], "agents": ["exact", "epsilon-greedy"]})
     agents = {agent.label: agent for agent in ready.methods}

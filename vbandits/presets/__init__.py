@@ -11,15 +11,16 @@ Presets = dict[str, dict[str, Any]]
 """Methods by name, as the sections of an experiment file."""
 
 
-def read(path: Path) -> Presets:
-    """Returns the presets of a file: agents.toml has [agents.NAME], methods.toml [methods.NAME], and so on.
-
-    Raises:
-        KeyError: if it has no such section.
-    """
-    return tomllib.loads(path.read_text(encoding="utf-8"))[path.stem]
+HERE = Path(__file__).parent
 
 
-PRESETS, METHODS, LEARNERS = (
-    read(Path(__file__).parent / f"{section}.toml") for section in ("agents", "methods", "learners")
-)
+def read(section: str, *files: Path) -> Presets:
+    """Returns the presets of a section, such as [agents.NAME], in files."""
+    found = {}
+    for file in files:
+        found |= tomllib.loads(file.read_text(encoding="utf-8"))[section]
+    return found
+
+
+PRESETS = read("agents", HERE / "agents.toml", HERE / "forgetting.toml")
+METHODS, LEARNERS = read("methods", HERE / "methods.toml"), read("learners", HERE / "learners.toml")

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.dry_run import dry_run
-from vbandits.agents.rules import UNAVAILABLE
+from vbandits.agents.rules import UNAVAILABLE, asks_for_mean
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.posteriors.linear import Linear
 from vbandits.testing import expect
@@ -87,7 +87,7 @@ LAWS = laws(globals())
 def _values(rule: Rule, replicas: int = REPLICAS, arms: int = ARMS) -> tuple[Tensor, Tensor]:
     """Returns values [R, S, A] and uniform numbers [R, 2]."""
     random = torch.Generator().manual_seed(0)
-    values = torch.randn(replicas, max(rule.draws, 1), arms, generator=random)
+    values = torch.randn(replicas, rule.draws + asks_for_mean(rule), arms, generator=random)
     return values, torch.rand(replicas, 2, generator=random, dtype=torch.float64)
 
 
