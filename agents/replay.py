@@ -71,11 +71,11 @@ class Replay:
         mean, scale = _moments(*self._sums, self.rows)
         x_scale, x_shift = scale[:, :-1], (mean + self._origin)[:, :-1]
         if self._blocks > 1:
-            x_scale, x_shift = x_scale.repeat(1, self._blocks), torch.zeros(replicas, features)
+            x_scale, x_shift = x_scale.repeat(1, self._blocks), x_scale.new_zeros(replicas, features)
         y_mean, y_scale = mean[:, -1:], scale[:, -1:]
         if self._standardize == "arms":
             y_mean, y_scale = self._balanced()
-        x_shift, x_scale = (part.to(self._task.device, self._task.dtype).unsqueeze(1) for part in (x_shift, x_scale))
+        x_shift, x_scale = (part.to(self._task.dtype).unsqueeze(1) for part in (x_shift, x_scale))
         return Scaling(x_shift, x_scale, y_mean + self._origin[:, -1:], y_scale)
 
     def _sum(self, row: int) -> None:
@@ -86,7 +86,8 @@ class Replay:
         values = values - self._origin
         self._sums[0] += values
         self._sums[1] += values * values
-        replica, output, reward = torch.arange(len(values)), self._outputs[:, row], values[:, -1]
+        replica = torch.arange(len(values), device=values.device)
+        output, reward = self._outputs[:, row], values[:, -1]
         self._arms[:, replica, output] += torch.stack([torch.ones_like(reward), reward, reward * reward])
 
     def _balanced(self) -> tuple[Tensor, Tensor]:

@@ -157,13 +157,13 @@ def test_the_rows_looked_at_per_decision_do_not_grow_with_the_history(name, monk
     monkeypatch.setattr(HeldFeatures, "inputs", lambda self, x: looked.append(x.shape[1]) or features(self, x))
     schedule = Schedule(every=10, gradient_steps=0, initial_pulls=1)
     spec = AgentSpec("test", load(POSTERIORS[name])(), Thompson(), MLP((4,)), schedule)
-    agent, per_decision = Agent(spec, (0, 1), ObservationSpec(2, 3), 4000), {}
-    for step in range(4000):
+    agent, per_decision = Agent(spec, (0, 1), ObservationSpec(2, 3), 1600), {}
+    for step in range(1600):
         agent.act(torch.full((2, 2), np.sin(step)))
         agent.observe(torch.full((2,), np.cos(step)))
         agent.learn()
-        if step + 1 in (400, 800, 2000, 4000):
+        if step + 1 in (200, 400, 800, 1600):
             per_decision[step + 1] = sum(looked)
-    late = (per_decision[4000] - per_decision[2000]) / 2000
-    assert late < 1.5 * (per_decision[800] - per_decision[400]) / 400
+    late = (per_decision[1600] - per_decision[800]) / 800
+    assert late < 1.5 * (per_decision[400] - per_decision[200]) / 200
     assert late < 1.3 / GROWTH
