@@ -121,7 +121,9 @@ def test_exact_regressions_weight_their_rows(name, forgetting):
     assert (posterior.draw(plain, 4)(data.x) - states[0]).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("forgetting", [Forgetting(half_life=7.0), Forgetting(window=12)], ids=str)
+@pytest.mark.parametrize(
+    "forgetting", [Forgetting(half_life=7.0), Forgetting(half_life=0.1), Forgetting(window=12)], ids=str
+)
 def test_weighted_rows_are_rows_divided_by_the_root_of_their_weight(forgetting):
     """Ridge regression with weights, by hand."""
     data = forgetful(rows(count=40), forgetting)

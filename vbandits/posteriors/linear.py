@@ -11,6 +11,8 @@ from vbandits.types import Data, Scaling, Task
 
 AT_ONCE = 2**23
 """Numbers in the moments that are standardised at once: an image's are six million for each replica."""
+SMALL = 1e-100
+"""The weight below which the moments are multiplied by it, so that it stays a number."""
 
 
 @dataclass
@@ -22,12 +24,14 @@ class LinearState(Regression):
         moments: sums of z z^T with z = (x, 1, y) in raw units less the origin [R, K, D + 2, D + 2], so that a new
             scaling is exact.
         seen: rows in the moments.
+        weight: that the moments are to be multiplied by: that of a row as old as the first, where rows lose theirs.
         scaling: of the rows in the posterior; None before there are any.
     """
 
     origin: Tensor
     moments: Tensor
     seen: int = 0
+    weight: float = 1.0
     scaling: Scaling | None = None
 
 
@@ -85,23 +89,30 @@ def _count(state: LinearState, data: Data) -> None:
     forgetting = data.forgetting
     for row in range(state.seen, data.x.shape[1]):  # a row at a time: the sum does not depend on how rows were batched
         if forgetting is not None:
-            state.moments *= forgetting.decay
+            state.weight *= forgetting.decay
+            if state.weight < SMALL:
+                state.moments *= state.weight
+                state.weight = 1.0
             if forgetting.window is not None and row >= forgetting.window:
-                _add_row(state, data, row - forgetting.window, -1)
-        _add_row(state, data, row, 1)
+                _add_row(state, data, row - forgetting.window, -1.0)
+        _add_row(state, data, row, 1 / state.weight)
     state.seen = data.x.shape[1]
 
 
-def _add_row(state: LinearState, data: Data, row: int, sign: int) -> None:
+def _add_row(state: LinearState, data: Data, row: int, weight: float) -> None:
     values = torch.cat([data.x[:, row].double(), data.y[:, row, None].double()], 1) - state.origin
     z = torch.cat([values[:, :-1], torch.ones_like(values[:, :1]), values[:, -1:]], 1)
     replica = torch.arange(len(z), device=z.device)
-    state.moments[replica, data.output[:, row]] += sign * z.unsqueeze(2) * z.unsqueeze(1)
+    state.moments[replica, data.output[:, row]] += weight * z.unsqueeze(2) * z.unsqueeze(1)
 
 
 def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
     """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some replicas."""
-    moments, origin, one = state.moments[block], state.origin[block], torch.ones_like(scaling.y_scale[block])
+    moments, origin, one = (
+        state.weight * state.moments[block],
+        state.origin[block],
+        torch.ones_like(scaling.y_scale[block]),
+    )
     x_shift = scaling.x_shift[block, 0] - origin[:, :-1]
     shift = torch.cat([x_shift, 0 * one, scaling.y_shift[block] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
     scale = torch.cat([scaling.x_scale[block, 0], one, scaling.y_scale[block]], 1)[:, None, :]
