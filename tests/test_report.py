@@ -236,6 +236,11 @@ def test_ranking_is_by_mean_relative_regret():
     assert list(ranking.methods) == list(means.index) == ["good", "middle", "bad", "uniform"]
     for agent in ranking.methods:
         assert ranking.means[agent][0] == pytest.approx(means[agent])
+        if agent != "good":
+            value, low, high = ranking.behind[agent]
+            assert value == pytest.approx(means[agent] - means["good"])
+            assert 0 < low < value < high
+            assert ranking.middle[agent][0] > ranking.middle["good"][0]
     assert ranking.leaders == {"good"}
 
 

@@ -107,3 +107,29 @@ def test_numbers_are_set_with_care():
     assert decimals([0.0123, NAN]) == 4
     assert decimals([]) == 0
     assert [compact(value) for value in (0.5, 1500.0, 25e3, 2.5e6)] == ["0.5", "1,500", "25k", "2.5M"]
+
+
+def test_the_interquartile_mean_is_that_of_the_middle_half_of_all_runs():
+    runs = np.arange(24.0).reshape(6, 4)
+    runs[5, 3] = 1e9  # no single run moves it
+    middle, low, high = statistics.interquartile_mean(runs)
+    assert middle == np.arange(6, 18).mean()
+    assert low < middle < high < 30
+    alone = statistics.interquartile_mean(runs[:1])
+    assert alone[0] == middle_of(runs[0])
+    assert np.isnan(alone[1:]).all()
+
+
+def middle_of(values):
+    return np.sort(values)[1:3].mean()
+
+
+def test_the_interval_of_the_interquartile_mean_covers():
+    """Seeds are resampled in each problem by itself: problems of other levels do not widen it."""
+    random, covered = np.random.default_rng(0), 0
+    levels = np.array([1.0, 20.0, 60.0, 90.0])
+    truth = stats.trim_mean((levels + random.normal(size=(100_000, 4))).ravel(), 0.25)
+    for _ in range(100):
+        _, low, high = statistics.interquartile_mean(levels + random.normal(size=(20, 4)))
+        covered += low <= truth <= high
+    assert 85 <= covered <= 99

@@ -17,7 +17,7 @@ from vbandits.report import figures, markdown, page, statistics, tables, texts
 from vbandits.report.formats import DASH, TIMES, count, decimals, percent_decimals
 from vbandits.report.page import Drawing, Facts, Failure, Item, Report, Section
 from vbandits.report.palette import Style
-from vbandits.report.ranking import Ranking
+from vbandits.report.ranking import NOTHING, Ranking
 from vbandits.report.statistics import Interval
 from vbandits.report.tables import Column, Entry, Head, Places, Table
 
@@ -212,6 +212,11 @@ def ranking_table(results: StoredResults, ranking: Ranking, title: str = "") -> 
         strong = [method in ranking.leaders for method in methods]
         means = tables.numbers([ranking.means[method] for method in methods], percent_decimals, strong, True)
         columns.append((Head("Mean", ranking.comparable[0].unit), means))
+        behind = [ranking.behind.get(method, NOTHING) for method in methods]
+        columns.append((Head("Behind the best", "paired by seed"), tables.numbers(behind, percent_decimals)))
+        if ranking.middle:
+            middle = [ranking.middle.get(method, NOTHING) for method in methods]
+            columns.append((Head("IQM", "middle half of runs"), tables.numbers(middle, percent_decimals)))
     for problem in ranking.problems:
         values = [problem.estimates[method] for method in methods]
         places = percent_decimals if problem.relative else decimals

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 RESAMPLES = 9999
+STRATIFIED = 2000
 FEW = 10
 """Below this many seeds the bootstrap, which never leaves the range of what it has seen, covers too little."""
 
@@ -16,6 +17,27 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
 def ratio_interval(values: np.ndarray, reference: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Returns the interval of mean(values) / mean(reference), both [R] and paired by seed."""
     return _interval((values, reference), lambda x, y, axis: x.mean(axis) / y.mean(axis), level)
+
+
+def interquartile_mean(runs: np.ndarray) -> float:
+    """Returns the mean of the middle half of all runs [R, P], seeds by problems: no single run moves it much."""
+    return float(stats.trim_mean(runs.ravel(), 0.25))
+
+
+def interquartile_interval(runs: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Returns the interval of the interquartile mean of runs [R, P], resampling seeds in each problem by itself.
+
+    Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice", 2021, section 4.3: the stratified bootstrap, with percentiles.
+    """
+    size, problems = runs.shape
+    if size < 2 or not np.isfinite(runs).all():
+        return float("nan"), float("nan")
+    chosen = np.random.default_rng(0).integers(size, size=(STRATIFIED, size, problems))
+    resampled = runs[chosen, np.arange(problems)].reshape(STRATIFIED, -1)
+    found = stats.trim_mean(resampled, 0.25, axis=1)
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _interval(data: tuple[np.ndarray, ...], statistic, level: float) -> tuple[float, float]:

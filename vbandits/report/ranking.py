@@ -1,7 +1,7 @@
 """Which method leads: in each problem, and over all of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,8 @@ class Ranking:
         means: over the problems with a relative measure, with its interval.
         leaders: the best method by this mean, and those not told apart from it.
         problems: what is known of each.
+        behind: by how much a method's mean is above the best one's, paired by seed, with its interval.
+        middle: the interquartile mean of runs with its interval; empty where runs cannot be compared.
     """
 
     methods: tuple[str, ...]
@@ -63,6 +65,8 @@ class Ranking:
     means: Mapping[str, Interval]
     leaders: frozenset[str]
     problems: tuple[ProblemRanking, ...]
+    behind: Mapping[str, Interval] = field(default_factory=dict)
+    middle: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def comparable(self) -> tuple[ProblemRanking, ...]:
@@ -74,13 +78,19 @@ class Ranking:
         return next(problem for problem in self.problems if problem.label == label)
 
 
-def rank(methods: Sequence[str], problems: Sequence[ProblemRanking], by_seed: Mapping[str, pd.Series]) -> Ranking:
+def rank(
+    methods: Sequence[str],
+    problems: Sequence[ProblemRanking],
+    by_seed: Mapping[str, pd.Series],
+    runs: Mapping[str, np.ndarray] | None = None,
+) -> Ranking:
     """Ranks methods by their mean over problems with a relative measure, or where there is none by their mean place.
 
     Args:
         methods: labels.
         problems: in their order.
         by_seed: the mean over problems as each seed has it (`statistics.mean_ratio`), of the methods that have one.
+        runs: the measure of every run [R, P], seeds by problems, of the methods that have all.
     """
     relative = [problem for problem in problems if problem.relative]
     means = {method: _mean(method, relative, by_seed) for method in methods}
@@ -89,12 +99,21 @@ def rank(methods: Sequence[str], problems: Sequence[ProblemRanking], by_seed: Ma
     }
     score = {method: means[method][0] if relative else _place(method, problems) for method in methods}
     ordered = sorted(methods, key=lambda method: (not complete[method], np.nan_to_num(score[method], nan=np.inf)))
+    whole = {method: own for method, own in by_seed.items() if complete[method]}
+    best = min(whole, key=lambda method: whole[method].mean(), default=None)
+    behind = {
+        method: statistics.mean_interval((own - whole[best]).dropna())
+        for method, own in whole.items()
+        if best is not None and method != best
+    }
     return Ranking(
         methods=tuple(ordered),
         ranks={method: place if complete[method] else None for place, method in enumerate(ordered, 1)},
         means=means,
-        leaders=statistics.leaders({method: own for method, own in by_seed.items() if complete[method]}),
+        leaders=statistics.leaders(whole),
         problems=tuple(problems),
+        behind=behind,
+        middle={method: statistics.interquartile_mean(own) for method, own in (runs or {}).items()},
     )
 
 

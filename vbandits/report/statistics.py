@@ -90,6 +90,11 @@ def mean_interval(by_seed: pd.Series) -> Interval:
     return float(by_seed.mean()), low, high
 
 
+def interquartile_mean(runs: np.ndarray) -> Interval:
+    """Returns the mean of the middle half of runs [R, P], seeds by problems, and its 95% interval."""
+    return intervals.interquartile_mean(runs), *intervals.interquartile_interval(runs)
+
+
 def student_interval(by_seed: np.ndarray) -> Interval:
     """Returns the mean over the seeds that have a value, and its Student's t interval, as figures show it."""
     known = by_seed[np.isfinite(by_seed)]

@@ -42,7 +42,13 @@ DEFINITIONS = [
     (
         "Relative regret",
         "Mean cumulative regret in percent of the uniform agent's on the same seeds. 100 is choosing at random, 0 is "
-        "never erring. The mean over environments gives each of them the same weight.",
+        "never erring. The mean over environments gives each of them the same weight; how far an agent is behind the "
+        "best one is paired by seed.",
+    ),
+    (
+        "IQM",
+        "Interquartile mean: of all runs, seeds times environments, the mean of the middle half, which no single run "
+        "moves much; its interval resamples the seeds of each environment (Agarwal et al., 2021).",
     ),
     (
         "Simple regret",
