@@ -33,7 +33,7 @@ class AgentSpec:
         optimizer: how it trains.
         standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1; with
             "arms" the mean and variance of rewards are those of a mixture of all arms in equal parts, so that they do
-            not depend on how often each was played.
+            not depend on how often each was played; where a row is an arm it is the same as true.
         encoding: how contexts and arms become rows, see `agents.encoding`.
     """
 

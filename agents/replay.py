@@ -56,7 +56,7 @@ class Replay:
         is in their blocks, and not shifted: zeros stay zeros.
         """
         forgetting = self._task.schedule.forgetting
-        remembered = self._renewed if forgetting is None else min(self._renewed, forgetting.rows)
+        remembered = self._renewed if forgetting is None else min(self._renewed, forgetting.memory)
         if self._scaling is None or self.rows >= self._renewed + max(1, GROWTH * remembered):
             self._renewed, self._scaling = self.rows, self._renew()
         return self._scaling

@@ -183,9 +183,18 @@ def test_few_rows_leave_the_scale_in_doubt():
             torch.testing.assert_close(doubtful.scale[replica, output], (1 + 20 / count) * sure.scale[replica, output])
 
 
+def test_without_rows_it_stays_at_the_prior():
+    method, deep = IBVILimit(doubt=20.0), task()
+    state = trained(method, task(schedule=Schedule(gradient_steps=0)), noisy(0))
+    assert torch.equal(state.scale, method.init(deep).scale)
+    assert method.draw(state, 3)(noisy(5).x).isfinite().all()
+
+
 def test_what_it_cannot_do_is_said():
     nonlinear = from_module(nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2), nn.Tanh()))
     with pytest.raises(ValueError, match=r"end it with nn\.Linear"):
         IBVILimit().init(Task((0,), 3, 2, nonlinear))
     with pytest.raises(ValueError, match=r"got Categorical\(\): use ibvi"):
         IBVILimit().init(Task((0,), 3, 2, task().network, likelihood=Categorical()))
+    with pytest.raises(ValueError, match="expected doubt = 0 for a prior in units of weights, got 5"):
+        IBVILimit(units="weights", doubt=5.0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,3 +150,27 @@ def test_replicas_that_are_solved_one_by_one_have_the_same_bits(monkeypatch):
         means.append(state.location)
     assert torch.equal(*means)
     assert means[0].unique().numel() == means[0].numel()
+
+
+def test_rows_that_are_added_are_rows_learned_at_once():
+    """With one scaling, by updates and between them; a new one then finds every row in the moments."""
+    raw = rows()
+    shift, std = raw.x.mean(1, keepdim=True), raw.x.std(1, keepdim=True)
+    scaling = Scaling(shift, std, raw.y.mean(1, keepdim=True), raw.y.std(1, keepdim=True))
+    data = Data(raw.x, raw.output, raw.y, scaling, raw.noise)
+
+    def head(count):
+        return replace(data, x=data.x[:, :count], output=data.output[:, :count], y=data.y[:, :count])
+
+    method = Linear()
+    added, whole = method.init(task()), method.init(task())
+    method.update(whole, data)
+    method.update(added, head(6))
+    method.condition_on(added, head(9))
+    method.update(added, head(14))
+    method.condition_on(added, data)
+    assert added.seen == 20
+    for name in ("location", "shape", "rate", "moments"):
+        torch.testing.assert_close(getattr(added, name), getattr(whole, name), rtol=0, atol=1e-10)
+    method.update(added, replace(data, scaling=replace(scaling)))
+    torch.testing.assert_close(added.root, whole.root, rtol=0, atol=1e-10)

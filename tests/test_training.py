@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import rows, task
+from tests.helpers import preset, rows, task
 from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.agents.replay import GROWTH
+from vbandits.agents.model import Model
+from vbandits.agents.replay import GROWTH, Replay
 from vbandits.agents.rules import Thompson
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.forgetting import Forgetting
 from vbandits.networks import MLP
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.last_layer import HeldFeatures
+from vbandits.presets import PRESETS
 from vbandits.registry import POSTERIORS, load
 from vbandits.streams import Stream
 from vbandits.types import Data, Optimizer, Schedule
@@ -96,29 +98,62 @@ def test_minibatches_are_drawn_in_proportion_to_the_rows_weights(forgetting):
 
 
 @pytest.mark.parametrize("forgetting", [Forgetting(half_life=7.0), Forgetting(window=12)], ids=str)
-@pytest.mark.parametrize("name", ["linear", "neural_linear", "ibvi_limit", "laplace"])
-def test_exact_regressions_weight_their_rows(name, forgetting):
-    """The mean is that of weighted least squares with the prior, by hand: of a linear network, trained no step."""
+@pytest.mark.parametrize("name", ["neural_linear", "ibvi_limit", "laplace"])
+def test_regressions_of_the_last_layer_weight_their_rows(name, forgetting):
+    """By hand: the covariance of weights, and the mean where it is a regression's, from rows times sqrt(weight)."""
     data = forgetful(rows(count=40), forgetting)
     posterior = load(POSTERIORS[name])()
-    given = task(hidden=(), schedule=Schedule(gradient_steps=0))
-    states = []
-    for part in (
-        data,
-        replace(
-            data,
-            x=data.x[:, -forgetting.rows :],
-            output=data.output[:, -forgetting.rows :],
-            y=data.y[:, -forgetting.rows :],
-        ),
-    ):
-        state = posterior.init(given)
-        posterior.update(state, part)
-        states.append(posterior.draw(state, 4)(data.x))
-    torch.testing.assert_close(*states, rtol=0, atol=1e-8)
-    plain = posterior.init(given)
-    posterior.update(plain, replace(data, forgetting=None))
-    assert (posterior.draw(plain, 4)(data.x) - states[0]).abs().max() > 1e-2
+    given = task(hidden=(), parametrization="sp", schedule=Schedule(gradient_steps=0))
+    state = posterior.init(given)
+    posterior.update(state, data)
+    kept = min(40, forgetting.rows)
+    weight = torch.zeros(40, dtype=torch.float64)
+    weight[40 - kept :] = forgetting.weights(torch.arange(kept).flip(0))
+    h = torch.cat([data.x, torch.ones(2, 40, 1)], 2).double()
+    at = torch.cat([torch.eye(3), torch.zeros(1, 3)]).double().expand(2, 4, 3)
+    values = posterior.draw(state, 40_000)(at)
+    spread = (values[:, :, :3] - values[:, :, 3:]).var(1)  # of the weights of inputs
+    for replica in range(2):
+        for output in range(2):
+            own = (weight * (data.output[replica] == output)).unsqueeze(1)
+            gram, cross = h[replica].T @ (own * h[replica]), (h[replica].T @ (own[:, 0] * data.y[replica]))
+            if name == "neural_linear":
+                inverse = torch.linalg.inv(gram + torch.eye(4))
+                torch.testing.assert_close(state.location[replica, output], inverse @ cross, rtol=0, atol=1e-10)
+                assert float(state.shape[replica, output]) == pytest.approx(1 + float(own.sum()) / 2)
+                shape, rate = state.shape[replica, output], state.rate[replica, output]
+                covariance = rate / (shape - 1) * inverse
+            elif name == "ibvi_limit":
+                std = state.scale[replica, output]
+                covariance = torch.linalg.inv(gram / 0.1 + torch.diag(std**-2))
+                location = covariance @ cross / 0.1
+                torch.testing.assert_close(std * state.location[replica, output], location, rtol=0, atol=1e-10)
+            else:
+                precision = posterior.covariance(state)[1][replica]
+                covariance = torch.linalg.inv(gram + precision * torch.eye(4))
+            torch.testing.assert_close(spread[replica, :, output], covariance.diagonal()[:3], rtol=0.06, atol=0)
+
+
+def test_the_limit_counts_rows_by_their_weight_where_it_estimates_the_noise():
+    data = forgetful(rows(count=40), Forgetting(half_life=3.0))
+    posterior = load(POSTERIORS["ibvi_limit"])()
+    state = posterior.init(task(hidden=(), schedule=Schedule(gradient_steps=0)))
+    posterior.update(state, data)
+    assert 1.0 / 10 < float(state.estimated[0]) < 1.0  # of so few rows the prior is most
+    everything = posterior.init(task(hidden=(), schedule=Schedule(gradient_steps=0)))
+    posterior.update(everything, replace(data, forgetting=None))
+    assert float(everything.estimated[0]) > float(state.estimated[0])
+
+
+@pytest.mark.parametrize("name", ["neural_linear", "ibvi_limit"])
+def test_where_outcomes_come_in_batches_the_features_are_those_of_all_trainings(name):
+    data = rows(count=40)
+    given = task(schedule=Schedule(gradient_steps=4))
+    model = Model(load(POSTERIORS[name])(), given)
+    model.update(data, times=3)
+    held = model.state.held
+    torch.testing.assert_close(held.features(data.x), Deterministic().embed(held.network, data.x))
+    assert held.network.parameters.steps == 12
 
 
 @pytest.mark.parametrize(
@@ -143,6 +178,29 @@ def test_weighted_rows_are_rows_divided_by_the_root_of_their_weight(forgetting):
             gram = h[replica].T @ (own.unsqueeze(1) * h[replica]) + 0.7 * torch.eye(4).double()
             expected = torch.linalg.solve(gram, h[replica].T @ (own * data.y[replica]))
             torch.testing.assert_close(state.location[replica, output], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-forgetting")])
+def test_a_preset_that_forgets_is_its_base_but_for_that(name):
+    forgetful, base = (preset(one) for one in (name, name.removesuffix("-forgetting")))
+    assert forgetful.schedule.forgetting is not None
+    assert replace(forgetful, label=base.label, schedule=base.schedule) == base
+    assert replace(forgetful.schedule, forgetting=None) == base.schedule
+
+
+def test_renewals_come_as_often_as_the_memory_asks():
+    """A half-life and a window of the same memory are summed anew equally often."""
+    renewals = []
+    for forgetting in (Forgetting(half_life=70.0), Forgetting(window=101)):
+        replay = Replay(task(features=1, schedule=Schedule(forgetting=forgetting)), 1000, True)
+        seen = [replay.scaling()]
+        for _ in range(1000):
+            replay.decide(torch.zeros(2, 1), torch.zeros(2, dtype=torch.long))
+            replay.add(torch.zeros(2))
+            if replay.scaling() is not seen[-1]:
+                seen.append(replay.scaling())
+        renewals.append(len(seen))
+    assert abs(renewals[0] - renewals[1]) < 0.05 * renewals[1]
 
 
 def test_forgetting_is_one_of_two():

@@ -144,8 +144,8 @@ def test_what_cannot_be_tuned_is_refused(message):
         resolve_tuning(REFUSED[message])
 
 
-def test_a_field_that_is_searched_cannot_be_set():
-    with pytest.raises(ConfigError, match=r"--set: expected a field that is not searched, got 'rule\.epsilon'"):
+def test_a_field_of_methods_cannot_be_set():
+    with pytest.raises(ConfigError, match=r"--set: expected a field of problems, .*got 'rule\.epsilon'"):
         resolve_tuning(DOCUMENT, settings=["rule.epsilon=0.5"])
 
 
@@ -366,3 +366,19 @@ def test_learners_are_tuned_over_all_their_acquisitions(tmp_path):
         "training": {"gradient_steps": 30, "full_steps": 60},
     }
     page.render(report_of(tuning.results))
+
+
+def test_presets_that_a_tuning_does_not_make_are_not_written_over(folder, capsys):
+    others = folder / "others.toml"
+    others.write_text('[agents.mine]\nrule = { kind = "uniform" }\n')
+    assert vbandits("tune", "small.toml", "--write", "others.toml") == 2
+    assert "whose presets are all made anew, got others.toml with mine" in capsys.readouterr().err.replace("\n", "")
+    assert "mine" in others.read_text()
+    assert vbandits("tune", "small.toml", "--write", ".") == 2
+
+
+def test_a_table_takes_the_place_of_one_within_a_section():
+    entry = {"schedule": {"every": 5, "forgetting": {"half_life": 120}}}
+    made = search.changed(entry, {"schedule.forgetting": {"window": 30}})
+    assert made == {"schedule": {"every": 5, "forgetting": {"window": 30}}}
+    assert search.changed(entry, {"schedule": {"every": 7}})["schedule"]["forgetting"] == {"half_life": 120}

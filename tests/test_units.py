@@ -49,11 +49,11 @@ def test_actions_and_scores_are_those_of_rewards_in_other_units(name, units):
     actions, mean, nll = played(name, 1.0, 0.0)
     found, found_mean, found_nll = played(name, scale, offset)
     assert actions.unique().numel() == 4
-    assert (found == actions).double().mean() > 0.99  # ties within rounding may fall to the other side
-    if torch.equal(found, actions):
-        tolerance = 1e-3 if abs(offset) > 1e3 else 1e-4
-        np.testing.assert_allclose(found_mean, mean, rtol=0, atol=tolerance)
-        np.testing.assert_allclose(found_nll, nll, rtol=0, atol=20 * tolerance)
+    same = (found == actions).all(0).numpy()  # ties within rounding may fall to the other side
+    assert same.sum() >= len(SEEDS) - 1
+    tolerance = 1e-3 if abs(offset) > 1e3 else 1e-4
+    np.testing.assert_allclose(found_mean[same], mean[same], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found_nll[same], nll[same], rtol=0, atol=20 * tolerance)
 
 
 @pytest.mark.parametrize("scale", [2.0**-60, 2.0**60])

@@ -101,13 +101,16 @@ def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chos
         What to tune of a section, separated by commas: labels or ids of the file's, such as --agents ibvi,elbo.
     """
     from vbandits.errors import ConfigError
-    from vbandits.tuning.experiment import resolve_tuning
+    from vbandits.tuning.experiment import check_replaced, resolve_tuning
 
-    if write is not None and not write.parent.is_dir():
+    if write is not None and (write.is_dir() or not write.parent.is_dir()):
         raise ConfigError(f"--write: expected a file in a folder that exists, got {str(write)!r}")
 
     def resolved(document: dict[str, Any], options: list[str]) -> Any:
-        return resolve_tuning(document, chosen, how.set_ or (), how.data_dir, [*options, "write"])
+        experiment = resolve_tuning(document, chosen, how.set_ or (), how.data_dir, [*options, "write"])
+        if write is not None and write.exists():
+            check_replaced(write, experiment)
+        return experiment
 
     store, results = _run(file, how, resolved)
     return INTERRUPTED if results is None else _show(results, store.folder, write)

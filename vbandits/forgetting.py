@@ -14,15 +14,17 @@ from torch import Tensor
 class Forgetting:
     """How rows lose their weight with age, for problems that change; one of the two.
 
-    Networks draw their minibatches in proportion to the weights, exact regressions weight the rows of their sums.
+    Networks draw their minibatches in proportion to the weights, exact regressions weight the rows of their sums. These
+    let rows fade whenever they sum all anew, as often as new rows are a share of the memory (`agents.replay.GROWTH`);
+    rows that are added meanwhile have the weight 1. What standardises rows does not forget.
 
     Attributes:
         half_life: rows after which a row's weight has halved.
         window: rows that are kept; older ones have no weight.
     """
 
-    half_life: Annotated[float, Field(gt=0)] | None = None
-    window: Annotated[int, Field(ge=1)] | None = None
+    half_life: Annotated[float, Field(ge=0.1, le=1e9, strict=True)] | None = None
+    window: Annotated[int, Field(ge=1, strict=True)] | None = None
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -38,12 +40,17 @@ class Forgetting:
         return self.window if self.window is not None else math.ceil(10 * cast(float, self.half_life))
 
     @property
+    def memory(self) -> float:
+        """The sum of the weights of rows without end."""
+        return float(self.window) if self.window is not None else 1 / (1 - self.decay)
+
+    @property
     def decay(self) -> float:
         """What a weight is multiplied by with each row that comes; a window has none."""
         return 1.0 if self.half_life is None else 0.5 ** (1 / self.half_life)
 
     def weights(self, age: Tensor) -> Tensor:
-        """Returns the weights of rows by their age in rows, 0 of the newest; those of `rows` that are left."""
+        """Returns the weights of rows by their age, in rows since, which must be less than `rows`."""
         return self.decay ** age.double()
 
     def ages(self, uniform: Float[Tensor, "R B"], rows: int) -> Int64[Tensor, "R B"]:

@@ -317,7 +317,8 @@ class Data:
 
 @runtime_checkable
 class Functions(Protocol):
-    """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated.
+    """Draws from a posterior: S functions per replica, each the same function wherever it is evaluated, until the
+    posterior learns again.
 
     Contexts and values are in the units that the posterior learns in, which the agent standardises.
     """

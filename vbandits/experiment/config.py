@@ -230,6 +230,8 @@ def _message(detail: Any, place: str, known: list[str]) -> str:
     if detail["type"] == "extra_forbidden":
         parent = place.rpartition(".")[0] or "experiment"
         return f"{parent}: {unknown('key', str(detail['loc'][-1]), known)}"
+    if detail["type"] == "unexpected_keyword_argument":
+        return f"{place}: unknown field {str(detail['loc'][-1])!r}"
     if detail["type"] == "missing":
         return f"{place}: expected a value, got none"
     if detail["type"] == "value_error":  # told by our own code, whole

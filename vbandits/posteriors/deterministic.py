@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
 from vbandits.posteriors.common import embedding, evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
-from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task, Weights
+from vbandits.types import Batch, Data, Functions, Task, Weights
 
 
 @dataclass
@@ -78,9 +77,3 @@ def minimise(
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:
     """Returns the network's weights (S = 1) from its leaves."""
     return unflatten(network_of(task), {name: block.unsqueeze(1) for name, block in leaves.items() if name != "noise"})
-
-
-def features(state: DeterministicState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N H"]:
-    """Returns the inputs of the last layer of a headed network, in float64."""
-    network = cast(HeadedNetwork, network_of(state.task))
-    return network.features(weights(state.task, state.parameters.detached), x.unsqueeze(1))[:, 0].double()

@@ -128,7 +128,10 @@ def _refuse(task: Task) -> None:
             f"expected the squared error with given noise for noise_rank > 0, got {task.likelihood}: set noise_rank = 0"
         )
     if task.optimizer.kind != "sgd":
-        raise ValueError("expected the optimizer kind 'sgd' for noise_rank > 0, got 'adam', whose steps end elsewhere")
+        raise ValueError(
+            "expected the optimizer kind 'sgd' for noise_rank > 0, got 'adam', whose steps end elsewhere: set "
+            "noise_rank = 0"
+        )
 
 
 def _extend(state: IBVIState, rows: int) -> None:

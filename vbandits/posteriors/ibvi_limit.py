@@ -5,13 +5,12 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import as_matrix, initial, prior_std
 from vbandits.posteriors.common import network_of
-from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.last_layer import HeldFeatures, condition_on, learn
 from vbandits.posteriors.regression import add_row, drawn, evaluated, outer_sums, solve
 from vbandits.predictive import Mixture
@@ -69,16 +68,16 @@ class IBVILimit:
     squares RSS, and gamma = tr(P^-1 H^T H) parameters that are determined by the data (MacKay,
     "Bayesian interpolation", 1992), summed over outputs,
         sigma^2 = (2 noise_rate + RSS) / (2 noise_shape + N - gamma),
-    which is the posterior mean of an inverse gamma prior with such a shape and rate, but for the rows that gamma takes.
+    one over the posterior mean of the precision under a gamma prior, but for the rows that gamma takes.
 
     Attributes:
         prior_scale: standard deviation of the prior, in the units below.
         units: "function" or "weights".
         noise: "own", as above, or "shared": the one estimated for all posteriors from their predictions. Predictions
             have the latter in both cases: residuals of rows that features were fitted to are too small.
-        noise_shape: of the noise variance's prior: as many pairs of rows.
-        noise_rate: of the noise variance's prior; their ratio is the variance before any data.
-        doubt: of the targets' scale, in rows of an output.
+        noise_shape: of the noise's prior, which counts as twice as many rows.
+        noise_rate: of the noise's prior; over noise_shape, it is the variance before any data.
+        doubt: how many rows of an output it takes until its prior is only twice as wide as in the end; 0 for none.
     """
 
     prior_scale: Annotated[float, Field(gt=0)] = 2.0
@@ -87,6 +86,10 @@ class IBVILimit:
     noise_shape: Annotated[float, Field(gt=0)] = 10.0
     noise_rate: Annotated[float, Field(gt=0)] = 1.0
     doubt: Annotated[float, Field(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.doubt and self.units == "weights":
+            raise ValueError(f"expected doubt = 0 for a prior in units of weights, got {self.doubt}")
 
     def init(self, task: Task) -> IBVILimitState:
         """Starts at the prior.
@@ -122,9 +125,13 @@ class IBVILimit:
     def draw(self, state: IBVILimitState, draws: int) -> Functions:
         """Returns the features with fresh draws of the last layer."""
         _, outputs, width = state.location.shape
-        normal, std = state.draws.normal(draws, outputs, width), state.noise.sqrt()[:, None, None, None]
-        mean = self.mean(state)
-        return lambda x: mean(x) + std * drawn(_scaled(state, x), state.root, normal)
+        normal, mean = state.draws.normal(draws, outputs, width), self.mean(state)
+
+        def call(x: Tensor) -> Tensor:
+            deviation = drawn(_scaled(state, x), state.root, normal)
+            return mean(x) + state.noise.sqrt()[:, None, None, None] * deviation
+
+        return call
 
     def mean(self, state: IBVILimitState) -> Functions:
         """Returns the exact posterior mean given the features."""
@@ -139,17 +146,16 @@ class IBVILimit:
 
     def predict(self, state: IBVILimitState, x: Tensor, output: Tensor, noise: Tensor) -> Mixture:
         """Returns the exact marginals given the features, normal distributions."""
-        nothing = torch.zeros_like(x[:, :, 0])
-        inputs, target = self._regression(state, Batch(x, output, nothing, output))
+        inputs, offset = self._regression(state, x, output)
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
         whitened = (inputs.unsqueeze(2) @ state.root[replica, output]).squeeze(2)
-        mean = (inputs * state.location[replica, output]).sum(2) - target
+        mean = (inputs * state.location[replica, output]).sum(2) + offset
         variance = state.noise.unsqueeze(1) * whitened.square().sum(2) + noise.double().unsqueeze(1)
         return Mixture(mean.unsqueeze(1), variance)
 
     def embed(self, state: IBVILimitState, x: Tensor) -> Tensor:
-        """Returns the inputs of the last layer."""
-        return Deterministic().embed(state.held.network, x)
+        """Returns the features that the regression has."""
+        return state.held.features(x)
 
     @property
     def _noise_before(self) -> float:
@@ -171,10 +177,10 @@ class IBVILimit:
             weight = torch.ones_like(batch.y[0]) if batch.weight is None else batch.weight
             counts += (torch.nn.functional.one_hot(batch.output, outputs) * weight.unsqueeze(1)).sum(1)
             inputs = state.held.inputs(batch.x)
-            target = self._target(state, inputs, batch)
+            target = batch.y.double() - self._offset(state, inputs, batch.output)
             sums += outer_sums(torch.cat([inputs, target.unsqueeze(2)], 2), batch, outputs)
         gram, cross, square = sums[..., :-1, :-1], sums[..., :-1, -1], sums[..., -1, -1]
-        if self.units == "function":
+        if self.units == "function" and data.count:
             trace = gram.diagonal(dim1=2, dim2=3)[..., : width - state.held.constant]
             self._scale(state, (trace.sum((1, 2)) / data.count).clamp(min=1e-12))
             state.scale *= (1 + self.doubt / counts.clamp(min=1)).unsqueeze(2)
@@ -189,21 +195,26 @@ class IBVILimit:
 
     def _add(self, state: IBVILimitState, batch: Batch) -> None:
         """Adds one row of every replica."""
-        inputs, target = self._regression(state, batch)
+        inputs, offset = self._regression(state, batch.x, batch.output)
+        target = batch.y.double() - offset
         add_row(state.location, state.root, batch.output[:, 0], inputs[:, 0], target[:, 0])
 
-    def _regression(self, state: IBVILimitState, batch: Batch) -> tuple[Float[Tensor, "R N W"], Float[Tensor, "R N"]]:
-        """Returns inputs and targets of the regression for the output taken in each row."""
-        inputs = state.held.inputs(batch.x)
+    def _regression(
+        self, state: IBVILimitState, x: Float[Tensor, "R N D"], output: Int64[Tensor, "R N"]
+    ) -> tuple[Float[Tensor, "R N W"], Float[Tensor, "R N"]]:
+        """Returns the inputs of the regression of each row's output, and the prior's mean there."""
+        inputs = state.held.inputs(x)
         replica = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
-        return inputs * state.scale[replica, batch.output], self._target(state, inputs, batch)
+        return inputs * state.scale[replica, output], self._offset(state, inputs, output)
 
-    def _target(self, state: IBVILimitState, inputs: Float[Tensor, "R N W"], batch: Batch) -> Float[Tensor, "R N"]:
-        """Returns what is left of the targets beside the prior's mean."""
+    def _offset(
+        self, state: IBVILimitState, inputs: Float[Tensor, "R N W"], output: Int64[Tensor, "R N"]
+    ) -> Float[Tensor, "R N"]:
+        """Returns the prior's mean at features, of each row's output."""
         if self.units == "function":
-            return batch.y.double()
+            return torch.zeros_like(inputs[:, :, 0])
         replica = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
-        return batch.y.double() - (inputs * state.start[replica, batch.output]).sum(2)
+        return (inputs * state.start[replica, output]).sum(2)
 
 
 def _scaled(state: IBVILimitState, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R K N W"]:

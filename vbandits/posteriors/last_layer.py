@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from vbandits.posteriors.common import network_of, rows_after, solvable, with_constant
+from vbandits.posteriors.common import embedding, network_of, rows_after, solvable, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
-from vbandits.types import Batch, Data, HeadedNetwork, Scaling, Task, Weights
+from vbandits.types import Batch, Data, Scaling, Task, Weights
 
 
 @dataclass
@@ -22,6 +22,7 @@ class HeldFeatures:
         constant: whether the last layer has a bias.
         scaling: of the rows in the regression; None before there are any.
         seen: rows in the regression.
+        summed: of these, the rows when all were last summed.
     """
 
     network: DeterministicState
@@ -29,7 +30,8 @@ class HeldFeatures:
     constant: bool
     scaling: Scaling | None = None
     seen: int = 0
-    _last: tuple[Tensor, Tensor] | None = None
+    summed: int = 0
+    _last: tuple[Tensor, int, Tensor] | None = None
 
     @classmethod
     def of(cls, task: Task) -> "HeldFeatures":
@@ -49,11 +51,14 @@ class HeldFeatures:
 
     def inputs(self, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N W"]:
         """Returns the features, and a 1 for the bias, in float64; draws and mean are asked at the same rows."""
-        if self._last is None or self._last[0] is not x:
-            network = cast(HeadedNetwork, network_of(self.network.task))
-            features = network.features(self.weights, x.unsqueeze(1))[:, 0].double()
-            self._last = x, with_constant(features, self.constant)
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] is not x or last[1] != x._version:
+            last = self._last = x, x._version, with_constant(self.features(x).double(), self.constant)
+        return last[2]
+
+    def features(self, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N H"]:
+        """Returns the inputs of the last layer."""
+        return embedding(network_of(self.network.task), self.weights, x)
 
 
 def learn(
@@ -62,7 +67,7 @@ def learn(
     """Trains the network, and brings the regression up to date.
 
     Where the scaling is another than the last time, the features become those of the network as it is now, and all rows
-    are summed anew; else the rows that are new are added.
+    are summed anew, as well as when it is trained once more on the same rows; else the rows that are new are added.
 
     Args:
         held: the features.
@@ -72,9 +77,10 @@ def learn(
         trained_on: the rows as the network is trained on them.
     """
     Deterministic().update(held.network, trained_on)
-    if held.scaling is data.scaling:
+    rows = data.x.shape[1]
+    if held.scaling is data.scaling and rows > held.summed:
         return condition_on(held, data, add)
-    held.scaling, held.seen = data.scaling, data.x.shape[1]
+    held.scaling, held.seen, held.summed = data.scaling, rows, rows
     held.weights, held._last = _copy(held.network), None
     solve(data)
 

@@ -12,7 +12,7 @@ from vbandits.types import Data, Scaling, Task
 AT_ONCE = 2**23
 """Numbers in the moments that are standardised at once: an image's are six million for each replica."""
 SMALL = 1e-100
-"""The weight below which the moments are multiplied by it, so that it stays a number."""
+"""The weight below which the moments are multiplied by it, long before it is too small for a float."""
 
 
 @dataclass
@@ -108,11 +108,8 @@ def _add_row(state: LinearState, data: Data, row: int, weight: float) -> None:
 
 def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
     """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some replicas."""
-    moments, origin, one = (
-        state.weight * state.moments[block],
-        state.origin[block],
-        torch.ones_like(scaling.y_scale[block]),
-    )
+    moments, origin, one = state.moments[block], state.origin[block], torch.ones_like(scaling.y_scale[block])
+    moments = moments if state.weight == 1 else state.weight * moments
     x_shift = scaling.x_shift[block, 0] - origin[:, :-1]
     shift = torch.cat([x_shift, 0 * one, scaling.y_shift[block] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
     scale = torch.cat([scaling.x_scale[block, 0], one, scaling.y_scale[block]], 1)[:, None, :]

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from vbandits.posteriors.conjugate import Conjugate, Regression
-from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.last_layer import HeldFeatures, condition_on, learn
 from vbandits.posteriors.regression import outer_sums
 from vbandits.types import Data, Task
@@ -53,8 +52,8 @@ class NeuralLinear(Conjugate):
         condition_on(state.held, data, partial(self._add, state))
 
     def embed(self, state: NeuralLinearState, x: Tensor) -> Tensor:
-        """Returns the inputs of the last layer."""
-        return Deterministic().embed(state.held.network, x)
+        """Returns the features that the regression has."""
+        return state.held.features(x)
 
     def _sum(self, state: NeuralLinearState, data: Data) -> None:
         """Solves for the posterior on all rows."""

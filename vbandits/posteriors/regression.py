@@ -39,14 +39,15 @@ def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> t
 
 def evaluated(inputs: Float[Tensor, "R k N W"], location: Float[Tensor, "R K W"]) -> Float[Tensor, "R 1 N K"]:
     """Returns the mean functions at rows of inputs: the same for all outputs (k = 1), or each output's own."""
-    return (inputs @ location.unsqueeze(3)).permute(0, 3, 2, 1)
+    return (inputs * location.unsqueeze(2)).sum(3).mT.unsqueeze(1)
 
 
 def drawn(
     inputs: Float[Tensor, "R k N W"], root: Float[Tensor, "R K W W"], normal: Float[Tensor, "R S K W"]
 ) -> Float[Tensor, "R S N K"]:
     """Returns draws of the deviations from the mean functions, root normal, at rows of inputs as above."""
-    return ((inputs @ root) @ normal.permute(0, 2, 3, 1).to(root)).permute(0, 3, 2, 1)
+    columns = normal.permute(0, 2, 3, 1).to(root).contiguous()  # for the same products whatever R is
+    return ((inputs @ root) @ columns).permute(0, 3, 2, 1)
 
 
 def add_row(

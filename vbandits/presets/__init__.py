@@ -15,10 +15,17 @@ HERE = Path(__file__).parent
 
 
 def read(section: str, *files: Path) -> Presets:
-    """Returns the presets of a section, such as [agents.NAME], in files."""
+    """Returns the presets of a section, such as [agents.NAME], in files.
+
+    Raises:
+        ValueError: if a name is in two.
+    """
     found = {}
     for file in files:
-        found |= tomllib.loads(file.read_text(encoding="utf-8"))[section]
+        own = tomllib.loads(file.read_text(encoding="utf-8"))[section]
+        if twice := found.keys() & own.keys():
+            raise ValueError(f"expected each preset in one file, got {', '.join(sorted(twice))} again in {file}")
+        found |= own
     return found
 
 

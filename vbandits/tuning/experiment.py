@@ -1,5 +1,6 @@
 """From a file with searches to an ordinary experiment, in which every setting that is tried is a method."""
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,12 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
             f"{SETTINGS}: expected how many settings of every method are tried, such as {SETTINGS} = 8, got {count!r}"
         )
         count = 1
-    fixed = {text.partition("=")[0].strip() for text in settings}
+    errors += [
+        f"--set: expected a field of problems, such as kwargs.delta, got {field!r}, which presets would not tell: "
+        "write it into the file"
+        for field in (text.partition("=")[0].strip() for text in settings)
+        if not field.startswith("kwargs.")
+    ]
     tuning, entries = {}, []
     for place, given in enumerate(content[section]):
         entry, where = {"id": given} if isinstance(given, str) else given, f"{section}[{place}]"
@@ -81,11 +87,6 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
         where = f"{where} ({name}).{SEARCH}"
         axes = search.axes_of(entry[SEARCH], where, errors) if SEARCH in entry else {}
         errors += [f"{where}: expected fields of a preset, got {field!r}" for field in axes if _apart(field, kind)]
-        errors += [
-            f"--set: expected a field that is not searched, got {field!r} of {name!r}"
-            for field in axes
-            if field in fixed
-        ]
         base = {key: value for key, value in entry.items() if key != SEARCH}
         try:
             chosen = search.choose(axes, count) if axes else [{}]
@@ -103,6 +104,25 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
     if errors:
         raise ConfigError(*errors)
     return tuning, entries
+
+
+def check_replaced(path: Path, experiment: Experiment) -> None:
+    """Refuses to write presets over a file that has others.
+
+    Raises:
+        ConfigError: if it has a preset that the tuning does not make, or is no file of presets.
+    """
+    assert experiment.tuning is not None
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--write: expected a file of presets, or none yet, got {path}: {error}") from None
+    names = {name for section in sections.values() if isinstance(section, dict) for name in section}
+    if lost := sorted(names - experiment.tuning["methods"].keys()):
+        raise ConfigError(
+            f"--write: expected a file whose presets are all made anew, got {path} with {', '.join(lost)}: tune them "
+            "as well, or name another file"
+        )
 
 
 def _apart(field: str, kind: Benchmark) -> bool:

@@ -113,7 +113,8 @@ class Tuning:
         labels = {label for method in described.values() for trial in method["trials"] for label in trial["methods"]}
         self._losses = {place: results.headline_loss(*place) for place in results.parts if place[1] in labels}
         scored = {problem for (problem, _), loss in self._losses.items() if np.isfinite(loss).any()}
-        played = {problem for problem, _ in self._losses}
+        failed = {job[results.axes[0]] for job in results.jobs if job["status"] == "failed"}
+        played = {problem for problem, _ in self._losses} - failed  # which may be why there is no headline
         every = results.labels(results.axes[0])
         self.unscored = [problem for problem in every if problem in played - scored]
         self.problems = [problem for problem in every if problem not in self.unscored]

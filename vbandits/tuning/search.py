@@ -102,8 +102,9 @@ def numeric(values: Sequence[Any]) -> bool:
     return len(values) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def changed(entry: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an entry of an experiment file with the values of a setting.
+def changed(entry: Mapping[str, Any], setting: Mapping[str, Any], top: bool = True) -> dict[str, Any]:
+    """Returns an entry of an experiment file with the values of a setting; a table is merged into a section as a whole,
+    and takes the place of one further in.
 
     Raises:
         ValueError: if a field lies in what is no section.
@@ -112,12 +113,12 @@ def changed(entry: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, A
     for field, value in setting.items():
         section, _, rest = field.partition(".")
         if not rest:
-            made[section] = merged(made.get(section), value)
+            made[section] = merged(made.get(section), value) if top else value
             continue
         inner = made.get(section, {})
         if not isinstance(inner, Mapping):
             raise ValueError(f"{field}: expected fields in the section {section}, got {inner!r}")
-        made[section] = changed(inner, {rest: value})
+        made[section] = changed(inner, {rest: value}, False)
     return made
 
 
