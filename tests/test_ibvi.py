@@ -86,7 +86,7 @@ def test_a_factor_of_zero_in_the_last_layer_stays_zero_and_leaves_the_mean_deter
 
 def test_without_a_factor_its_agent_acts_as_the_deterministic_agent():
     runs = [
-        play(preset(name, optimizer={"learning_rate": 0.02}, **more), range(3), 80)
+        play(preset(name, optimizer={"learning_rate": 0.02}, standardize=True, **more), range(3), 80)
         for name, more in (("deterministic", {}), ("ibvi", {"posterior": {"prior_scale": 0}}))
     ]
     assert runs[0]["action"].tolist() == runs[1]["action"].tolist()
