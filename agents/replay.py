@@ -86,6 +86,8 @@ class Replay:
         values = values - self._origin
         self._sums[0] += values
         self._sums[1] += values * values
+        if self._standardize != "arms":
+            return
         replica = torch.arange(len(values), device=values.device)
         output, reward = self._outputs[:, row], values[:, -1]
         self._arms[:, replica, output] += torch.stack([torch.ones_like(reward), reward, reward * reward])

@@ -1,5 +1,7 @@
 """What several test files use."""
 
+from dataclasses import replace
+
 import torch
 
 from vbandits.agents.agent import AgentSpec
@@ -52,6 +54,11 @@ def rows(replicas=2, count=20, features=3, outputs=2, dtype=torch.float64, seed=
     output = torch.randint(outputs, (replicas, count), generator=random)
     y = torch.randn(replicas, count, generator=random, dtype=dtype)
     return Data.of(x, output, y)
+
+
+def head(data: Data, count: int) -> Data:
+    """Returns the first rows."""
+    return replace(data, x=data.x[:, :count], output=data.output[:, :count], y=data.y[:, :count])
 
 
 def play(spec: AgentSpec, seeds, steps=60, environment=WHEEL, kwargs=None, recorded=500):

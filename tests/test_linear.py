@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.helpers import play, preset, rows, task
+from tests.helpers import head, play, preset, rows, task
 from vbandits.agents.rules import Thompson
 from vbandits.posteriors import linear
 from vbandits.posteriors.linear import Linear
@@ -159,15 +159,12 @@ def test_rows_that_are_added_are_rows_learned_at_once():
     scaling = Scaling(shift, std, raw.y.mean(1, keepdim=True), raw.y.std(1, keepdim=True))
     data = Data(raw.x, raw.output, raw.y, scaling, raw.noise)
 
-    def head(count):
-        return replace(data, x=data.x[:, :count], output=data.output[:, :count], y=data.y[:, :count])
-
     method = Linear()
     added, whole = method.init(task()), method.init(task())
     method.update(whole, data)
-    method.update(added, head(6))
-    method.condition_on(added, head(9))
-    method.update(added, head(14))
+    method.update(added, head(data, 6))
+    method.condition_on(added, head(data, 9))
+    method.update(added, head(data, 14))
     method.condition_on(added, data)
     assert added.seen == 20
     for name in ("location", "shape", "rate", "moments"):

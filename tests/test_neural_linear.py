@@ -8,11 +8,12 @@ import torch
 from scipy import stats
 from torch import nn
 
-from tests.helpers import of_replica, rows, task
+from tests.helpers import head, of_replica, rows, task
 from tests.test_linear import closed_form
 from vbandits.likelihoods import Categorical
 from vbandits.networks import from_module
 from vbandits.posteriors.deterministic import weights
+from vbandits.posteriors.ibvi_limit import IBVILimit
 from vbandits.posteriors.linear import Linear
 from vbandits.posteriors.neural_linear import NeuralLinear
 from vbandits.posteriors.regression import outer_sums, solve
@@ -56,10 +57,6 @@ def regression(state, data, replica, output):
     """The textbook's posterior of one replica's output."""
     own = data.output[replica] == output
     return closed_form(inputs(state, replica, data.x[replica, own]), data.y[replica, own].numpy(), *PRIOR.values())
-
-
-def head(data, count):
-    return Data(data.x[:, :count], data.output[:, :count], data.y[:, :count], data.scaling, data.noise)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -259,11 +256,12 @@ def test_what_has_no_solution_is_nan_for_itself():
     assert root[1:].isnan().all()
 
 
-def test_what_it_cannot_do_is_said():
+@pytest.mark.parametrize("method", [NeuralLinear(), IBVILimit()])
+def test_what_a_regression_of_the_last_layer_cannot_do_is_said(method):
     nonlinear = from_module(nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2), nn.Tanh()))
     with pytest.raises(ValueError, match=r"end it with nn\.Linear"):
-        NeuralLinear().init(Task((0,), 3, 2, nonlinear))
+        method.init(Task((0,), 3, 2, nonlinear))
     with pytest.raises(ValueError, match=r"got Categorical\(\): use ibvi"):
-        NeuralLinear().init(Task((0,), 3, 2, task().network, likelihood=Categorical()))
+        method.init(Task((0,), 3, 2, task().network, likelihood=Categorical()))
     with pytest.raises(ValueError, match=r"expected a network in the task"):
-        NeuralLinear().init(Task((0,), 3, 2))
+        method.init(Task((0,), 3, 2))

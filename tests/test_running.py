@@ -42,24 +42,29 @@ def file(tmp_path, monkeypatch):
     return written(tmp_path, monkeypatch)
 
 
-def written(tmp_path, monkeypatch):
+def written(tmp_path, monkeypatch, text=EXPERIMENT):
     """Returns an experiment file in a folder of its own, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     path = tmp_path / "small.toml"
-    path.write_text(EXPERIMENT)
+    path.write_text(text)
     return path
+
+
+def ran(folder, text, *command):
+    """Returns the folder, with an experiment file and what a command that ended well has left there."""
+    (folder / "small.toml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["vbandits", *command[:2]])
+        assert vbandits(*command, "--workers", 1) == 0
+    return folder
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder with a run of that file, made once."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.toml").write_text(EXPERIMENT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert vbandits("run", folder / "small.toml", "--workers", 1) == 0
-    return folder
+    return ran(tmp_path_factory.mktemp("finished"), EXPERIMENT, "run", "small.toml")
 
 
 @pytest.fixture

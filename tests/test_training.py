@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers import preset, rows, task
+from tests.helpers import head, preset, rows, task
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.model import Model
 from vbandits.agents.replay import GROWTH, Replay
@@ -165,8 +165,7 @@ def test_weighted_rows_are_rows_divided_by_the_root_of_their_weight(forgetting):
     posterior = load(POSTERIORS["linear"])(prior_precision=0.7)
     state = posterior.init(task())
     for count in (5, 23, 40):  # new scalings, old rows lose weight meanwhile
-        part = replace(data, x=data.x[:, :count], output=data.output[:, :count], y=data.y[:, :count])
-        posterior.update(state, replace(part, scaling=replace(data.scaling)))
+        posterior.update(state, replace(head(data, count), scaling=replace(data.scaling)))
     kept = min(40, forgetting.rows)
     weight = torch.zeros(40, dtype=torch.float64)
     weight[40 - kept :] = forgetting.weights(torch.arange(kept).flip(0))

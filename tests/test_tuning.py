@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import sys
 import tomllib
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.test_running import vbandits
+from tests.test_running import ran, vbandits, written
 from vbandits.api import execute
 from vbandits.errors import ConfigError
 from vbandits.experiment.report import report_of
@@ -64,22 +63,13 @@ POISSON = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "small.toml").write_text(FILE)
-    return tmp_path
+    return written(tmp_path, monkeypatch, FILE).parent
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder with a tuning by that file, made once."""
-    folder = tmp_path_factory.mktemp("tuned")
-    (folder / "small.toml").write_text(FILE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["vbandits", "tune", "small.toml"])
-        assert vbandits("tune", "small.toml", "--workers", 1, "--write", folder / "written.toml") == 0
-    return folder
+    return ran(tmp_path_factory.mktemp("tuned"), FILE, "tune", "small.toml", "--write", "written.toml")
 
 
 @pytest.fixture

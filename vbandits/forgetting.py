@@ -42,7 +42,13 @@ class Forgetting:
     @property
     def memory(self) -> float:
         """The sum of the weights of rows without end."""
-        return float(self.window) if self.window is not None else 1 / (1 - self.decay)
+        return self.count(math.inf)
+
+    def count(self, rows: float) -> float:
+        """Returns the sum of the weights of so many rows."""
+        if self.window is not None:
+            return float(min(rows, self.window))
+        return (1 - self.decay**rows) / (1 - self.decay)
 
     @property
     def decay(self) -> float:

@@ -196,9 +196,16 @@ def _anchor(state: TrainedState, data: Data) -> Float[Tensor, "L P"]:
         precision = prior[layer].pow(-2) if held else torch.zeros(())
         blocks[name] = precision.where(precision.isfinite(), 0).to(leaf)  # norm layers have no prior
     precision = parameters.gather(blocks)
-    models = len(parameters.values) // len(data.noise)
-    noise = data.noise.repeat_interleave(models)
+    return prior_pull(state, data, precision, task.optimizer.anchor) + task.optimizer.weight_decay * (precision > 0)
+
+
+def prior_pull(
+    state: TrainedState, data: Data, precision: Float[Tensor, "L P"], weight: float = 1.0
+) -> Float[Tensor, "L P"]:
+    """Returns the pull of a Gaussian prior around the start, given its precision, beside the mean loss of N rows."""
+    parameters = state.parameters
+    noise = data.noise.repeat_interleave(len(parameters.values) // len(data.noise))
     if "noise" in parameters.detached:
         noise = parameters.detached["noise"][:, 0].exp()
-    strength = task.optimizer.anchor * task.likelihood.nll_scale(noise) / data.count
-    return strength.to(precision).unsqueeze(1) * precision + task.optimizer.weight_decay * (precision > 0)
+    strength = weight * state.task.likelihood.nll_scale(noise) / data.count
+    return strength.to(precision).unsqueeze(1) * precision

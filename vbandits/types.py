@@ -289,9 +289,7 @@ class Data:
     def count(self) -> float:
         """N, the sum of the rows' weights."""
         rows = self.x.shape[1]
-        if self.forgetting is None:
-            return float(rows)
-        return float(self.forgetting.weights(torch.arange(min(rows, self.forgetting.rows))).sum())
+        return float(rows) if self.forgetting is None else self.forgetting.count(min(rows, self.forgetting.rows))
 
     def sample(self, stream: Stream, size: int) -> Batch:
         """Returns a minibatch of rows drawn with replacement, in proportion to their weights."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from vbandits.posteriors.regression import add_row, drawn, evaluated, solve
+from vbandits.posteriors.regression import add_row, drawn, evaluated, solve, variance
 from vbandits.predictive import StudentT
 from vbandits.streams import Stream
 from vbandits.types import Batch, Functions, Task
@@ -65,8 +65,8 @@ class Conjugate(ABC):
         uniform = state.uniforms.uniform(draws, outputs)  # [R, S, K]
         shape = state.shape.unsqueeze(1).expand_as(uniform)
         gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)
-        variance = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
-        normal, std = state.normals.normal(draws, outputs, width), variance.sqrt().unsqueeze(2)
+        noise = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
+        normal, std = state.normals.normal(draws, outputs, width), noise.sqrt().unsqueeze(2)
 
         def call(x: Tensor) -> Tensor:
             inputs = self._inputs(state, x).unsqueeze(1)
@@ -82,9 +82,8 @@ class Conjugate(ABC):
         """Returns the exact marginals, Student's t with 2 shape degrees of freedom; `noise` is not used."""
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
         inputs, location = self._inputs(state, x), state.location[replica, output]
-        whitened = (inputs.unsqueeze(2) @ state.root[replica, output]).squeeze(2)
         shape, rate = state.shape[replica, output], state.rate[replica, output]
-        scale = (rate / shape * (1 + whitened.square().sum(2))).sqrt()
+        scale = (rate / shape * (1 + variance(inputs, state.root, output))).sqrt()
         return StudentT(2 * shape, (inputs * location).sum(2), scale)
 
     @abstractmethod

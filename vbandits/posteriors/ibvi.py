@@ -18,6 +18,7 @@ from vbandits.posteriors.gaussian import GaussianFamily, Layers
 from vbandits.posteriors.prior import scale_for
 from vbandits.posteriors.variational import Variational, VariationalState
 from vbandits.streams import Stream
+from vbandits.training import prior_pull
 from vbandits.types import Batch, Data, Task
 
 
@@ -155,5 +156,4 @@ def _pull(state: IBVIState, data: Data) -> Tensor:
             precision = (state.scale * prior[layer]).pow(-2)
             precision = precision if leaf.dim() == 2 else precision.unsqueeze(1)
         weights[name] = precision
-    strength = 2 * data.noise / data.count  # [R]
-    return strength.unsqueeze(1) * state.parameters.gather(weights)
+    return prior_pull(state, data, state.parameters.gather(weights))

@@ -12,7 +12,7 @@ from torch import Tensor
 from vbandits.networks.weights import as_matrix, initial, prior_std
 from vbandits.posteriors.common import network_of
 from vbandits.posteriors.last_layer import HeldFeatures, condition_on, learn
-from vbandits.posteriors.regression import add_row, drawn, evaluated, outer_sums, solve
+from vbandits.posteriors.regression import add_row, drawn, evaluated, outer_sums, solve, variance
 from vbandits.predictive import Mixture
 from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Functions, Task
@@ -148,10 +148,9 @@ class IBVILimit:
         """Returns the exact marginals given the features, normal distributions."""
         inputs, offset = self._regression(state, x, output)
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
-        whitened = (inputs.unsqueeze(2) @ state.root[replica, output]).squeeze(2)
         mean = (inputs * state.location[replica, output]).sum(2) + offset
-        variance = state.noise.unsqueeze(1) * whitened.square().sum(2) + noise.double().unsqueeze(1)
-        return Mixture(mean.unsqueeze(1), variance)
+        spread = state.noise.unsqueeze(1) * variance(inputs, state.root, output)
+        return Mixture(mean.unsqueeze(1), spread + noise.double().unsqueeze(1))
 
     def embed(self, state: IBVILimitState, x: Tensor) -> Tensor:
         """Returns the features that the regression has."""

@@ -50,6 +50,14 @@ def drawn(
     return ((inputs @ root) @ columns).permute(0, 3, 2, 1)
 
 
+def variance(
+    inputs: Float[Tensor, "R N W"], root: Float[Tensor, "R K W W"], output: Int64[Tensor, "R N"]
+) -> Float[Tensor, "R N"]:
+    """Returns h^T precision^-1 h of every row's inputs, at its output."""
+    replica = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
+    return (inputs.unsqueeze(2) @ root[replica, output]).squeeze(2).square().sum(2)
+
+
 def add_row(
     location: Float[Tensor, "R K W"],
     root: Float[Tensor, "R K W W"],

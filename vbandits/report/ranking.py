@@ -99,20 +99,14 @@ def rank(
     }
     score = {method: means[method][0] if relative else _place(method, problems) for method in methods}
     ordered = sorted(methods, key=lambda method: (not complete[method], np.nan_to_num(score[method], nan=np.inf)))
-    whole = {method: own for method, own in by_seed.items() if complete[method]}
-    best = min(whole, key=lambda method: whole[method].mean(), default=None)
-    behind = {
-        method: statistics.mean_interval((own - whole[best]).dropna())
-        for method, own in whole.items()
-        if best is not None and method != best
-    }
+    behind = statistics.behind({method: own for method, own in by_seed.items() if complete[method]})
     return Ranking(
         methods=tuple(ordered),
         ranks={method: place if complete[method] else None for place, method in enumerate(ordered, 1)},
         means=means,
-        leaders=statistics.leaders(whole),
+        leaders=statistics.leading(behind),
         problems=tuple(problems),
-        behind=behind,
+        behind=dict([*behind.items()][1:]),  # the first is the best itself
         middle={method: statistics.interquartile_mean(own) for method, own in (runs or {}).items()},
     )
 

@@ -45,23 +45,32 @@ def exists(frame: pd.DataFrame, column: str) -> bool:
 def leaders(losses: Mapping[str, pd.Series]) -> frozenset[str]:
     """Returns the method of the lowest mean loss, and those not told apart from it; none where there is one seed.
 
-    A method is told apart from the best if the 95% interval of the mean difference, paired by seed, excludes 0.
-
     Args:
         losses: each method's loss, by seed.
     """
+    return leading(behind(losses))
+
+
+def behind(losses: Mapping[str, pd.Series]) -> dict[str, Interval]:
+    """Returns by how much each method's mean loss is above the lowest, paired by seed; the best method comes first.
+
+    Args:
+        losses: each method's loss, by seed; a method with one that is not finite is left out.
+    """
     known = {method: loss for method, loss in losses.items() if len(loss) and np.isfinite(loss).all()}
     if not known:
-        return frozenset()
+        return {}
     best = min(known, key=lambda method: known[method].mean())
-    if len(known[best]) < 2:
-        return frozenset()
-    tied = {best}
-    for method, loss in known.items():
-        difference = (loss - known[best]).dropna().to_numpy()
-        if method != best and not intervals.mean_interval(difference)[0] > 0:
-            tied.add(method)
-    return frozenset(tied)
+    return {method: mean_interval((known[method] - known[best]).dropna()) for method in dict.fromkeys([best, *known])}
+
+
+def leading(differences: Mapping[str, Interval]) -> frozenset[str]:
+    """Returns the best method and those not told apart from it, of what `behind` returns; none where there is one seed.
+
+    A method is told apart from the best if the 95% interval of the difference excludes 0.
+    """
+    several = any(np.isfinite(low) for _, low, _ in differences.values())
+    return frozenset(method for method, (_, low, _) in differences.items() if several and not low > 0)
 
 
 def mean_ratio(pairs: Iterable[tuple[pd.Series, pd.Series]]) -> pd.Series:

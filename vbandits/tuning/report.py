@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-
 from vbandits.experiment.report import facts_of, failures_of, settings, warnings_of
 from vbandits.experiment.results import StoredResults
 from vbandits.report import palette, tables, texts
 from vbandits.report.formats import DASH, TIMES, count, decimals
 from vbandits.report.page import Facts, Item, Report, Section
 from vbandits.report.palette import Style
+from vbandits.report.ranking import NOTHING
 from vbandits.report.tables import Column, Entry, Head, Table
 from vbandits.tuning import figures, search
 from vbandits.tuning.files import words
@@ -49,9 +48,9 @@ def report(results: StoredResults) -> Report:
 
 def _chosen(tuning: Tuning, anchors: Mapping[str, str]) -> Table:
     """Returns a row for every method: the setting that was chosen, and whether the choice mattered."""
-    methods, nothing = tuning.methods, (np.nan, np.nan, np.nan)
-    scores = [nothing if one.chosen is None else one.chosen.score for one in methods]
-    differences = [nothing if one.next_best is None else one.next_best[1] for one in methods]
+    methods = tuning.methods
+    scores = [NOTHING if one.chosen is None else one.chosen.score for one in methods]
+    differences = [NOTHING if one.next_best is None else one.next_best[1] for one in methods]
     chosen = [DASH if one.chosen is None else search.text(one.chosen.setting, one.edges) for one in methods]
     columns: list[Column] = [
         (Head("Score", words(tuning.headline)), tables.numbers(scores, decimals)),

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from vbandits.experiment.results import StoredResults
-from vbandits.report.statistics import NAN, Interval, mean_interval
+from vbandits.report.ranking import NOTHING
+from vbandits.report.statistics import Interval, mean_interval
 from vbandits.tuning import search
-
-NOTHING: Interval = (NAN, NAN, NAN)
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,17 @@ def rank(results: Results) -> Ranking:
     """Ranks the agents by their mean relative regret, or where there is none by their mean place."""
     agents = results.labels("agent")
     environments = [_environment(results, label) for label in results.labels("environment")]
+    relative = [one for one in environments if one.relative]
     regret, by_seed, runs = partial(results.loss, column="cumulative_regret"), {}, {}
     for agent in agents:
-        known = [one.label for one in environments if one.relative and np.isfinite(one.estimates[agent][0])]
+        known = [one.label for one in relative if np.isfinite(one.estimates[agent][0])]
         pairs = [(regret(label, agent), regret(label, BASELINE)) for label in known]
         if pairs:
             by_seed[agent] = 100 * statistics.mean_ratio(pairs)
-            own = pd.concat([100 * regret / uniform.mean() for regret, uniform in pairs], axis=1)
-            if len(own) > 1 and not own.isna().to_numpy().any():
-                runs[agent] = own.to_numpy()
-    complete = len([one for one in environments if one.relative])
-    runs = {agent: own for agent, own in runs.items() if own.shape[1] == complete}
+        if pairs and len(known) == len(relative):
+            every = pd.concat([100 * own / uniform.mean() for own, uniform in pairs], axis=1)
+            if len(every) > 1 and not every.isna().to_numpy().any():
+                runs[agent] = every.to_numpy()
     return ranking.rank(agents, environments, by_seed, runs)
 
 
