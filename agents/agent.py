@@ -187,6 +187,36 @@ class Agent:
         assert self.model is not None, "an agent without a posterior predicts nothing"
         return self.model.predict(self.model.scaling.x(rows.to(self.task.dtype)), outputs)
 
+    def beliefs(
+        self, observed: Observation, actions: Int64[Tensor, "R N"]
+    ) -> tuple[Predictive, Float[Tensor, "R S N A"]]:
+        """Returns what is believed of N decisions by now, in units of the reward; nothing that is done depends on it.
+
+        Args:
+            observed: in each of the decisions: contexts [R, N, D], arms [R, N, A, F] and mask [R, N, A].
+            actions: of the decisions.
+
+        Returns:
+            The predictive distribution of the rewards of the actions, and draws of what every arm is expected to pay.
+        """
+        assert self.model is not None, "an agent without a posterior believes nothing"
+        replicas, count = actions.shape
+        flat = Observation(*(None if part is None else part.flatten(0, 1) for part in observed))
+        rows = self.encoding.rows(flat)  # [R * N, n, W]
+        x = self.model.scaling.x(rows.view(replicas, -1, rows.shape[2]).to(self.task.dtype))  # [R, N * n, W]
+        with torch.no_grad():
+            values = self.model.look()(x)  # [R, S, N * n, K]
+        if self.encoding.rows_are_arms:
+            values = values[..., 0].unflatten(2, (count, -1))
+        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
+        if self.model.mixes:
+            found: Any = self.task.likelihood.predictive(values, actions, self.model.noise)
+            predictive = found.affine(self.model.scaling.y_shift, self.model.scaling.y_scale)
+        else:
+            taken, outputs = self.encoding.taken(rows, actions.flatten())
+            predictive = self.predict(taken.view(replicas, count, -1), outputs.view(replicas, count))
+        return predictive, shift + scale * values
+
     def recent(self, decisions: int) -> tuple[Tensor, Tensor]:
         """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""
         return self._replay.last(decisions)

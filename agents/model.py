@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from vbandits.streams import derived
+from vbandits.posteriors.common import PREDICTIVE_DRAWS
+from vbandits.streams import aside, derived
 from vbandits.types import Data, Functions, Scaling, Task
 
 LIMIT = 1e6
@@ -48,6 +49,7 @@ class Model:
         self.updates = 0
         self.diverged = torch.zeros(len(task.seeds), dtype=torch.bool, device=task.device)
         self._limit, self._rows_at_once = limit, rows_at_once
+        self._streams: dict[Any, Any] = {}  # of draws that nothing is decided by
 
     @property
     def trained(self) -> bool:
@@ -110,6 +112,21 @@ class Model:
         """Returns features of rows: those that the outputs are linear in, or the rows where the posterior has none."""
         embed = getattr(self.posterior, "embed", None)
         return x if embed is None else embed(self.state, x)
+
+    def look(self) -> Functions:
+        """Returns functions that nothing is decided by: they move no random number that `draw` gives on.
+
+        They are those that `predict` is the equal mixture of, if the posterior tells them; else 64 draws, of the same
+        random numbers at every call.
+        """
+        if self.mixes:
+            return cast(Any, self.posterior).mixture(self.state)
+        return self.posterior.draw(aside(self.state, self._streams), PREDICTIVE_DRAWS)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the posterior tells the functions that its predictive distribution is the mixture of."""
+        return hasattr(self.posterior, "mixture")
 
     def guard(self, *values: Float[Tensor, "R ..."]) -> None:
         """Notes the replicas that have diverged: one of their values is not within the limit, or not a number."""

@@ -112,7 +112,7 @@ def run(job: Job, progress: Progress) -> Outcome:
             deviance = float(np.mean(rate - y[known:] * np.log(rate)))
             rows.append({"seed": seed, "step": step, "nll": deviance})
             progress(step)
-    return Outcome(pd.DataFrame(rows), 0, {"fitting": time.perf_counter() - start})
+    return Outcome(pd.DataFrame(rows), (), {"fitting": time.perf_counter() - start})
 
 
 @dataclass(frozen=True, repr=False)

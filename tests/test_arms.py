@@ -144,7 +144,7 @@ def test_every_preset_plays_arms_with_features_that_come_and_go(name):
     """Sold-out products raise an error. One function of (context, product) is learned in few decisions."""
     cell = job(EnvironmentSpec("shop", arm_envs.Shop), preset(name), (0, 1, 2), 300)
     outcome = run_job(cell)
-    assert outcome.failures == 0
+    assert outcome.diverged == ()
     last = outcome.records[outcome.records["step"] >= 200]["regret"]
     uniform = run_job(job(cell.problem.environment, preset("uniform"), (0, 1, 2), 300)).records
     assert last.mean() < (2 if name == "uniform" else 0.35) * uniform["regret"].mean()
@@ -176,7 +176,7 @@ def test_what_stands_where_an_arm_is_absent_does_not_matter():
     def records(padding):
         cell = job(EnvironmentSpec("shop", arm_envs.Shop, {"padding": padding}), preset("ibvi"), (0, 1), 60)
         outcome = run_job(cell)
-        assert outcome.failures == 0
+        assert outcome.diverged == ()
         return outcome.records
 
     assert records(0.0).equals(records(1e9))

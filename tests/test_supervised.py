@@ -224,7 +224,7 @@ def test_a_diverged_seed_counts_as_a_failure_and_stays_in_the_mean():
     outcome = cell(seeds=(0, 1), methods=[DOCUMENT["methods"][0] | {"optimizer": {"learning_rate": 1e30}}]).run(
         lambda _: None
     )
-    assert outcome.failures == 2
+    assert outcome.diverged == (0, 1)
     np.testing.assert_allclose(outcome.records["nll"], np.log(10))
 
 

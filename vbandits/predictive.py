@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -49,18 +50,27 @@ class Mixture:
     Attributes:
         values: [R, S, N].
         variance: [R, N].
+        spread: the part of `variance` that is the posterior's own and not the noise of a target, where draws do not
+            show it because marginals are exact; by default none [R, N].
     """
 
     values: Tensor
     variance: Tensor
+    spread: Tensor | None = None
 
     def affine(self, shift: Tensor, scale: Tensor) -> Mixture:
         """Returns the distribution of shift + scale * target; both [R, 1]."""
-        return Mixture(shift.unsqueeze(1) + scale.unsqueeze(1) * self.values, scale.square() * self.variance)
+        values, square = shift.unsqueeze(1) + scale.unsqueeze(1) * self.values, scale.square()
+        return Mixture(values, square * self.variance, None if self.spread is None else square * self.spread)
 
     def mean(self) -> np.ndarray:
         """Returns the mean [R, N]."""
         return _array(self.values).mean(1)
+
+    def variances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the variance of the noise and that of the mean function's value [R, N]: aleatoric and epistemic."""
+        spread = 0.0 if self.spread is None else _array(self.spread)
+        return _array(self.variance) - spread, _array(self.values).var(1) + spread
 
     def nll(self, y) -> np.ndarray:
         """Returns the negative log density at `y` [R, N]."""
@@ -75,24 +85,43 @@ class Mixture:
         return scores.mixture_cdf(*self._arrays(), _array(y))
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.moveaxis(_array(self.values), 1, -1), np.sqrt(_array(self.variance))
+        return np.ascontiguousarray(np.moveaxis(_array(self.values), 1, -1)), np.sqrt(_array(self.variance))
 
 
 @dataclass(frozen=True)
 class StudentT:
-    """Student's t distribution, the exact predictive of conjugate linear regression; all fields [R, N]."""
+    """Student's t distribution, the exact predictive of conjugate linear regression; all fields [R, N].
+
+    Attributes:
+        df: degrees of freedom.
+        location: the mean, for more than one degree of freedom.
+        scale: of the distribution.
+        noise: the part of `scale` that is the noise of a target, where weights are known: noise^2 + spread^2 = scale^2.
+    """
 
     df: Tensor
     location: Tensor
     scale: Tensor
+    noise: Tensor | None = None
 
     def affine(self, shift: Tensor, scale: Tensor) -> StudentT:
         """Returns the distribution of shift + scale * target; both [R, 1]."""
-        return StudentT(self.df, shift + scale * self.location, scale * self.scale)
+        noise = None if self.noise is None else scale * self.noise
+        return StudentT(self.df, shift + scale * self.location, scale * self.scale, noise)
 
     def mean(self) -> np.ndarray:
         """Returns the location, which is the mean for more than one degree of freedom."""
         return _array(self.location)
+
+    def variances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the variance of the noise and that of the mean function's value [R, N]: aleatoric and epistemic.
+
+        Both are infinite for at most two degrees of freedom, and NaN where the noise is not told.
+        """
+        df, _, scale = self._arrays()
+        noise = np.full_like(scale, np.nan) if self.noise is None else _array(self.noise)
+        factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1), np.inf)
+        return factor * noise**2, factor * (scale**2 - noise**2)
 
     def nll(self, y) -> np.ndarray:
         """Returns the negative log density at `y` [R, N]."""
@@ -129,3 +158,17 @@ class Classes:
         temperature = torch.as_tensor(self.temperature, dtype=self.logits.dtype, device=self.logits.device)
         scaled = self.logits / temperature.expand(len(self.logits))[:, None, None, None]
         return scaled.log_softmax(3).logsumexp(1) - math.log(self.logits.shape[1])
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Returns predictive distributions [R, N] side by side as one, or None where they are not of one kind of ours."""
+    if type(parts[0]) not in (Mixture, StudentT) or len({_form(part) for part in parts}) > 1:
+        return None
+    columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
+    return type(parts[0])(**{name: None if own[0] is None else torch.cat(own, -1) for name, own in columns.items()})
+
+
+def _form(predictive: Any) -> tuple[Any, ...]:
+    """Returns the kind of a predictive distribution, and the sizes of its parts but for N."""
+    parts = vars(predictive).values()
+    return type(predictive), *(part.shape[:-1] if isinstance(part, Tensor) else None for part in parts)

@@ -1,7 +1,9 @@
 """Randomness: one stream per (seed, purpose), the same numbers whatever else runs beside it."""
 
+import copy
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +41,7 @@ class Stream:
     def __init__(
         self, seeds: Sequence[int], purpose: str, *, device: torch.device | str = "cpu", dtype=torch.float32
     ) -> None:
+        self.seeds, self.purpose = tuple(seeds), purpose
         self.replicas = len(seeds)
         self._generators = [generator(seed, purpose) for seed in seeds]
         self._device = device
@@ -81,3 +84,57 @@ class Stream:
         fresh = torch.from_numpy(fresh).to(self._device)
         self._ahead = torch.cat([left.to(fresh), fresh], 1) if left.shape[1] else fresh
         self._used = 0
+
+
+class RepeatedStream(Stream):
+    """Gives the same numbers at every call of the same kind and shape, those that a fresh stream begins with."""
+
+    def _take(self, sample: str, shape: tuple[int, ...]) -> Tensor:
+        kept = self.__dict__.setdefault("_kept", {})
+        if (sample, shape) not in kept:
+            fresh = Stream(self.seeds, self.purpose, device=self._device, dtype=self._dtype)
+            kept[sample, shape] = fresh._take(sample, shape)
+        return kept[sample, shape]
+
+    @classmethod
+    def beside(cls, stream: Stream) -> "RepeatedStream":
+        """Returns one of the same form as a stream, for the same seeds and a purpose of its own."""
+        purpose = f"predictive {stream.purpose}"
+        return cls(stream.seeds, purpose, device=stream._device, dtype=stream._dtype)
+
+
+def aside(state: Any, kept: dict[Any, Any]) -> Any:
+    """Returns a state that looks like another, and draws without moving the other's random numbers on.
+
+    Its streams are repeated ones, kept in `kept` from one call to the next; generators of other kinds are copies. The
+    rest is shared. It is to be drawn from at once, and thrown away.
+
+    Args:
+        state: an object or a dict, whose parts may be such again.
+        kept: the same dict at every call with the same state.
+    """
+    return _aside(state, kept, ())
+
+
+def _aside(part: Any, kept: dict[Any, Any], place: tuple[Any, ...]) -> Any:
+    if isinstance(part, Stream):
+        if place not in kept:
+            kept[place] = RepeatedStream.beside(part)
+        return kept[place]
+    if isinstance(part, torch.Generator):
+        return part.clone_state()
+    if isinstance(part, np.random.Generator):
+        return copy.deepcopy(part)
+    if isinstance(part, (list, tuple)) and part and isinstance(part[0], (Stream, torch.Generator, np.random.Generator)):
+        return type(part)(_aside(one, kept, (*place, i)) for i, one in enumerate(part))
+    inner = part if isinstance(part, dict) else getattr(part, "__dict__", None)
+    if inner is None or isinstance(part, (Tensor, torch.nn.Module, type)) or len(place) > 1:
+        return part
+    found = {name: _aside(own, kept, (*place, name)) for name, own in inner.items()}
+    if place and all(found[name] is own for name, own in inner.items()):
+        return part
+    if isinstance(part, dict):
+        return found
+    copied = copy.copy(part)
+    vars(copied).update(found)
+    return copied

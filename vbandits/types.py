@@ -337,7 +337,9 @@ class Posterior(Protocol):
     A posterior may have a sixth method, `condition_on(state, data)`: it learns from the rows that are new, and is
     called after each decision between two updates, with the scaling and the noise of the last one. And a seventh,
     `embed(state, x [R, N, D]) -> [R, N, H]`: the features of rows that its outputs are linear in, for acquisitions that
-    look at how alike rows are; without it they compare the rows themselves.
+    look at how alike rows are; without it they compare the rows themselves. And an eighth,
+    `mixture(state) -> Functions`: the functions that `predict` is the equal mixture of; without it, scores of joint
+    predictions are of 64 draws.
     """
 
     def init(self, task: Task) -> Any:

@@ -66,13 +66,15 @@ class Outcome:
 
     Attributes:
         records: a table with a column `seed`.
-        failures: seeds whose posterior diverged.
+        diverged: the seeds whose posterior diverged.
         seconds: wall time by purpose.
+        held_out: a second table with a column `seed`, evaluated on held-out contexts; None if there are none.
     """
 
     records: pd.DataFrame
-    failures: int
+    diverged: tuple[int, ...]
     seconds: dict[str, float]
+    held_out: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ SHOWN = 4
 class Store:
     """The folder of one experiment.
 
-    Layout: `experiment.json`; `cells/{key}.parquet` with `cells/{key}.json`, the marker, written after it; `report/`;
-    of a tuning also the files of `TUNED`.
+    Layout: `experiment.json`; `cells/{key}.parquet`, with `cells/{key}.held-out.parquet` where there is such a table,
+    and `cells/{key}.json`, the marker, written after them; `report/`; of a tuning also the files of `TUNED`.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -81,19 +81,23 @@ class Store:
         """Writes a finished job under its key and returns its marker."""
         with atomic(self.jobs / f"{job.key}.parquet") as path:
             outcome.records.to_parquet(path, index=False)
+        if outcome.held_out is not None:
+            with atomic(self.jobs / f"{job.key}.held-out.parquet") as path:
+                outcome.held_out.to_parquet(path, index=False)
         return self._mark(
             job,
             status="done",
             reason=None,
-            failures=outcome.failures,
+            failures=len(outcome.diverged),
+            diverged=list(outcome.diverged),
             seconds=outcome.seconds,
             memory_mb=memory_mb,
         )
 
     def fail(self, job: Job, reason: str, details: str) -> dict[str, Any]:
         """Writes the marker of a failed job and returns it; one that has finished since stays finished."""
-        finished = self.finished(job.key)
-        return finished or self._mark(job, status="failed", reason=reason, failures=len(job.seeds), details=details)
+        failed = {"failures": len(job.seeds), "diverged": [], "details": details}
+        return self.finished(job.key) or self._mark(job, status="failed", reason=reason, **failed)
 
     def load(self) -> StoredResults:
         """Reads back what there is.

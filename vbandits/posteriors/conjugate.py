@@ -83,8 +83,8 @@ class Conjugate(ABC):
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
         inputs, location = self._inputs(state, x), state.location[replica, output]
         shape, rate = state.shape[replica, output], state.rate[replica, output]
-        scale = (rate / shape * (1 + variance(inputs, state.root, output))).sqrt()
-        return StudentT(2 * shape, (inputs * location).sum(2), scale)
+        noise, spread = (rate / shape).sqrt(), variance(inputs, state.root, output)
+        return StudentT(2 * shape, (inputs * location).sum(2), (noise.square() * (1 + spread)).sqrt(), noise)
 
     @abstractmethod
     def _inputs(self, state: Any, x: Float[Tensor, "R N D"]) -> Float[Tensor, "R N W"]:

@@ -44,9 +44,13 @@ class Deterministic:
         """Returns the network."""
         return self.draw(state, 1)
 
+    def mixture(self, state: DeterministicState) -> Functions:
+        """Returns the network."""
+        return self.draw(state, 1)
+
     def predict(self, state: DeterministicState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the likelihood at the network's values."""
-        return predictive(state, self.draw(state, 1), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: DeterministicState, x: Tensor) -> Tensor:
         """Returns the inputs of the last layer."""

@@ -95,9 +95,13 @@ class Dropout:
         """Returns the network without masks."""
         return Deterministic().mean(state)
 
+    def mixture(self, state: DropoutState) -> Functions:
+        """Returns the network under 64 masks, the same at every call."""
+        return self._functions(state, state.fixed)
+
     def predict(self, state: DropoutState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same masks at every call."""
-        return predictive(state, self._functions(state, state.fixed), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: DropoutState, x: Tensor) -> Tensor:
         """Returns the inputs of the last layer without masks."""

@@ -73,9 +73,13 @@ class Ensemble:
         """Returns the mean of the members."""
         return lambda x: self._functions(state)(x).mean(1, keepdim=True)
 
+    def mixture(self, state: EnsembleState) -> Functions:
+        """Returns the members."""
+        return self._functions(state)
+
     def predict(self, state: EnsembleState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over members."""
-        return predictive(state, self._functions(state), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: EnsembleState, x: Tensor) -> Tensor:
         """Returns the inputs of the members' last layers, side by side."""

@@ -150,7 +150,7 @@ class IBVILimit:
         replica = torch.arange(len(x), device=x.device).unsqueeze(1)
         mean = (inputs * state.location[replica, output]).sum(2) + offset
         spread = state.noise.unsqueeze(1) * variance(inputs, state.root, output)
-        return Mixture(mean.unsqueeze(1), spread + noise.double().unsqueeze(1))
+        return Mixture(mean.unsqueeze(1), spread + noise.double().unsqueeze(1), spread)
 
     def embed(self, state: IBVILimitState, x: Tensor) -> Tensor:
         """Returns the features that the regression has."""

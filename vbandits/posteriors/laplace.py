@@ -121,9 +121,13 @@ class Laplace:
         """Returns the network at its trained weights: the exact mean, since the last layer is linear."""
         return Deterministic().mean(state)
 
+    def mixture(self, state: LaplaceState) -> Functions:
+        """Returns 64 draws, of the same noise at every call."""
+        return self._functions(state, state.fixed)
+
     def predict(self, state: LaplaceState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        return predictive(state, self._functions(state, state.fixed), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: LaplaceState, x: Tensor) -> Tensor:
         """Returns the inputs of the last layer."""

@@ -92,9 +92,13 @@ class SWAG:
             return Deterministic().mean(state)
         return functions(network_of(state.task), _weights(state, self._moments(state)[0].unsqueeze(1)), 1)
 
+    def mixture(self, state: SWAGState) -> Functions:
+        """Returns 64 draws, of the same noise at every call."""
+        return self._functions(state, state.fixed)
+
     def predict(self, state: SWAGState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        return predictive(state, self._functions(state, state.fixed), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: SWAGState, x: Tensor) -> Tensor:
         """Returns the inputs of the last layer at the last iterate."""

@@ -98,9 +98,13 @@ class Variational:
         """Returns the network at its mean weights."""
         return functions(network_of(state.task), state.family.mean(state.parameters.detached), 1)
 
+    def mixture(self, state: VariationalState) -> Functions:
+        """Returns 64 draws, of the same noise at every call."""
+        return _functions(state, state.fixed)
+
     def predict(self, state: VariationalState, x: Tensor, output: Tensor, noise: Tensor) -> Any:
         """Returns the equal mixture over 64 draws, the same noise at every call."""
-        return predictive(state, _functions(state, state.fixed), x, output, noise)
+        return predictive(state, self.mixture(state), x, output, noise)
 
     def embed(self, state: VariationalState, x: Tensor) -> Tensor:
         """Returns the inputs of the last layer at the mean weights."""

@@ -1,6 +1,7 @@
 """One job of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is evaluated."""
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,17 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     if job.problem.family == STREAM:
         played = [_stream(job, seed, place, clock, progress) for place, seed in enumerate(job.seeds)]
         records = pd.concat([records for records, _ in played], ignore_index=True)
-        return Outcome(records, sum(failed for _, failed in played), clock.seconds)
-    records, failed = _pool(job, clock, progress)
-    return Outcome(records, failed, clock.seconds)
+        diverged = [failed for _, failed in played]
+    else:
+        records, diverged = _pool(job, clock, progress)
+    return Outcome(records, tuple(compress(job.seeds, diverged)), clock.seconds)
 
 
-def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
-    """Plays the seeds of a pool in lockstep. One that is alone is played as two of which one is kept: products of a
-    batch of one have other last bits."""
+def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, list[bool]]:
+    """Plays the seeds of a pool in lockstep; returns records, and which seeds diverged.
+
+    One that is alone is played as two of which one is kept: products of a batch of one have other last bits.
+    """
     seeds = job.seeds * 2 if len(job.seeds) == 1 else job.seeds
     environment = job.problem.environment.open(len(seeds), job.device)
     try:
@@ -64,7 +68,7 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int
             progress(step + 1)
         with clock.of("evaluation"):
             full = _full(environment, learner, evaluator)
-        return log.frame(full, len(job.seeds)), int(evaluator.diverged[: len(job.seeds)].sum())
+        return log.frame(full, len(job.seeds)), evaluator.diverged[: len(job.seeds)].tolist()
     finally:
         environment.close()
 
@@ -78,8 +82,11 @@ def _full(environment: Any, learner: Learner, evaluator: Evaluator) -> dict[str,
     return evaluator.full(learner.reference(environment.targets.expand(len(learner.known), -1)))
 
 
-def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, int]:
-    """Plays the stream of one seed, to its end or that of its environment; its curves begin with the first training."""
+def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, bool]:
+    """Plays the stream of one seed, to its end or that of its environment; its curves begin with the first training.
+
+    Returns records, and whether the seed diverged.
+    """
     environment = job.problem.environment.open(1, job.device)
     try:
         player = StreamLearner(job.method, seed, environment, job.device)
@@ -120,7 +127,7 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             progress(place * job.problem.rounds + step)
             if over:
                 break
-        return log.frame({}, 1), int(evaluator.diverged.sum())
+        return log.frame({}, 1), bool(evaluator.diverged.any())
     finally:
         environment.close()
 

@@ -5,24 +5,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.benchmarks.bandits import BENCHMARK
+from vbandits.benchmarks.bandits.recorder import Recorder
 from vbandits.benchmarks.environments import Problem
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
-from vbandits.metrics import regret as regrets
-from vbandits.metrics import scores
-
-PROBABILITY = (1e-3, 1 - 1e-3)
-"""Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
 
 
 def job(
@@ -58,9 +53,10 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         with frozen():
             clock = play(environment, agent, played, recorder, progress)
-        records = recorder.frame()
+        with clock.of("scoring"):
+            records = recorder.frame()
         kept = records.head(len(records) * len(job.seeds) // len(played.seeds))
-        return Outcome(kept, int(agent.diverged[: len(job.seeds)].sum()), clock.seconds)
+        return Outcome(kept, tuple(compress(job.seeds, agent.diverged.tolist())), clock.seconds)
     finally:
         environment.close()
 
@@ -108,7 +104,7 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-def play(environment: Any, agent: Agent, job: Job, recorder: "Recorder", progress: Progress) -> Clock:
+def play(environment: Any, agent: Agent, job: Job, recorder: Recorder, progress: Progress) -> Clock:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
 
     Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
@@ -121,7 +117,8 @@ def play(environment: Any, agent: Agent, job: Job, recorder: "Recorder", progres
             actions = agent.act(contexts)
         with clock.of("environment"):
             following, rewards, _, _, info = environment.step(actions)
-        recorder.add(step, actions, rewards, info)
+        with clock.of("scoring"):
+            recorder.add(step, contexts, actions, rewards, info)
         waiting.append(rewards)
         last = step + 1 == job.steps
         with clock.of("agent"):
@@ -129,79 +126,10 @@ def play(environment: Any, agent: Agent, job: Job, recorder: "Recorder", progres
                 agent.observe(waiting.popleft())
         if agent.due or last:
             with clock.of("scoring"):
-                recorder.score(agent)  # by the beliefs that decided, before they change
+                recorder.score()  # by the beliefs that decided, before they change
         if agent.due and not last:
             with clock.of("agent"):
                 agent.learn()
         contexts = following
         progress(step + 1)
     return clock
-
-
-class Recorder:
-    """Keeps what happened, and scores predictions made before outcomes were learned from (prequentially)."""
-
-    def __init__(self, job: Job, agent: Agent, signed: bool = False) -> None:
-        """Takes what is played, and whether regret may be negative in single steps."""
-        self._job, self._signed = job, signed
-        grid = np.linspace(0, job.steps - 1, min(job.options["recorded"], job.steps)).round().astype(int)
-        ends = [job.steps - 1, max(job.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
-        self.steps = np.unique(np.append(grid, ends))
-        shape = (len(job.seeds), job.steps)
-        device = agent.task.device
-        self._actions = torch.zeros(shape, dtype=torch.long, device=device)
-        self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
-        self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
-        self._scores = {
-            name: np.full((len(job.seeds), len(self.steps)), np.nan) for name in ("nll", "crps", "pit", "mean")
-        }
-        self._scored = 0
-
-    def add(self, step: int, actions: torch.Tensor, rewards: torch.Tensor, info: dict[str, Any]) -> None:
-        """Records a step of all replicas."""
-        self._actions[:, step] = actions
-        self._rewards[:, step] = rewards
-        self._regret[:, step] = regrets.from_info(info)
-
-    def score(self, agent: Agent) -> None:
-        """Scores the recorded decisions since the last call, all made and predicted by the posterior as it is now."""
-        start, self._scored = self._scored, agent.decisions
-        columns = np.flatnonzero((self.steps >= start) & (self.steps < agent.decisions))
-        if agent.model is None or not (agent.model.trained and len(columns)):
-            return
-        x, outputs = agent.recent(agent.decisions - start)
-        rows = torch.as_tensor(self.steps[columns] - start, device=outputs.device)
-        predictive = agent.predict(x[:, rows], outputs[:, rows])
-        y = self._rewards[:, start + rows].cpu().numpy()
-        found, diverged = scores.of_predictive(predictive, y), agent.model.diverged.cpu().numpy()
-        for name, values in scores.with_normal(found, diverged, *agent.model.fallback_prediction(), y).items():
-            self._scores[name][:, columns] = values
-
-    def frame(self) -> pd.DataFrame:
-        """Returns one row per seed and recorded step."""
-        rewards, regret = self._rewards.cpu().numpy(), self._regret.cpu().numpy()
-        regret = regret if self._signed else regrets.check(regret)
-        if not np.isfinite(rewards).all():
-            raise ValueError("expected finite rewards, got NaN or infinity")
-        kept = {
-            "step": np.broadcast_to(self.steps, (len(self._job.seeds), len(self.steps))),
-            "action": self._actions.cpu().numpy()[:, self.steps],
-            "reward": rewards[:, self.steps],
-            "regret": regret[:, self.steps],
-            "cumulative_reward": rewards.cumsum(1)[:, self.steps],
-            "cumulative_regret": regret.cumsum(1)[:, self.steps],
-        } | self._final_scores(rewards)
-        seeds = np.repeat(np.asarray(self._job.seeds), len(self.steps))
-        return pd.DataFrame({"seed": seeds} | {name: values.ravel() for name, values in kept.items()})
-
-    def _final_scores(self, rewards: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores rewards in {0, 1} as Bernoulli: where a seed has seen no other reward up to and with this one."""
-        binary = np.logical_and.accumulate((rewards == 0) | (rewards == 1), axis=1)[:, self.steps]
-        y, probability = rewards[:, self.steps], np.clip(self._scores["mean"], *PROBABILITY)
-        brier = scores.brier(probability, y)
-        return {
-            "nll": np.where(binary, scores.bernoulli_nll(probability, y), self._scores["nll"]),
-            "crps": np.where(binary, brier, self._scores["crps"]),
-            "pit": np.where(binary, np.nan, self._scores["pit"]),
-            "brier": np.where(binary, brier, np.nan),
-        }

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,8 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
         if job.method.temperature == "fit":
             learner.fit_temperature(split)
         records = _records(learner, split, lambda: progress(job.steps))
-    return Outcome(records, int(learner.model.diverged.sum()), clock.seconds)
+    diverged = compress(job.seeds, learner.model.diverged.tolist())
+    return Outcome(records, tuple(diverged), clock.seconds)
 
 
 class Learner:
