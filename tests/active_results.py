@@ -61,10 +61,11 @@ def played(given, learner, full, pursuit, seeds, noise, rng) -> pd.DataFrame:
             "accuracy": accuracy,
             "nll": 2 * (1 - accuracy),
             "brier": 1.5 * (1 - accuracy),
+            "nll_median": 0.2 * (1 - accuracy),
             "ece": 0.05 + 0.1 * left,
             "ece_debiased": 0.1 * left - 0.01 * np.abs(off),
         }
-        scale = {"accuracy": -0.05, "nll": 0.3, "brier": 0.1, "ece": 0.05, "ece_debiased": 0.03}
+        scale = {"accuracy": -0.05, "nll": 0.3, "nll_median": 0.1, "brier": 0.1, "ece": 0.05, "ece_debiased": 0.03}
         values |= {"full_accuracy": np.full(shape, full)}
     else:
         rmse = 6 * (1 - full) + (5 - 6 * (1 - full)) * left + 0.05 * off

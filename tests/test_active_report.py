@@ -46,18 +46,18 @@ def test_tables_say_what_the_summary_says(given):
     for head, name, scale, places in (
         (("Accuracy", "% at the end"), "accuracy", 100, 1),
         (("Mean accuracy", "% over labels"), "area", 100, 1),
-        (("Regret", "%, to best fit"), "regret_best", 100, 1),
-        (("Regret", "%, to own fit"), "regret_own", 100, 1),
+        (("Gain", "points over random"), "gain", 100, 1),
+        (("Labels saved", "over random"), "labels_saved", 1, 1),
+        (("Learned", "% over labels"), "learned", 100, 1),
         (("Simple regret", "points"), "simple_regret", 100, 1),
         (("Labels to 90%", "median"), "labels_90", 1, 0),
-        (("Speed-up", "over random"), "speed_up", 1, 2),
         (("Cost", "of labels"), "cost", 1, 0),
     ):
         texts = [entry.text.replace("\N{MINUS SIGN}", "-") for entry in column(made, *head).values()]
         shown = [f"{scale * value:.{places}f}".replace("inf", "∞") for value in rows[name]]
         assert texts == [text.removeprefix("-") if not text.strip("-0.") else text for text in shown], head
-    best = column(made, "Regret", "%, to best fit")["ibvi epig"]
-    low, high = (100 * rows.loc["ibvi epig", f"regret_best_{end}"] for end in ("low", "high"))
+    best = column(made, "Gain", "points over random")["ibvi epig"]
+    low, high = (100 * rows.loc["ibvi epig", f"gain_{end}"] for end in ("low", "high"))
     assert best.interval == f"[{low:.1f}, {high:.1f}]"
     assert [name for name, entry in column(made, "Mean accuracy", "% over labels").items() if entry.strong] == [
         "ibvi epig"
@@ -69,7 +69,7 @@ def test_tables_say_what_the_summary_says(given):
 def test_the_best_of_a_regression_are_the_lowest(given):
     made = found(given, tables.LEARNING, 1)
     rmse = column(made, "Mean RMSE", "over labels")
-    assert next(iter(rmse)) == "ibvi epig"
+    assert next(iter(column(made, "Gain", "over random"))) == "ibvi epig"
     assert {name for name, entry in rmse.items() if entry.strong} == {"ibvi epig"}
     scores = found(given, tables.PREDICTIONS, 1)
     assert [(head.text, head.detail) for head in scores.heads] == [
@@ -116,20 +116,41 @@ def test_a_hole_in_the_grid_stays_empty():
     assert "There are no results" not in words(page.render(report(given)))
 
 
-def test_learners_stand_overall_by_the_mean_of_normalised_regret(given):
+def test_learners_stand_overall_by_the_mean_gain_over_random(given):
     order = tables.rank(given)
-    means = given.summary().pivot(index="learner", columns="problem", values="regret_best").mean(axis=1).sort_values()
-    assert list(order.methods) == list(means.index)
+    means = given.summary().pivot(index="learner", columns="problem", values="relative_area").mean(axis=1)
+    assert list(means[list(order.methods)]) == sorted(means, reverse=True)
     for learner in order.methods:
         value, low, high = order.means[learner]
         assert value == pytest.approx(100 * means[learner])
-        assert low < value < high
+        assert low <= value <= high
+    assert order.behind[order.methods[1]][0] > 0  # how far behind the best
     (title, heat), (_, ranking) = report(given).opening[0].tables.items()
     assert title == tables.OVERALL_MAP
-    assert heat.rows[0].entries[2].text == f"{100 * means['ibvi epig']:.1f}"
+    learned = given.summary().pivot(index="learner", columns="problem", values="learned").mean(axis=1)
+    assert heat.rows[0].entries[2].text == f"{100 * learned['ibvi epig']:.1f}"
     assert heat.rows[0].entries[2].shade == 1
     assert [row.rank for row in ranking.rows] == list("123456")
+    assert [head.text for head in ranking.heads] == ["Gain over random", "Learned", "digits", "boston", "Failures"]
+    first = ranking.rows[0]
+    assert first.label == "ibvi epig"
+    assert first.entries[0].strong
+    assert first.entries[0].interval
+    assert first.entries[0].text == f"{100 * means['ibvi epig']:.1f}"
+    assert first.entries[1].text == heat.rows[0].entries[2].text
+    by_problem = given.summary().query("problem == 'boston'").set_index("learner")["relative_area"]
+    assert first.entries[3].text == f"{100 * by_problem['ibvi epig']:.1f}"
+    assert [row.entries[0].text for row in ranking.rows[-2:]] == ["0.0", "0.0"]  # random against itself
     assert not report(results()).opening  # of one problem
+
+
+def test_without_random_learners_stand_by_what_they_learned():
+    given = results(PROBLEMS, pursuits=("bald", "epig"))
+    (_, ranking) = report(given).opening[0].tables.values()
+    assert [head.text for head in ranking.heads] == ["Learned", "digits", "boston", "Failures"]
+    seen = words(page.render(report(given)))
+    assert "there is nothing to pair with" in seen
+    assert "Ordered by mean accuracy, the highest first" in seen
 
 
 def test_a_learner_without_results_on_a_problem_has_no_mean():
@@ -328,5 +349,6 @@ def test_the_terminal_shows_a_table_per_problem(given, width):
     line = next(line for line in shown if line.startswith(first.learner))
     assert line.split()[2] == f"{100 * first.accuracy:.1f}"
     if width == 200:
-        assert f"{100 * first.regret_best:.1f}" in line
+        assert f" {100 * first.relative_area:.1f} " in line
+        assert f" {first.labels_saved:.1f} " in line
         assert f" {first.labels_90:.0f} " in line

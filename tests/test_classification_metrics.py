@@ -2,18 +2,35 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from vbandits.metrics import classification
+from vbandits.metrics import class_calibration, classification
 
 random = np.random.default_rng(0)
 P = random.dirichlet(np.full(4, 0.5), (2, 3, 200))  # two leading axes
 Y = random.integers(4, size=(2, 3, 200))
+
+
+def log_calibration(p, y):
+    return class_calibration.log_score_parts(p, y).calibration
+
+
+def brier_calibration(p, y):
+    return class_calibration.brier_parts(p, y).calibration
+
+
 WITH_LABELS = [
     classification.accuracy,
     classification.error,
     classification.negative_log_likelihood,
     classification.brier,
-    classification.expected_calibration_error,
-    classification.debiased_calibration_error,
+    classification.median_negative_log_likelihood,
+    classification.trimmed_negative_log_likelihood,
+    classification.area_under_risk_coverage,
+    classification.excess_area_under_risk_coverage,
+    class_calibration.expected_calibration_error,
+    class_calibration.debiased_calibration_error,
+    class_calibration.smooth_calibration_error,
+    log_calibration,
+    brier_calibration,
 ]
 
 BY_HAND = np.array([[1.0, 0.0], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55], [0.2, 0.8]])
@@ -49,96 +66,6 @@ def test_values_by_hand():
     assert classification.brier(BY_HAND, BY_HAND_Y) == pytest.approx(expected)
 
 
-def test_expected_calibration_error_by_hand():
-    # five bins: (0.4, 0.6] holds 0.6 (wrong) and 0.55 (right), (0.6, 0.8] holds 0.7 and 0.8, (0.8, 1] holds 1
-    gaps = 2 / 5 * abs(0.5 - 0.575) + 2 / 5 * abs(1 - 0.75) + 1 / 5 * abs(1 - 1)
-    assert classification.expected_calibration_error(BY_HAND, BY_HAND_Y, bins=5) == pytest.approx(gaps)
-    # one bin: the gap of the means
-    assert classification.expected_calibration_error(BY_HAND, BY_HAND_Y, bins=1) == pytest.approx(0.8 - 3.65 / 5)
-
-
-def test_reliability_by_hand():
-    curve = classification.reliability(BY_HAND, BY_HAND_Y, bins=5)
-    np.testing.assert_array_equal(curve.rows, [0, 0, 2, 2, 1])
-    np.testing.assert_allclose(curve.confidence, [np.nan, np.nan, 0.575, 0.75, 1])
-    np.testing.assert_allclose(curve.accuracy, [np.nan, np.nan, 0.5, 1, 1])
-
-
-@pytest.mark.parametrize("bins", [5, 10, 15, 49])
-def test_a_confidence_on_an_edge_belongs_to_the_bin_on_its_left(bins):
-    for edge in range((bins + 1) // 2 + 1, bins + 1):
-        p = np.array([[edge / bins, 1 - edge / bins]])
-        count = classification.reliability(p, np.array([0]), bins).rows
-        assert count.argmax() == edge - 1, edge
-        just_above = np.nextafter(edge / bins, 2)
-        if edge < bins:
-            count = classification.reliability(np.array([[just_above, 1 - just_above]]), np.array([0]), bins).rows
-            assert count.argmax() == edge, edge
-
-
-def test_fifteen_bins_by_default():
-    assert classification.reliability(P, Y).rows.shape == (2, 3, 15)
-    expected = classification.expected_calibration_error(P, Y, bins=15)
-    np.testing.assert_array_equal(classification.expected_calibration_error(P, Y), expected)
-
-
-def test_labels_drawn_from_the_probabilities_are_calibrated():
-    p = random.dirichlet(np.ones(3), 100_000)
-    y = (random.random((100_000, 1)) > p.cumsum(1)[:, :2]).sum(1)
-    assert classification.expected_calibration_error(p, y) < 0.01  # 15 bins of standard error below 0.5 / sqrt(n_b)
-    assert classification.expected_calibration_error(p, (y + 1) % 3) > 0.2
-
-
-def drawn(p, rng):
-    """Labels that follow probabilities [..., N, 2]."""
-    return (rng.random(p.shape[:-1]) < p[..., 1]) * 1
-
-
-def test_debiased_error_by_hand():
-    # one bin of 4 rows, 3 right, confidence 0.9: d = 0.15, s = sqrt(0.75 * 0.25 / 4); the folded mean by simulation
-    p, y = np.tile([0.9, 0.1], (4, 1)), np.array([0, 0, 0, 1])
-    folded = np.abs(random.normal(0.15, np.sqrt(0.75 * 0.25 / 4), 4_000_000)).mean()
-    assert classification.debiased_calibration_error(p, y) == pytest.approx(0.3 - folded, abs=5e-4)
-    # all right: no spread, and so nothing to take off
-    assert classification.debiased_calibration_error(p, 0 * y) == pytest.approx(0.1)
-    # two bins weigh by their rows: 4 as above, and 2 of confidence 0.6, one right
-    both = np.concatenate([p, np.tile([0.6, 0.4], (2, 1))])
-    other = 0.2 - np.abs(random.normal(0.1, np.sqrt(0.125), 4_000_000)).mean()
-    expected = (4 * (0.3 - folded) + 2 * other) / 6
-    found = classification.debiased_calibration_error(both, np.append(y, [0, 1]))
-    assert found == pytest.approx(expected, abs=5e-4)
-
-
-def test_of_the_calibrated_the_debiased_error_keeps_the_share_of_bias_that_theory_says():
-    # d is |N(0, s^2)|, of mean c s; the folded mean about it is that of |N(0, 2 s^2)|: 2 c s - sqrt(2) c s is left
-    one = random.uniform(0.15, 0.85, (1000, 1500))  # some 140 rows in each of ten bins
-    p = np.stack([1 - one, one], -1)
-    y = drawn(p, random)
-    plain, debiased = classification.expected_calibration_error(p, y), classification.debiased_calibration_error(p, y)
-    assert debiased.mean() / plain.mean() == pytest.approx(2 - np.sqrt(2), abs=0.02)
-    assert debiased.min() < 0  # not clipped
-
-
-def test_the_bias_taken_off_makes_few_rows_agree_with_many():
-    one = random.uniform(0.05, 0.95, (2000, 200))
-    y = drawn(np.stack([1 - one, one], -1), random)
-    sure = np.where(one > 0.5, one + 0.05, one - 0.05)  # overconfident by 0.05
-    p = np.stack([1 - sure, sure], -1)
-    plain, debiased = classification.expected_calibration_error(p, y), classification.debiased_calibration_error(p, y)
-    assert plain.mean() > 0.05 + 0.02
-    assert abs(debiased.mean() - 0.05) < 0.5 * (plain.mean() - 0.05)
-
-
-def test_of_many_rows_the_debiased_error_is_the_plain_one():
-    one = random.uniform(0.05, 0.95, 400_000)
-    y = drawn(np.stack([1 - one, one], -1), random)
-    sure = np.where(one > 0.5, one + 0.04, one - 0.04)  # overconfident by 0.04
-    p = np.stack([1 - sure, sure], -1)
-    debiased = classification.debiased_calibration_error(p, y)
-    assert debiased == pytest.approx(0.04, abs=0.002)
-    assert debiased == pytest.approx(classification.expected_calibration_error(p, y), abs=2e-4)
-
-
 def test_extremes():
     right, wrong, uniform = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.full((1, 4), 0.25)
     y = np.array([0])
@@ -146,11 +73,42 @@ def test_extremes():
     assert classification.brier(right, y) == 0
     assert classification.negative_log_likelihood(right, y) == 0
     assert classification.negative_log_likelihood(wrong, y) == pytest.approx(36.0437, abs=1e-4)  # 52 log 2
-    assert classification.expected_calibration_error(wrong, y) == 1
+    assert class_calibration.expected_calibration_error(wrong, y) == 1
     assert classification.negative_log_likelihood(uniform, y) == pytest.approx(np.log(4))
     assert classification.brier(uniform, y) == pytest.approx(0.75)
     assert classification.entropy(uniform)[0] == pytest.approx(np.log(4))
     assert classification.entropy(right)[0] == 0
+
+
+def test_the_median_and_the_trimmed_mean_are_of_rows():
+    costs = -np.log(np.take_along_axis(P, Y[..., None], -1)[..., 0])
+    np.testing.assert_allclose(classification.median_negative_log_likelihood(P, Y), np.median(costs, -1))
+    middle = np.sort(costs, -1)[..., 20:-20].mean(-1)
+    np.testing.assert_allclose(classification.trimmed_negative_log_likelihood(P, Y), middle)
+
+
+def test_risk_coverage_by_hand():
+    # by confidence: 1 (right), 0.8, 0.7 (right), 0.6 (wrong), 0.55 (right)
+    curve = classification.risk_coverage(BY_HAND, BY_HAND_Y)
+    np.testing.assert_allclose(curve, [0, 0, 0, 1 / 4, 1 / 5])
+    area = classification.area_under_risk_coverage(BY_HAND, BY_HAND_Y)
+    assert area == pytest.approx(0.45 / 5)
+    # had the miss been the least confident: only the last place has an error, 1 / 5
+    assert classification.excess_area_under_risk_coverage(BY_HAND, BY_HAND_Y) == pytest.approx((0.45 - 0.2) / 5)
+
+
+def test_equals_in_confidence_count_as_in_any_order():
+    p, y = np.tile([0.7, 0.3], (10, 1)), np.array([0] * 7 + [1] * 3)
+    np.testing.assert_allclose(classification.risk_coverage(p, y), np.full(10, 0.3))
+    np.testing.assert_allclose(classification.risk_coverage(p, y[::-1]), np.full(10, 0.3))
+
+
+def test_a_confidence_that_knows_its_misses_has_no_excess_area():
+    confidence = np.linspace(0.99, 0.51, 50)
+    p, y = np.stack([confidence, 1 - confidence], -1), (np.arange(50) >= 41) * 1
+    assert classification.excess_area_under_risk_coverage(p, y) == pytest.approx(0, abs=1e-15)
+    chance = classification.excess_area_under_risk_coverage(p, random.permutation(y))
+    assert chance > 0.05
 
 
 @pytest.mark.parametrize("levels", [1000, 5])  # few levels: many ties
@@ -217,4 +175,4 @@ def test_scores_of_different_replicas_are_refused():
     with pytest.raises(ValueError, match="neither empty"):
         classification.auroc(np.zeros(0), np.zeros(3))
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        classification.reliability(P, Y, bins=0)
+        class_calibration.reliability(P, Y, bins=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vbandits.metrics import learning
+from vbandits.metrics import intervals, learning
 
 LABELS = np.array([10, 20, 40, 110])
 LINE = 0.2 + 0.006 * (LABELS - 10)  # from 0.2 to 0.8, evaluated at unequal distances
@@ -30,7 +30,6 @@ def test_each_seed_may_have_labels_of_its_own():
     quality = np.array([[0.0, 0.5, 0.7, 0.7], [0.1, 0.3, 0.2, 0.4]])
     np.testing.assert_allclose(learning.area_under_curve(labels, quality), [(5 * 0.25 + 5 * 0.7) / 10, 0.4])
     np.testing.assert_allclose(learning.labels_to(labels, quality, 0.7), [5, np.inf])
-    np.testing.assert_allclose(learning.cumulative_regret(labels, quality, 1.0), [5 * 1.0 + 5 * 0.3, 0])
 
 
 def test_labels_to_a_level_are_those_of_the_first_evaluation_that_has_it():
@@ -39,53 +38,79 @@ def test_labels_to_a_level_are_those_of_the_first_evaluation_that_has_it():
     np.testing.assert_array_equal(learning.labels_to(LABELS, quality, 0.91), [110, np.inf, 10])
 
 
-def test_regret_weighs_the_model_in_use_by_the_labels_bought_under_it():
-    quality = np.array([[0.2, 0.5, 0.9, 0.7]])
-    expected = 10 * (0.8 - 0.2) + 20 * (0.8 - 0.5) + 70 * (0.8 - 0.9)  # negative parts stay; the last is not in it
-    np.testing.assert_allclose(learning.cumulative_regret(LABELS, quality, 0.8), [expected])
-    np.testing.assert_allclose(learning.simple_regret(quality, 0.8), [0.1])
-    np.testing.assert_allclose(learning.idle_regret(LABELS, quality, 0.8), [100 * 0.6])
-
-
-def test_normalised_regret_is_one_for_who_learns_nothing_and_a_half_on_a_line():
-    flat = np.full((2, 4), 0.3)
-    reference = np.array([0.9, 0.7])  # one per seed
-    np.testing.assert_allclose(
-        learning.cumulative_regret(LABELS, flat, reference), learning.idle_regret(LABELS, flat, reference)
-    )
-    np.testing.assert_allclose(learning.idle_regret(LABELS, flat, reference), [60, 40])
-    labels = np.arange(1001)  # one at a time: (n + 1) / 2n of the way to the reference
-    line = labels[None] / 1000
-    ratio = learning.cumulative_regret(labels, line, 1.0) / learning.idle_regret(labels, line, 1.0)
-    np.testing.assert_allclose(ratio, [1001 / 2000])
-    better = learning.cumulative_regret(LABELS, np.full((1, 4), 0.9), 0.8)
-    np.testing.assert_allclose(better, [-10])
-
-
 def test_errors_are_qualities_with_their_sign_changed():
     rmse = np.array([[4.0, 2.0, 1.0, 1.5]])
-    np.testing.assert_allclose(learning.cumulative_regret(LABELS, -rmse, -1.0), [10 * 3 + 20 * 1 + 70 * 0])
     np.testing.assert_allclose(learning.simple_regret(-rmse, np.array([-1.0])), [0.5])
+    np.testing.assert_allclose(learning.simple_regret(np.array([[0.2, 0.7]]), 0.8), [0.1])
     np.testing.assert_array_equal(learning.labels_to(LABELS, -rmse, -2), [20])
 
 
-def test_speed_up_interpolates_between_evaluations():
-    random = 0.1 + 0.004 * (LABELS - 10)  # ends at 0.5 after 100 labels; the line is there after 50
-    assert learning.speed_up(LABELS, LINE, LABELS, random) == pytest.approx(2)
-    assert learning.speed_up(LABELS, random, LABELS, random) == pytest.approx(1)
-    assert np.isnan(learning.speed_up(LABELS, random, LABELS, LINE))
-    # random may have bought another number of labels
-    assert learning.speed_up(LABELS, LINE, np.array([10, 20]), np.array([0.1, 0.5])) == pytest.approx(0.2)
-    assert learning.speed_up(LABELS, LINE + 0.5, LABELS, random) == np.inf  # there before anything was bought
-    assert np.isnan(learning.speed_up(LABELS, LINE, LABELS, 0 * LINE + 0.2))  # random learned nothing
-    # from the first time that it is reached
-    assert learning.speed_up(LABELS, np.array([0, 0.6, 0.2, 0.9]), LABELS, random) == pytest.approx(100 / (10 * 5 / 6))
+SLOW = 0.2 + 0.003 * (LABELS - 10)
+"""A line half as steep as the other: from 0.2 to 0.5."""
+
+
+def test_labels_saved_are_the_mean_distance_between_curves():
+    # of a line twice as steep, half of random's labels: 25 in the mean over the qualities that random went through
+    assert learning.labels_saved(LABELS, LINE[None], LABELS, SLOW[None]) == pytest.approx([25])
+    assert learning.labels_saved(LABELS, SLOW[None], LABELS, SLOW[None]) == pytest.approx([0])
+    # the other way round: as many more up to 0.5, the middle; beyond, all 110 labels count, and random has 60 to 110
+    assert learning.labels_saved(LABELS, SLOW[None], LABELS, LINE[None]) == pytest.approx([(-25 - 25) / 2])
+    # a learner that never improves: random's mean of 60 against all labels
+    assert learning.labels_saved(LABELS, 0 * SLOW[None] + 0.1, LABELS, LINE[None]) == pytest.approx([60 - 110])
+    # that bought few, against the most that either bought
+    few = np.array([10, 20])
+    assert learning.labels_saved(few, np.full((1, 2), 0.1), LABELS, LINE[None]) == pytest.approx([60 - 110])
+    # there before anything was bought
+    assert learning.labels_saved(LABELS, 0 * LINE[None] + 0.9, LABELS, LINE[None]) == pytest.approx([60 - 10])
+    assert np.isnan(learning.labels_saved(LABELS, LINE[None], LABELS, 0 * LINE[None])).all()  # random learned nothing
+
+
+def test_of_a_curve_that_falls_the_mean_of_what_it_falls_back_to_is_reached():
+    bent = np.array([0.2, 0.6, 0.4, 0.8])  # made to rise: 0.2, 0.5, 0.5, 0.8
+    flat = np.array([0.2, 0.5, 0.5, 0.8])
+    assert learning.labels_saved(LABELS, bent[None], LABELS, flat[None]) == pytest.approx([0])
+
+
+def test_labels_saved_of_seeds_are_the_pseudo_values_of_the_jackknife():
+    shift = np.array([-0.02, 0.0, 0.05])[:, None]
+    own, other = LINE + shift, SLOW + shift[::-1]
+    found = learning.labels_saved(LABELS, own, LABELS, other)
+    whole = learning.labels_saved(LABELS, own.mean(0)[None], LABELS, other.mean(0)[None])[0]
+    first = learning.labels_saved(LABELS, own[1:].mean(0)[None], LABELS, other[1:].mean(0)[None])[0]
+    assert found[0] == pytest.approx(3 * whole - 2 * first)
+    assert found.shape == (3,)
+    assert np.ptp(found) > 1
+    with pytest.raises(ValueError, match="the same seeds of both, got 3 and 2"):
+        learning.labels_saved(LABELS, own, LABELS, other[:2])
+
+
+def noisy(rng, scale, size):
+    """Curves of so many seeds that near 0.95 within `scale` labels, with noise that lasts."""
+    labels = np.arange(10, 111, 5)
+    noise = np.zeros((size, len(labels)))
+    for place in range(1, len(labels)):
+        noise[:, place] = 0.8 * noise[:, place - 1] + rng.normal(0, 0.015, size)
+    return labels, 0.95 - 0.5 * np.exp(-(labels - 10) / scale) + noise
+
+
+@pytest.mark.parametrize("size", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_copy_of_random_saves_nothing_and_its_interval_says_so(size):
+    rng, found, covered = np.random.default_rng(size), [], []
+    for _ in range(600):
+        (labels, own), (_, other) = (noisy(rng, 30, size) for _ in range(2))
+        saved = learning.labels_saved(labels, own, labels, other)
+        low, high = intervals.mean_interval(saved)
+        found.append(saved.mean())
+        covered.append(low <= 0 <= high)
+    assert abs(np.mean(found)) < 3.5 * np.std(found) / np.sqrt(600)
+    assert np.std(found) > 0.5
+    assert 0.92 <= np.mean(covered) <= 0.975
 
 
 def test_a_diverged_seed_is_nan_and_leaves_the_others_alone():
     quality = np.stack([LINE, np.where(LABELS == 40, np.nan, LINE)])
-    for metric in (learning.area_under_curve, lambda x, y: learning.cumulative_regret(x, y, 1.0)):
-        np.testing.assert_array_equal(np.isnan(metric(LABELS, quality)), [False, True])
+    np.testing.assert_array_equal(np.isnan(learning.area_under_curve(LABELS, quality)), [False, True])
+    assert np.isnan(learning.labels_saved(LABELS, quality, LABELS, LINE + np.zeros((2, 1)))).all()  # of mean curves
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,10 @@ curve, is the learner's at these evaluations, and higher is better: of an error,
 """
 
 import numpy as np
+from scipy import optimize
+
+FLAT = 1e-9
+"""A curve does not rise if it does by less than this part of itself: by rounding."""
 
 
 def area_under_curve(labels: np.ndarray, quality: np.ndarray, until: float | None = None) -> np.ndarray:
@@ -42,71 +46,62 @@ def labels_to(labels: np.ndarray, quality: np.ndarray, level: float) -> np.ndarr
     return np.where(quality >= level, labels, np.inf).min(-1)
 
 
-def cumulative_regret(labels: np.ndarray, quality: np.ndarray, reference: np.ndarray | float) -> np.ndarray:
-    """Returns the sum over purchases of labels bought times (reference - quality) [R], never clipped.
-
-    A purchase lies between two evaluations, and its quality is that of the model in use while these labels were bought:
-    of the evaluation before it. The quality after the last purchase is not in it: see `simple_regret`.
-
-    Args:
-        labels: [E] or [R, E].
-        quality: [R, E].
-        reference: quality to be compared with, one for all or one per seed [R].
-    """
-    labels, quality = _checked(labels, quality)
-    shortfall = np.asarray(reference, np.float64)[..., None] - quality[..., :-1]
-    return (np.diff(labels, axis=-1) * shortfall).sum(-1)
-
-
-def idle_regret(labels: np.ndarray, quality: np.ndarray, reference: np.ndarray | float) -> np.ndarray:
-    """Returns the cumulative regret had the quality stayed as it was before the first purchase [R].
-
-    It is (reference - first quality) times all labels bought, by which cumulative regret is normalised: 1 is to learn
-    nothing, 0 is to have the reference's quality from the start; below 0 is to be better than the reference.
-
-    Args:
-        labels: [E] or [R, E].
-        quality: [R, E].
-        reference: one for all or one per seed [R].
-    """
-    labels, quality = _checked(labels, quality)
-    return (np.asarray(reference, np.float64) - quality[..., 0]) * (labels[..., -1] - labels[..., 0])
-
-
 def simple_regret(quality: np.ndarray, reference: np.ndarray | float) -> np.ndarray:
     """Returns reference minus the last quality [R], for a reference for all or one per seed [R]."""
     return np.asarray(reference, np.float64) - np.asarray(quality, np.float64)[..., -1]
 
 
-def speed_up(labels: np.ndarray, quality: np.ndarray, random_labels: np.ndarray, random_quality: np.ndarray) -> float:
-    """Returns how many times fewer labels a learner needs than one that buys them at random.
+def labels_saved(
+    labels: np.ndarray, quality: np.ndarray, random_labels: np.ndarray, random_quality: np.ndarray
+) -> np.ndarray:
+    """Returns how many labels fewer than random a learner needs for the same quality, by seed [R]; the mean estimates.
 
-    It is the number of labels that random bought in all, divided by the number bought until the learner's curve
-    first reaches random's last quality, interpolated between evaluations. NaN if it never does, or if random ends
-    no better than it began; infinity if it is there before anything is bought. "First" makes it err upwards on
-    noisy curves: random's own tells by how much.
+    It is the horizontal distance between the mean curves of random and of the learner, at each quality that random
+    went through from its first to its last evaluation, averaged over these qualities. Where the learner is behind, it
+    is negative; a quality that it never has counts as reached with the most labels that either bought, so that the true
+    loss is larger. Curves are made to rise before (isotonic regression), so that noise helps neither to be early.
+
+    Seeds have the jackknife's pseudo-values R f(all) - (R - 1) f(all but this one) (Tukey, 1958; Efron and Tibshirani,
+    "An Introduction to the Bootstrap", 1993, chapter 11), of which intervals and paired differences are made as of any
+    other measure; a single seed has f itself. NaN where random's curve does not rise, or a curve holds a NaN.
 
     Args:
         labels: of the learner [E].
-        quality: its mean over seeds [E].
+        quality: [R, E].
         random_labels: [F].
-        random_quality: [F].
+        random_quality: [R, F], of the same seeds.
     """
     (labels, quality), (random_labels, random_quality) = (
         _checked(labels, quality),
         _checked(random_labels, random_quality),
     )
-    level = random_quality[-1]
-    reached = np.flatnonzero(quality >= level)
-    if not reached.size or level <= random_quality[0]:
+    size = len(quality)
+    if len(random_quality) != size:
+        raise ValueError(f"expected the same seeds of both, got {size} and {len(random_quality)}")
+
+    def found(kept: np.ndarray) -> float:
+        return _distance(labels[0], quality[kept].mean(0), random_labels[0], random_quality[kept].mean(0))
+
+    whole = found(np.ones(size, bool))
+    if size == 1:
+        return np.array([whole])
+    others = np.array([found(kept) for kept in ~np.eye(size, dtype=bool)])
+    return size * whole - (size - 1) * (others if np.isfinite(others).all() else np.full(size, np.nan))
+
+
+def _distance(labels: np.ndarray, quality: np.ndarray, random_labels: np.ndarray, random_quality: np.ndarray) -> float:
+    """Returns the mean horizontal distance between two curves [E] and [F] over the qualities of the second, exactly."""
+    if not (np.isfinite(quality).all() and np.isfinite(random_quality).all()):
         return float("nan")
-    place = reached[0]
-    bought, spent = labels - labels[0], random_labels[-1] - random_labels[0]
-    needed = bought[place]
-    if place:
-        part = (level - quality[place - 1]) / (quality[place] - quality[place - 1])
-        needed = bought[place - 1] + part * (bought[place] - bought[place - 1])
-    return float(spent / needed) if needed > 0 else float("inf")
+    own, other = (optimize.isotonic_regression(values).x for values in (quality, random_quality))
+    low, high = other[0], other[-1]
+    if high - low <= FLAT * max(abs(low), abs(high)):
+        return float("nan")
+    bends = np.unique(np.clip(np.concatenate([own, other]), low, high))
+    middle, width = (bends[1:] + bends[:-1]) / 2, np.diff(bends)  # both curves are straight between two bends
+    most = max(labels[-1], random_labels[-1])
+    saved = np.interp(middle, other, random_labels) - np.interp(middle, own, labels, right=most)
+    return float(saved @ width / (high - low))
 
 
 def _checked(labels: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Learner
 from vbandits.agents.model import Model
 from vbandits.benchmarks.active.results import POOL
-from vbandits.metrics import calibration, classification, scores
+from vbandits.metrics import calibration, class_calibration, classification, scores
 from vbandits.streams import Stream
 
 REMAINING = 500
@@ -26,7 +26,7 @@ class Evaluator:
     """Knows the answers that learners do not. It looks on: nothing that it does changes a learner.
 
     Attributes:
-        diverged: replicas that have diverged, or whose predictions were once not finite [R]: they get those of chance.
+        diverged: replicas that have diverged, or whose predictions were once not finite [R]: all of theirs is NaN.
     """
 
     def __init__(self, learner: Learner, test: Tensor | np.ndarray, pool: Tensor | np.ndarray | None = None) -> None:
@@ -38,10 +38,10 @@ class Evaluator:
             chance = Stream(learner.model.task.seeds, "remaining", device=learner.inputs.pool.device)
             self._order = chance.uniform(len(self._pool)).argsort(dim=1, stable=True)  # [R, N]
 
-    def measure(self) -> dict[str, np.ndarray]:
-        """Returns what is measured of the learner as it is now, by name, each [R]."""
+    def measure(self, last: bool = False) -> dict[str, np.ndarray]:
+        """Returns what is measured of the learner as it is now, by name, each [R]; at last ECE's null band too."""
         self.diverged |= self._learner.model.diverged.cpu().numpy()
-        found, diverged = self._scores(self._learner.model, self._test_rows(), self._test, self.diverged)
+        found, diverged = self._scores(self._learner.model, self._test_rows(), self._test, self.diverged, last)
         self.diverged |= diverged
         if self._pool is not None and len(remaining := self._remaining()):
             targets = self._pool[remaining.index.cpu().numpy()]
@@ -68,31 +68,36 @@ class Evaluator:
         rows = self._order[left].view(len(left), -1)[:, :REMAINING]
         return Rows(self._learner.inputs.pool, rows)
 
-    def _scores(self, model: Model, rows: Rows, targets: np.ndarray, diverged: np.ndarray) -> Scores:
+    def _scores(
+        self, model: Model, rows: Rows, targets: np.ndarray, diverged: np.ndarray, last: bool = False
+    ) -> Scores:
         blocks = model.predictions(rows.blocks)
         if self._classes:
-            return _of_classes(blocks, targets, self._classes, diverged)
-        return _of_numbers(blocks, targets, model, diverged)
+            return _of_classes(blocks, targets, diverged, last)
+        return _of_numbers(blocks, targets, diverged)
 
 
-def _of_classes(blocks: Iterator[Any], targets: np.ndarray, classes: int, diverged: np.ndarray) -> Scores:
-    """Returns scores [R] of predictions of classes; one that has diverged finds all classes alike."""
+def _of_classes(blocks: Iterator[Any], targets: np.ndarray, diverged: np.ndarray, last: bool) -> Scores:
+    """Returns scores [R] of predictions of classes; NaN of one that has diverged."""
     parts = [predictive.log_probabilities().double().exp().cpu().numpy() for predictive in blocks]
     probabilities = np.concatenate(parts, 1)
     diverged = diverged | np.logical_not(np.isfinite(probabilities).all((1, 2)))
-    probabilities[diverged] = 1 / classes
+    probabilities[diverged] = np.nan
     scored = {
         "accuracy": classification.accuracy(probabilities, targets),
         "nll": classification.negative_log_likelihood(probabilities, targets),
+        "nll_median": classification.median_negative_log_likelihood(probabilities, targets),
         "brier": classification.brier(probabilities, targets),
-        "ece": classification.expected_calibration_error(probabilities, targets),
-        "ece_debiased": classification.debiased_calibration_error(probabilities, targets),
+        "ece": class_calibration.expected_calibration_error(probabilities, targets),
+        "ece_debiased": class_calibration.debiased_calibration_error(probabilities, targets),
     }
+    if last:
+        scored |= class_calibration.null_band(probabilities).columns("ece")
     return scored, diverged
 
 
-def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, diverged: np.ndarray) -> Scores:
-    """Returns scores [R] of predictions of numbers; one that has diverged has the labels' mean and variance."""
+def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, diverged: np.ndarray) -> Scores:
+    """Returns scores [R] of predictions of numbers; NaN of one that has diverged."""
     y = np.broadcast_to(targets, (len(diverged), targets.shape[-1])).astype(float)
     parts, start = [], 0
     for predictive in blocks:
@@ -101,10 +106,11 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, model: Model, diverg
         start += size
     found = {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
     diverged = diverged | np.any([np.logical_not(np.isfinite(values).all(1)) for values in found.values()], axis=0)
-    found = scores.with_normal(found, diverged, *model.fallback_prediction(), y)
+    found = {name: np.where(diverged[:, None], np.nan, values) for name, values in found.items()}
     scored = {
         "rmse": np.sqrt(np.square(found["mean"] - y).mean(1)),
         "nll": found["nll"].mean(1),
+        "nll_median": np.median(found["nll"], 1),
         "crps": found["crps"].mean(1),
         "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
     }

@@ -42,8 +42,8 @@ CAPTIONS = {
     "rmse": f"Root mean squared error on the test set{_LABELS} Lower is better.",
     "reward": f"Reward so far against the rows of the stream that came by: {texts.BAND} Higher is better.",
     "ece_debiased": (
-        "How far confidence is from accuracy, with part of the bias of few rows taken off, so that it may fall below "
-        "0, against labels known. Dotted: calibrated. Mean over seeds and 95% band, pointwise. Lower is better."
+        "How far confidence is from accuracy, without what chance makes of few rows, so that it may fall below 0, "
+        "against labels known. Dotted: calibrated. Mean over seeds and 95% band, pointwise. Lower is better."
     ),
     "coverage_90": (
         "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; "
@@ -192,7 +192,7 @@ def _drawn(
         for place, (panel, own) in enumerate(shown.items())
     ]
     omitted = max(len(how.every) - MOST, 0)
-    more = f" Not drawn, of all lines: the {omitted} that did worst by area; they are in the tables." if omitted else ""
+    more = f" Not drawn, of all lines: the {omitted} that did worst; they are in the tables." if omitted else ""
     caption = f"{says.caption}{more}"
     if how.single:
         return [Drawing(svgs[0], caption)]

@@ -4,16 +4,23 @@ from functools import partial
 
 from vbandits.benchmarks.active import figures, tables
 from vbandits.benchmarks.active.results import ActiveResults
-from vbandits.experiment.report import assemble, comparison, cost_section, problem_sections, ranking_table
+from vbandits.experiment.report import assemble, comparison, cost_section, problem_sections
 from vbandits.report import texts
 from vbandits.report.page import Item, Report, Section
 from vbandits.report.palette import GRID, INK
 from vbandits.report.terminal import Column, Layout
 
 RANKED = (
-    "Cumulative regret against the best fit to all labels, in percent of that of learning nothing, and its mean over "
-    "problems, each of which has the same weight. Lower is better. A learner without results on every problem has no "
-    "mean."
+    "By how much the mean accuracy (or RMSE) over labels is better than that of the learner of the same method that "
+    "buys at random, in percent of what there was to learn, and its mean over problems, each of which has the same "
+    "weight. Higher is better; below 0, labels bought at random would be worth more. It says what an acquisition "
+    "is worth to its method, not which method is best: that is in the column of what was learned. A learner without "
+    "results on every problem has no mean."
+)
+UNPAIRED = (
+    "Mean accuracy (or RMSE) over labels, in percent of what there was to learn, and its mean over problems, each of "
+    "which has the same weight. Higher is better. Not every method has a learner that buys at random, so there is "
+    "nothing to pair with. A learner without results on every problem has no mean."
 )
 
 DEFINITIONS = [
@@ -33,34 +40,42 @@ DEFINITIONS = [
         "its last value up to there.",
     ),
     (
-        "Regret",
-        "The sum over purchases of labels bought times how far the model that was in use falls short of a reference, "
-        "never clipped, in percent of the sum had it stayed as before the first purchase: 100 is learning nothing, 0 "
-        "is the reference from the start, and below 0 is better than it. It is the ratio of means over seeds. The "
-        "reference is the best fit to all labels of the pool by any learner of the problem, the mean over its seeds; "
-        "or the learner's own fit to all labels, seed by seed. As each learner is measured by its own start, one that "
-        "starts out well has less to gain: see the area for the level itself.",
+        "Gain",
+        "By how much the area is better than that of the learner of the same method that buys at random, paired by "
+        "seed. Where settings of a method are tuned, random is the mean of all its settings.",
+    ),
+    (
+        "Labels saved",
+        "How many labels fewer than random of the same method for the same accuracy (or RMSE): the distance between "
+        "the mean curves, averaged over all that random went through. Negative where more are needed; what a learner "
+        "never has counts as reached with all labels bought. A copy of random has 0 within its interval.",
+    ),
+    (
+        "Learned",
+        "The area in percent of what there was to learn: 0 is the mean of all learners of the problem before the first "
+        "purchase, 100 the best mean that any of them had at the end or with all labels of the pool.",
     ),
     (
         "Simple regret",
-        "How far the last model falls short of the best fit to all labels, in points of accuracy or units of RMSE.",
+        "How far the last model falls short of the best fit to all labels by any learner of the problem, in points of "
+        "accuracy or units of RMSE. It is the only regret here: one that is summed up and divided by that of each "
+        "learner's own start favours whoever starts badly.",
     ),
     (
         "Labels to an accuracy",
         "Labels known at the first evaluation that has it: the median over seeds; ∞ where most seeds never have it.",
     ),
     (
-        "Speed-up",
-        "Labels that the learner of the same method bought at random in all, over those bought until the mean curve "
-        "first reaches the accuracy or RMSE that random ended with, interpolated; a dash where it never does. Noise "
-        "makes a curve get there early: the speed-up of random itself tells by how much.",
+        "NLL",
+        "Negative log probability (or density) of the label, in nats: its mean, which a few rows that are surely wrong "
+        "can make, and its median over rows; lower is better.",
     ),
-    ("NLL", "Mean negative log probability (or density) of the label, in nats; lower is better."),
     (
         "ECE",
-        "Expected calibration error of the most probable class, over 15 bins of equal width, in percent. It is biased "
-        "upwards where bins hold few rows. Debiased: less the bias that each bin would have if its gap were the truth, "
-        "in closed form; part of the bias stays, and it may be below 0.",
+        "Expected calibration error of the most probable class, over 15 bins of equal width, in percent. If perfect: "
+        "what a model has that is right about its confidences, as many rows being drawn, and 95% of such draws; an ECE "
+        "in there is no evidence against a model. Debiased: each row counts with the sign of the other rows of its "
+        "bin, so that a perfect model has 0 in the mean; it may be below 0.",
     ),
     ("Brier score", "Squared distance of the probabilities from the label's unit vector, from 0 to 2."),
     ("CRPS", "Continuous ranked probability score, in units of the target; lower is better."),
@@ -71,10 +86,13 @@ DEFINITIONS = [
         "of the labels that they left.",
     ),
     texts.intervals(
-        "Ratios and differences are paired by seed. For the mean over problems, each seed counts with its linear "
-        "influence on the ratios. Bands in figures are Student's t intervals."
+        "Differences are paired by seed; those of labels saved are the jackknife's. Bands in figures are Student's t "
+        "intervals."
     ),
-    texts.failures("they predict by chance"),
+    texts.failures(
+        "they are scored as nothing: predictions at the end are of the other seeds, curves stop; in accuracy, RMSE and "
+        "area a seed stands as the worst that any learner has in the problem"
+    ),
     texts.cost("training, querying (choosing what to buy), and the rest: evaluation and the environment"),
 ]
 
@@ -84,9 +102,10 @@ LAYOUT = Layout(
         Column("rmse", "RMSE", 2),
         Column("area", "area", 4),
         Column("area_interval", "95%", 7),
-        Column("regret_best", "regret %", 5, places=1, scale=100),
-        Column("regret_best_interval", "95%", 17, places=1, scale=100),
-        Column("speed_up", "speed-up", 6),
+        Column("relative_area", "gain %", 5, places=1, scale=100),
+        Column("relative_area_interval", "95%", 17, places=1, scale=100),
+        Column("labels_saved", "saved", 6, places=1),
+        Column("labels_saved_interval", "95%", 18, places=1),
         Column("labels_90", "to 90%", 15),
         Column("labels_95", "to 95%", 16),
         Column("nll", "NLL", 8),
@@ -98,7 +117,8 @@ LAYOUT = Layout(
         Column("seconds", "seconds", 14),
         Column("failures", "failed", 3, places=0),
     ),
-    note="area: mean accuracy or RMSE over labels; regret %: of learning nothing; 95%: interval of the mean over seeds",
+    note="area: mean accuracy or RMSE over labels; gain %: over random of the same method (without one, over the "
+    "start), of what there was to learn; saved: labels, over random; 95%: interval of the mean over seeds",
     splits="accuracy",
 )
 
@@ -109,7 +129,8 @@ def report(results: ActiveResults) -> Report:
 
     def items(label: str, anchor: str) -> list[Item]:
         scores = tables.prediction_table(results, label)
-        by = "mean accuracy, the highest" if results.measure(label) == "accuracy" else "mean RMSE, the lowest"
+        level = "mean accuracy, the highest" if results.measure(label) == "accuracy" else "mean RMSE, the lowest"
+        by = "the gain over random of the same method, the highest" if results.paired else level
         return [
             *([f"Ordered by {by} first. {comparison(results)}"] if results.of(label) else []),
             *(tables.area_map(results, label) if scores else []),
@@ -141,7 +162,7 @@ def report(results: ActiveResults) -> Report:
         definitions=DEFINITIONS,
         styles=how.learner_styles(),
         facts={"Evaluated": f"at most {evaluations:,} times per seed" if evaluations else None},
-        diverging=", and predict by chance",
+        diverging=" (scored as nothing: in accuracy, RMSE and area they stand as the worst run of the problem)",
     )
 
 
@@ -153,7 +174,6 @@ def _overall(results: ActiveResults) -> list[Section]:
     heat = tables.overall_map(results, ranking)
     known = [problem.label for problem in ranking.problems]
     missing = [label for label in labels if label not in known]
-    notes = [RANKED, comparison(results), *([f"{', '.join(missing)}: no regret is known there."] if missing else [])]
-    return [
-        Section("Overall", "overall", [*heat, ranking_table(results, ranking, "All learners" if heat else ""), *notes])
-    ]
+    notes = [RANKED if results.paired else UNPAIRED, comparison(results)]
+    notes += [f"{', '.join(missing)}: nothing was learned there, or nothing is known."] if missing else []
+    return [Section("Overall", "overall", [*heat, tables.ranking_table(results, ranking), *notes])]

@@ -1,5 +1,6 @@
 """What active learning left, read back: its records, and the summary that every report shows."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -9,29 +10,29 @@ import pandas as pd
 
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.metrics import learning
-from vbandits.report.statistics import mean_ratio
 
 MEASURES = {"classes": "accuracy", "regression": "rmse"}
 """What the learners of a task are evaluated by."""
 SIGN = {"accuracy": 1.0, "rmse": -1.0}
 """By which a measure is a quality: the higher, the better."""
-SCORES = ("nll", "brier", "ece", "ece_debiased", "crps", "coverage_90")
+SCORES = ("nll", "nll_median", "brier", "ece", "ece_debiased", "crps", "coverage_90")
 """Columns of the records besides the measure: of predictions for the test set."""
+NULL = ("ece_null", "ece_null_low", "ece_null_high")
+"""Columns of the last evaluation: mean and ends of the null band of `ece` on the test set."""
 POOL = "pool_"
 """Begins the name of a column on those rows of the pool whose labels are not bought."""
-HIGHER = ("accuracy", "reward")
-"""The higher the better; of other columns of the records, the lower."""
+HIGHER = ("accuracy", "reward", "gain", "learned", "relative_area", "labels_saved")
+"""The higher the better; of other columns, the lower."""
 LEVELS = {"labels_90": 0.9, "labels_95": 0.95}
 """Accuracies that labels are counted up to."""
 RANDOM = "random"
 """Kind of the acquisition that buys labels by chance."""
-INTERVALS = ("accuracy", "rmse", "area", "regret_own", "regret_best", "reward")
+WORTH = ("area", "gain", "learned", "relative_area", "labels_saved")
+"""Columns of the summary that are made from whole curves, seed by seed."""
+INTERVALS = ("accuracy", "rmse", *WORTH, "reward")
 """Columns of the summary with an interval."""
 SPENT = ("labels", "bought", "cost", "seen", "reward")
 """Columns of the records that a row of the summary ends with as they were at the end."""
-
-Regret = tuple[pd.Series, pd.Series]
-"""Cumulative regret, and that of a learner which learns nothing from the same labels, by seed; 1 is their ratio."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,33 +42,43 @@ class ActiveResults(StoredResults):
     Attributes:
         jobs: one marker per job, finished or failed: problem, learner, seeds, status, reason, failures, seconds.
         records: one row per seed and evaluation: problem, learner, seed; round (0: before anything was bought); labels
-            (known, initial ones included), bought and cost so far; accuracy, nll, brier, ece, ece_debiased for classes,
-            rmse, nll, crps, coverage_90 for a regression, on the test set and with the prefix `pool_` on the rows of
-            the pool whose labels are not bought; full_accuracy or full_rmse, of the learner's own fit to all labels of
-            the pool; of a stream also seen (rows that came by) and reward, both so far. NaN where a value does not
-            exist.
+            (known, initial ones included), bought and cost so far; accuracy, nll, nll_median (of rows), brier, ece,
+            ece_debiased for classes, rmse, nll, nll_median, crps, coverage_90 for a regression, on the test set and
+            with the prefix `pool_` on the rows of the pool whose labels are not bought; ece_null, ece_null_low,
+            ece_null_high at the last evaluation (of a perfect model with these confidences on the test set: mean and
+            95% band); full_accuracy or full_rmse, of the learner's own fit to all labels of the pool; of a stream also
+            seen (rows that came by) and reward, both so far. NaN where a value does not exist: all that a learner
+            predicts from where it has diverged.
     """
 
     benchmark: ClassVar = "active"
-    shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "regret_best", "speed_up")
+    shown: ClassVar = ("problem", "learner", "seeds", "failures", "accuracy", "rmse", "area", "gain", "labels_saved")
     seconds: ClassVar = {f"{name}_seconds": name for name in ("training", "querying", "environment", "evaluation")}
-    losses: ClassVar = ("area",)  # with the sign of the problem's measure
-    headline: ClassVar = "regret_best"
+    losses: ClassVar = ("-relative_area",)  # and the area among equals
+    headline: ClassVar = "-relative_area"
 
     def summary(self) -> pd.DataFrame:
-        """Returns one row per problem and learner, the problems in the experiment's order, the best area first.
+        """Returns one row per problem and learner, the problems in the experiment's order, the best first.
 
         Columns: problem, learner, seeds (with results), failures (seeds that diverged or whose job failed); accuracy
         or rmse at the end; area (mean accuracy or RMSE over the labels bought, up to the most that a learner of the
-        problem bought); regret_own and regret_best (cumulative regret, normalised so that 1 is to learn nothing,
-        against the learner's own fit to all labels, seed by seed, and against the best such fit of the problem's
-        learners, the mean over its seeds), each with `_low` and `_high`, the 95% interval of the mean over seeds, or of
-        the ratio of means; simple_regret (against the best fit); labels_90 and labels_95 (labels known when the
-        accuracy is first reached, the median over seeds, infinite if never); speed_up over the learner of the same
-        method that buys at random; nll, brier, ece, ece_debiased, crps, coverage_90 at the end, and with `pool_` all
-        that and accuracy or rmse on the rest of the pool; labels, bought, cost, and of streams seen and reward at the
-        end; training_seconds, querying_seconds, environment_seconds, evaluation_seconds, seconds (the first two),
+        problem bought); gain (by how much the area is better than that of the learner of the same method that buys at
+        random, paired by seed); learned (the area in parts of what there was to learn in the problem: 0 is the mean of
+        its learners before the first purchase, 1 the best that any of them had at the end or with all labels);
+        relative_area (the headline: the gain in these parts, or learned where not every method has a learner that buys
+        at random); labels_saved (labels fewer than random for the same quality, negative where more are needed: see
+        `learning.labels_saved`), each with `_low` and `_high`, the 95% interval of the mean over seeds; simple_regret
+        (how far the last model falls short of the best fit to all labels); labels_90 and labels_95 (labels known when
+        the accuracy is first reached, the median over seeds, infinite if never); nll, nll_median, brier, ece,
+        ece_debiased, crps, coverage_90 at the end, and with `pool_` all that and accuracy or rmse on the rest of the
+        pool; ece_null, ece_null_low, ece_null_high; labels, bought, cost, and of streams seen and reward at the end;
+        training_seconds, querying_seconds, environment_seconds, evaluation_seconds, seconds (the first two),
         seconds_per_query (of querying, per label bought), and memory_mb, the largest of the process.
+
+        A seed that diverged has no scores: those at the end are means of the other seeds. Where a number is needed, in
+        accuracy or rmse at the end and in the area and all that is made of it, it stands as the worst that any seed of
+        any learner has in the problem. There are no labels_saved then, and of a learner all of whose seeds diverged
+        there is nothing.
         """
         return super().summary()
 
@@ -86,35 +97,79 @@ class ActiveResults(StoredResults):
 
     def random_of(self, learner: str) -> str | None:
         """Returns the learner of the same method that buys labels at random, if there is one."""
-        method = self.entry("learner", learner)["method"]
-        return next(
-            (
-                entry["label"]
-                for entry in self.experiment["learners"]
-                if entry["method"] == method and entry["acquisition"]["kind"] == RANDOM
-            ),
-            None,
-        )
+        return next(iter(self._randoms([self.entry("learner", learner)["method"]])), None)
+
+    def _randoms(self, methods: Sequence[str]) -> list[str]:
+        """Returns the learners of some methods that buy labels at random."""
+        return [
+            entry["label"]
+            for entry in self.experiment["learners"]
+            if entry["method"] in methods and entry["acquisition"]["kind"] == RANDOM
+        ]
+
+    @cached_property
+    def _partners(self) -> dict[str, list[str]]:
+        """The learners that buy at random whose mean a learner's area is compared with: that of the same method.
+
+        Where settings of a method are tuned, it is the mean of all its settings: compared with its own, a setting would
+        gain by making random worse.
+        """
+        tuned = self.experiment.get("tuning", {}).get("methods", {})
+        groups = [[label for trial in method["trials"] for label in trial["methods"]] for method in tuned.values()]
+        found = {}
+        for learner in self.labels("learner"):
+            group = next((group for group in groups if learner in group), [learner])
+            found[learner] = self._randoms([self.entry("learner", label)["method"] for label in group])
+        return found
+
+    @property
+    def paired(self) -> bool:
+        """Whether the headline is the gain over random: every method has a learner that buys at random."""
+        return all(self._partners.values())
+
+    def final(self, problem: str, learner: str) -> pd.Series:
+        """Returns accuracy or RMSE at the end, by seed; of one that diverged, the worst of the problem."""
+        return self._final[problem, learner]
 
     def area(self, problem: str, learner: str) -> pd.Series:
-        """Returns the area under a learner's curve of accuracy or RMSE, by seed."""
-        trace = self.traces[problem, learner]
-        measure, until = self.measure(problem), self._most[problem]
-        return pd.Series(learning.area_under_curve(trace.labels, trace[measure], until), trace.seeds)
+        """Returns the area under the curve of accuracy or RMSE, by seed; of one that diverged, the worst there is.
 
-    def regret(self, problem: str, learner: str, own: bool = False) -> Regret:
-        """Returns a learner's cumulative regret, and that of one that learns nothing from the same labels.
-
-        Args:
-            problem: its label.
-            learner: its label.
-            own: against the learner's own fit to all labels, seed by seed, not the best of the problem.
+        It has no values for a learner whose seeds have all diverged.
         """
-        trace, measure = self.traces[problem, learner], self.measure(problem)
-        reference = SIGN[measure] * trace[f"full_{measure}"][:, -1] if own else self.best(problem)
-        quality = SIGN[measure] * trace[measure]
-        regret, idle = (f(trace.labels, quality, reference) for f in (learning.cumulative_regret, learning.idle_regret))
-        return pd.Series(regret, trace.seeds), pd.Series(idle, trace.seeds)
+        return self._area[problem, learner]
+
+    def gain(self, problem: str, learner: str) -> pd.Series:
+        """Returns by how much the area is better than random's, by seed; without values where there is no random."""
+        randoms = [name for name in self._partners[learner] if (problem, name) in self.traces]
+        areas = [area for area in (self.area(problem, name) for name in randoms) if len(area)]
+        if not areas:
+            return pd.Series(dtype=float)
+        random: Any = pd.concat(areas, axis=1).mean(axis=1)
+        return SIGN[self.measure(problem)] * (self.area(problem, learner) - random).dropna()
+
+    def learned(self, problem: str, learner: str) -> pd.Series:
+        """Returns the area in parts of what there was to learn in the problem, by seed."""
+        start, end = self._range[problem]
+        if not end > start:
+            return pd.Series(dtype=float)
+        return (SIGN[self.measure(problem)] * self.area(problem, learner) - start) / (end - start)
+
+    def relative_area(self, problem: str, learner: str) -> pd.Series:
+        """Returns the headline by seed: the gain in parts of what there was to learn, or without random `learned`."""
+        start, end = self._range[problem]
+        if not self.paired or not end > start:
+            return self.learned(problem, learner)
+        return self.gain(problem, learner) / (end - start)
+
+    def labels_saved(self, problem: str, learner: str) -> pd.Series:
+        """Returns how many labels fewer than random are needed for the same, by seed; without values where unknown."""
+        random, measure = self.random_of(learner), self.measure(problem)
+        if random is None or (problem, random) not in self.traces:
+            return pd.Series(dtype=float)
+        traces = [self.traces[problem, name] for name in (learner, random)]
+        seeds = traces[0].seeds.intersection(traces[1].seeds)
+        curves = [(grid, SIGN[measure] * values) for grid, values in (t.curves(measure, of=seeds) for t in traces)]
+        return pd.Series(learning.labels_saved(*curves[0], *curves[1]), seeds).dropna()
 
     def fit(self, problem: str, learner: str) -> float:
         """Returns the quality of a learner fitted to all labels, the mean over seeds; NaN if unknown."""
@@ -147,18 +202,63 @@ class ActiveResults(StoredResults):
         }
         return {problem: max((fit for fit in own if np.isfinite(fit)), default=np.nan) for problem, own in fits.items()}
 
+    @cached_property
+    def _final(self) -> dict[tuple[str, str], pd.Series]:
+        return self._imputed(lambda problem, trace: trace.last(self.measure(problem)))
+
+    @cached_property
+    def _area(self) -> dict[tuple[str, str], pd.Series]:
+        def area(problem: str, trace: Trace) -> pd.Series:
+            quality = trace[self.measure(problem)]
+            return pd.Series(learning.area_under_curve(trace.labels, quality, self._most[problem]), trace.seeds)
+
+        return self._imputed(area)
+
+    def _imputed(self, of: Callable[[str, "Trace"], pd.Series]) -> dict[tuple[str, str], pd.Series]:
+        """Returns values by seed where those that do not exist are the worst of the problem; none if none exists."""
+        found = {place: of(place[0], trace) for place, trace in self.traces.items()}
+        worst: dict[str, float] = {}
+        for (problem, _), values in found.items():
+            sign = SIGN[self.measure(problem)]
+            lowest = np.fmin(sign * worst.get(problem, np.nan), np.fmin.reduce(sign * values.to_numpy()))
+            worst[problem] = sign * float(lowest)
+        return {
+            place: values.fillna(worst[place[0]]) if values.notna().any() else pd.Series(dtype=float)
+            for place, values in found.items()
+        }
+
+    @cached_property
+    def _range(self) -> dict[str, tuple[float, float]]:
+        """The mean quality before the first purchase, and the best mean at the end or with all labels, by problem."""
+        found = {}
+        for problem in self.labels("problem"):
+            measure = self.measure(problem)
+            own = [trace for (place, _), trace in self.traces.items() if place == problem]
+            starts = [SIGN[measure] * np.nanmean(first) for t in own if np.isfinite(first := t[measure][:, 0]).any()]
+            ends = [SIGN[measure] * t.last(measure).mean(skipna=False) for t in own]
+            known = [end for end in (*ends, self.best(problem)) if np.isfinite(end)]
+            found[problem] = (float(np.mean(starts)) if starts else np.nan, max(known, default=np.nan))
+        return found
+
     def _loss(self, frame: pd.DataFrame) -> pd.Series:
-        return pd.Series([-SIGN[self.measure(problem)] for problem in frame["problem"]]) * frame["area"]
+        area = pd.Series([-SIGN[self.measure(problem)] for problem in frame["problem"]]) * frame["area"]
+        keys: Any = pd.DataFrame({"first": -frame["relative_area"], "second": area})
+        order = keys.sort_values(["first", "second"], kind="stable").index
+        return pd.Series(np.arange(len(order), dtype=float), order).sort_index()
+
+    def by_seed(self, problem: str, learner: str, column: str) -> pd.Series:
+        """Returns a column of the summary as each seed has it; NaN for scores of one that diverged."""
+        if column in WORTH:
+            return getattr(self, column)(problem, learner)
+        if column == self.measure(problem):
+            return self.final(problem, learner)
+        return self.traces[problem, learner].last(column)
 
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
-        """Returns a column of the summary as each seed has it, as a loss; a regret as its seed's part in the ratio."""
-        sign = SIGN[self.measure(problem)]
-        if column == "area":
-            return -sign * self.area(problem, method)
-        if column.startswith("regret"):
-            regret, idle = self.regret(problem, method, own=column == "regret_own")
-            return mean_ratio([(regret, idle)]) if idle.mean() > 0 else pd.Series(dtype=float)
-        return (-1.0 if column.removeprefix(POOL) in HIGHER else 1.0) * self.traces[problem, method].last(column)
+        """Returns a column of the summary as each seed has it, with the sign by which lower is better."""
+        higher = column in HIGHER or column.removeprefix(POOL) == "accuracy"
+        higher |= column == "area" and self.measure(problem) == "accuracy"
+        return (-1.0 if higher else 1.0) * self.by_seed(problem, method, column)
 
     def _row(self, problem: str, method: str) -> dict[str, Any]:
         row = super()._row(problem, method)
@@ -173,27 +273,14 @@ class ActiveResults(StoredResults):
             return dict.fromkeys(_columns(), np.nan)
         trace, measure = self.traces[problem, method], self.measure(problem)
         row = dict.fromkeys(_columns(), np.nan)
-        for name in (measure, *SCORES, f"{POOL}{measure}", *(f"{POOL}{name}" for name in SCORES), *SPENT):
-            row |= _mean(name, trace.last(name))
-        row |= _mean("area", self.area(problem, method))
+        scores = (*SCORES, *NULL, f"{POOL}{measure}", *(f"{POOL}{name}" for name in SCORES), *SPENT)
+        for name in (measure, *WORTH, *scores):
+            row |= _mean(name, self.by_seed(problem, method, name).dropna())
         if measure == "accuracy":
             for name, level in LEVELS.items():
                 row[name] = float(np.median(learning.labels_to(trace.labels, trace[measure], level)))
-        row |= _ratio("regret_own", self.regret(problem, method, own=True))
-        row |= _ratio("regret_best", self.regret(problem, method))
         row["simple_regret"] = self.best(problem) - SIGN[measure] * row[measure]
-        return row | {"speed_up": self._speed_up(problem, method)}
-
-    def _speed_up(self, problem: str, learner: str) -> float:
-        """Returns the speed-up of the mean curve over that of the learner of the same method that buys at random."""
-        measure, random = self.measure(problem), self.random_of(learner)
-        if random is None or (problem, random) not in self.traces:
-            return np.nan
-        (labels, own), (random_labels, other) = (
-            self.traces[problem, name].curves(measure) for name in (learner, random)
-        )
-        sign = SIGN[measure]
-        return learning.speed_up(labels, sign * own.mean(0), random_labels, sign * other.mean(0))
+        return row
 
 
 class Trace:
@@ -226,7 +313,7 @@ class Trace:
         """Returns a column at the last evaluation, by seed."""
         return pd.Series(self[column][:, -1], self.seeds)
 
-    def curves(self, column: str, against: str = "labels") -> tuple[np.ndarray, np.ndarray]:
+    def curves(self, column: str, against: str = "labels", of: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Returns where any seed was evaluated [G], and a column there, one row per seed [R, G].
 
         Seeds whose evaluations lie elsewhere, as on a stream, are interpolated, and held at their last value.
@@ -234,8 +321,10 @@ class Trace:
         Args:
             column: to return.
             against: the column of the horizontal axis, which never decreases in a seed: "labels" or "seen".
+            of: the seeds; by default all.
         """
-        x, y = self[against], self[column]
+        kept = slice(None) if of is None else self.seeds.get_indexer(of)
+        x, y = self[against][kept], self[column][kept]
         grid = np.unique(x)
         if (x == x[0]).all() and len(grid) == x.shape[1]:
             return grid, y
@@ -251,27 +340,16 @@ def ratio(own: float, whole: float) -> float:
     return own / whole if whole > 0 else np.nan
 
 
-def normalised(regret: Regret) -> float:
-    """Returns mean regret over the mean of one that learns nothing; NaN where all labels are no better than the first.
-
-    A ratio of means, as single seeds may start out as good as the reference.
-    """
-    return ratio(*(float(part.to_numpy().mean()) for part in regret))
-
-
 def _columns() -> list[str]:
     """Returns what is measured, in the order of the summary."""
     ended = [
         "accuracy",
         "rmse",
-        "area",
-        "labels_90",
-        "labels_95",
-        "regret_own",
-        "regret_best",
+        *WORTH,
         "simple_regret",
-        "speed_up",
+        *LEVELS,
         *SCORES,
+        *NULL,
         *(f"{POOL}{name}" for name in (*SIGN, *SCORES)),
         *SPENT,
     ]
@@ -281,9 +359,4 @@ def _columns() -> list[str]:
 
 def _mean(name: str, by_seed: pd.Series) -> dict[str, float]:
     values = by_seed.to_numpy()
-    return estimated(name, values) if name in INTERVALS else {name: float(values.mean())}
-
-
-def _ratio(name: str, regret: Regret) -> dict[str, float]:
-    own, idle = (part.to_numpy() for part in regret)
-    return estimated(name, own, idle) if np.isfinite(normalised(regret)) else estimated(name, np.array([]))
+    return estimated(name, values) if name in INTERVALS else {name: float(values.mean()) if values.size else np.nan}

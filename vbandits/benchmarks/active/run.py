@@ -56,7 +56,7 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, lis
                 with clock.of("evaluation"):
                     bought = learner.known.shape[1] - known.shape[1]
                     told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
-                    log.add(told | evaluator.measure())
+                    log.add(told | evaluator.measure(last=step == job.problem.rounds))
             if step == job.problem.rounds:
                 break
             with clock.of("querying"):
@@ -97,11 +97,11 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
         )
         earned = paid = 0.0
 
-        def note(step: int, seen: int) -> None:
+        def note(step: int, seen: int, last: bool = False) -> None:
             with clock.of("evaluation"):
                 known = learner.known.shape[1]
                 told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
-                log.add(told | evaluator.measure())
+                log.add(told | evaluator.measure(last))
 
         with clock.of("environment"):
             observation, info = environment.reset(seed=[seed])
@@ -123,7 +123,7 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
                 if not begun:
                     note(0, step)
             if (step in times or over) and learner.model.trained:
-                note(step, step)
+                note(step, step, over)
             progress(place * job.problem.rounds + step)
             if over:
                 break

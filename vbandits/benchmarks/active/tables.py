@@ -1,31 +1,35 @@
 """The tables of an active-learning report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vbandits.benchmarks.active.results import LEVELS, POOL, SCORES, SIGN, ActiveResults
-from vbandits.experiment.report import ProblemTable, estimates_of, leaders
+from vbandits.experiment.report import ProblemTable, anchors, estimates_of, leaders
 from vbandits.report import ranking, statistics, tables
-from vbandits.report.formats import decimals, interval, number, percent_decimals
+from vbandits.report.formats import DASH, decimals, interval, number, percent_decimals
 from vbandits.report.ranking import ProblemRanking, Ranking
 from vbandits.report.statistics import Interval
-from vbandits.report.tables import Entry, Head, Places, Table
+from vbandits.report.tables import Column, Entry, Head, Places, Table
 
 LEARNING, PREDICTIONS = "What labels were worth", "Predictions at the end"
 MAPS = {
     "accuracy": "Mean accuracy over labels, %, by method and acquisition",
     "rmse": "Mean RMSE over labels, by method and acquisition",
 }
-OVERALL_MAP = "Mean regret over problems, % of learning nothing, by method and acquisition"
+OVERALL_MAP = "Learned on average over labels and problems, %, by method and acquisition"
+OVERALL = "All learners"
 HEADS = {
     "accuracy": ("Accuracy", "%"),
     "rmse": ("RMSE", ""),
     "nll": ("NLL", ""),
+    "nll_median": ("NLL", "median"),
     "brier": ("Brier score", ""),
     "ece": ("ECE", "%"),
+    "ece_null": ("ECE if perfect", "%"),
     "ece_debiased": ("ECE debiased", "%"),
     "crps": ("CRPS", ""),
     "coverage_90": ("90% covers", "%"),
@@ -33,26 +37,72 @@ HEADS = {
 PERCENT = tuple(name for name, (_, unit) in HEADS.items() if unit == "%")
 RANKED = ("nll", "brier", "crps", "accuracy", "rmse")
 """Scores by which a best one is in bold: one of calibration alone is no measure of how good a prediction is."""
-UNIT = "% of learning nothing"
+UNIT = "% of what there was to learn"
 
 
 def rank(results: ActiveResults) -> Ranking:
-    """Ranks learners by normalised regret against the best fit to all labels, in percent, over all problems.
+    """Ranks learners by the mean over problems of the headline, `relative_area` in percent, the highest first.
 
-    A learner that lacks one of the problems with such a regret has no mean.
+    A learner that lacks one of the problems with such a number has no mean.
     """
-    learners, problems = results.labels("learner"), []
+    learners, losses = results.labels("learner"), []
     for problem in results.labels("problem"):
-        if statistics.exists(results.rows(problem), "regret_best"):
-            estimates = estimates_of(results, problem, "regret_best", 100)
-            best = leaders(results, problem, "regret_best")
-            problems.append(ProblemRanking(problem, estimates, best, "regret_best", UNIT))
-    by_seed = {
-        learner: 100 * statistics.mean_ratio([results.regret(problem.label, learner) for problem in problems])
-        for learner in learners
-        if problems and all(np.isfinite(problem.estimates[learner][0]) for problem in problems)
-    }
-    return ranking.rank(learners, problems, by_seed)
+        if statistics.exists(results.rows(problem), "relative_area"):
+            estimates = _turned(estimates_of(results, problem, "relative_area", 100))
+            losses.append(
+                ProblemRanking(problem, estimates, leaders(results, problem, "relative_area"), "relative_area", UNIT)
+            )
+    by_seed = {learner: own for learner in learners if len(own := _mean_loss(results, learner, losses))}
+    order = ranking.rank(learners, losses, by_seed)
+    shown = [replace(problem, estimates=_turned(problem.estimates), higher=True) for problem in order.problems]
+    return replace(order, means=_turned(order.means), problems=tuple(shown))
+
+
+def _mean_loss(results: ActiveResults, learner: str, problems: Sequence[ProblemRanking]) -> pd.Series:
+    """Returns the mean over problems by seed, of those that have all; without values where one is missing."""
+    if not problems or not all(np.isfinite(problem.estimates[learner][0]) for problem in problems):
+        return pd.Series(dtype=float)
+    found = [results.loss(problem.label, learner, "relative_area") for problem in problems]
+    both: Any = pd.concat(found, axis=1, join="inner")
+    return 100 * both.mean(axis=1)
+
+
+def _turned(estimates: Mapping[str, Interval]) -> dict[str, Interval]:
+    """Returns estimates with the other sign."""
+    return {name: (-value, -high, -low) for name, (value, low, high) in estimates.items()}
+
+
+def learned(results: ActiveResults, problems: Sequence[str]) -> dict[str, pd.Series]:
+    """Returns what each learner learned, in percent, the mean over problems by seed; of those that have all."""
+    found = {}
+    for learner in results.labels("learner"):
+        own = [results.learned(label, learner) for label in problems if (label, learner) in results.traces]
+        if len(own) == len(problems) and all(len(values) for values in own):
+            both: Any = pd.concat(own, axis=1, join="inner")
+            found[learner] = 100 * both.mean(axis=1)
+    return found
+
+
+def ranking_table(results: ActiveResults, order: Ranking) -> Table:
+    """Returns learners by problems: the headline with its interval, its mean, and beside it what was learned."""
+    methods, heading = order.methods, "Gain over random" if results.paired else "Learned"
+    strong = [method in order.leaders for method in methods]
+    means = tables.numbers([order.means[method] for method in methods], percent_decimals, strong)
+    columns: list[Column] = [(Head(heading, f"mean, {UNIT}"), means)]
+    if results.paired:
+        level = learned(results, [problem.label for problem in order.problems])
+        shown = [float(level[method].mean()) if method in level else np.nan for method in methods]
+        columns.append((Head("Learned", "mean, % of the same"), tables.numbers(shown, percent_decimals)))
+    links = anchors(results)
+    for problem in order.problems:
+        strong = [method in problem.leaders for method in methods]
+        values = [problem.estimates[method] for method in methods]
+        head = Head(problem.label, "%", links[problem.label])
+        columns.append((head, tables.numbers(values, percent_decimals, strong)))
+    failed: Any = results.summary().groupby("learner")["failures"].sum()
+    columns.append(tables.failures(failed.loc[list(methods)]))
+    ranks = [str(order.ranks[method] or DASH) for method in methods]
+    return tables.table(methods, columns, "Learner", OVERALL, ranks)
 
 
 def heat_map(
@@ -102,9 +152,12 @@ def area_map(results: ActiveResults, problem: str) -> list[Table]:
 
 
 def overall_map(results: ActiveResults, order: Ranking) -> list[Table]:
-    """Returns the heat map of the mean over problems of normalised regret."""
-    places = percent_decimals(value for value, _, _ in order.means.values())
-    return heat_map(results, OVERALL_MAP, order.means, order.leaders, places, -1.0)
+    """Returns the heat map of the mean over problems of what was learned, in percent: of levels, not of gains."""
+    by_seed = learned(results, [problem.label for problem in order.problems])
+    values = dict.fromkeys(results.labels("learner"), ranking.NOTHING)
+    values |= {learner: statistics.mean_interval(own) for learner, own in by_seed.items()}
+    best = statistics.leaders({learner: -own for learner, own in by_seed.items()})
+    return heat_map(results, OVERALL_MAP, values, best, percent_decimals(v for v, _, _ in values.values()), 1.0)
 
 
 def learning_table(results: ActiveResults, problem: str) -> Table:
@@ -115,13 +168,13 @@ def learning_table(results: ActiveResults, problem: str) -> Table:
     made.add(measure, text, f"{unit} at the end".strip(), scale=scale, places=places)
     mean = f"Mean {text if text.isupper() else text.lower()}"
     made.add("area", mean, f"{unit} over labels".strip(), scale=scale, places=places)
-    for name, detail in (("regret_best", "%, to best fit"), ("regret_own", "%, to own fit")):
-        made.add(name, "Regret", detail, scale=100, places=percent_decimals)
     simple: Places = 1 if percent else decimals
+    made.add("gain", "Gain", "points over random" if percent else "over random", scale=scale, places=simple)
+    made.add("labels_saved", "Labels saved", "over random", places=1)
+    made.add("learned", "Learned", "% over labels", scale=100, places=percent_decimals, bold=False)
     made.add("simple_regret", "Simple regret", "points" if percent else "", scale=scale, places=simple, bold=False)
     for name, level in LEVELS.items():
         made.add(name, f"Labels to {100 * level:.0f}%", "median", places=0, bold=False)
-    made.add("speed_up", "Speed-up", "over random", places=2, bold=False)
     if len(set(rows["bought"].dropna())) > 1 or statistics.exists(rows, "seen"):  # not the same for all
         made.add("bought", "Bought", "labels", places=0, bold=False)
     if (rows["cost"].dropna() != rows["bought"].dropna()).to_numpy().any():  # not 1 a label
@@ -136,6 +189,8 @@ def prediction_table(results: ActiveResults, problem: str) -> list[Table]:
     made, measure = ProblemTable(results, problem), results.measure(problem)
     for name in (*SCORES, measure):
         (text, unit), (scale, places) = HEADS[name], shown_as(name)
+        if name == "ece_debiased":  # between them, what a perfect model has of the plain one
+            made.add("ece_null", HEADS["ece_null"][0], "% test", scale=100, places=percent_decimals, bold=False)
         for column, where in ((name, "test"), (f"{POOL}{name}", "pool")):
             if column != measure:
                 detail = f"{unit} {where}".strip()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vbandits.experiment.results import StoredResults, estimated
-from vbandits.metrics import classification
+from vbandits.metrics import class_calibration
 
 MEASURES = ("error", "nll", "ece", "brier")
 CORRUPTED = "corrupted_"
@@ -77,8 +77,8 @@ def reliability(records: pd.DataFrame, corrupted: bool) -> tuple[np.ndarray, np.
     """Returns confidence, accuracy and the share of rows in each bin [B], over all seeds and settings of a kind."""
     kept: Any = records[(records["severity"] > 0) == corrupted]
     columns = {
-        name: [bin_column(name, bin) for bin in range(1, classification.BINS + 1)]
-        for name in classification.Reliability._fields
+        name: [bin_column(name, bin) for bin in range(1, class_calibration.BINS + 1)]
+        for name in class_calibration.Reliability._fields
     }
     rows = kept[columns["rows"]].to_numpy(dtype=float)
     total = rows.sum(0)

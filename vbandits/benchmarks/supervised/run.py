@@ -18,7 +18,7 @@ from vbandits.data.splits import Split
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 from vbandits.likelihoods import Categorical
-from vbandits.metrics import classification
+from vbandits.metrics import class_calibration, classification
 from vbandits.networks.images import with_image
 from vbandits.predictive import Classes
 from vbandits.types import Schedule, Task
@@ -147,11 +147,11 @@ def _scores(
     scores = {
         "error": classification.error(probabilities, y),
         "nll": classification.negative_log_likelihood(probabilities, y),
-        "ece": classification.expected_calibration_error(probabilities, y),
+        "ece": class_calibration.expected_calibration_error(probabilities, y),
         "brier": classification.brier(probabilities, y),
     }
     for name, outside in out_of_distribution.items():
         scores[f"{AUROC}{name}"] = classification.out_of_distribution_auroc(probabilities, outside)
-    for name, values in classification.reliability(probabilities, y)._asdict().items():  # [R, B]
+    for name, values in class_calibration.reliability(probabilities, y)._asdict().items():  # [R, B]
         scores |= {bin_column(name, bin): column for bin, column in enumerate(values.T, 1)}
     return scores
