@@ -149,6 +149,7 @@ def test_the_interval_of_an_interquartile_mean_is_its_percentiles_widened_for_fe
     ).confidence_interval
     wider = np.sqrt(15 / 14) * stats.t.ppf(0.975, 7) / stats.norm.ppf(0.975)
     middle = intervals.interquartile_mean(runs)
+    assert middle == pytest.approx(stats.trim_mean(runs[:, 0], 0.25))
     expected = middle + wider * (np.array(bootstrap) - middle)
     np.testing.assert_allclose(found, expected, atol=0.05 * np.ptp(expected))
     assert intervals.interquartile_interval(runs, low=middle, high=middle) == (middle, middle)
