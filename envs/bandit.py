@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from vbandits.envs import spaces
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.sub_environment import SubEnvironment, finite, number, parts_of, wrong
-from vbandits.metrics.regret import TOLERANCE
+from vbandits.metrics.regret import rounding
 
 CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
 """The keys of `info` that regret is computed from, all three optional."""
@@ -43,6 +43,7 @@ class Bandit(SubEnvironment):
         self.observation_space = self._form.space()
         self.sizes = f"{self._form}, the first called {self._start}"
         self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
+        self._largest = 0.0  # regret so far
 
     @classmethod
     def problems(cls, environment: Any) -> list[str]:
@@ -93,16 +94,25 @@ class Bandit(SubEnvironment):
             if math.isinf(value):
                 raise wrong(call, f"a finite info[{key!r}], got {value}: NaN says that it is unknown")
         if "regret" in told:
-            regret = told["regret"]
-            cause = "info['regret'] is what the action fell short of the best one, in expectation"
-        elif len(told) == 2:
-            regret = told["optimal_expected_reward"] - told["expected_reward"]
-            cause = "info['optimal_expected_reward'] is less than info['expected_reward'] of the action taken"
-        else:
+            return self._told_regret(told["regret"], call)
+        if len(told) < 2:
             return math.nan
-        if regret < -TOLERANCE:
-            raise wrong(call, f"a regret of at least 0, got {regret:.6g}: {cause}")
-        return 0.0 if regret < 0 else regret
+        regret = told["optimal_expected_reward"] - told["expected_reward"]
+        if regret < -rounding(*(info[key] for key in told)):
+            raise wrong(
+                call,
+                f"a regret of at least 0, got {regret:.6g}: info['optimal_expected_reward'] is less than "
+                "info['expected_reward'] of the action taken",
+            )
+        return max(regret, 0.0)
+
+    def _told_regret(self, regret: float, call: str) -> float:
+        """Returns a regret that came without the means that it is a difference of. What is rounding below 0, all
+        rewards of a run will say; what is far more is refused at once."""
+        if regret < -self._largest / 100 < 0:
+            raise wrong(call, f"a regret of at least 0, got {regret:.6g}: it is what the best action pays more")
+        self._largest = max(self._largest, regret)
+        return regret
 
 
 def _mask(values: np.ndarray, call: str) -> np.ndarray:

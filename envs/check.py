@@ -16,7 +16,7 @@ from vbandits.envs.check_report import CheckReport, words
 from vbandits.envs.gymnasium_check import passes_gymnasium
 from vbandits.envs.spaces import BANDIT, POOL, STREAM, Observation, ObservationSpec, family, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve
-from vbandits.metrics.regret import from_info
+from vbandits.metrics import regret as regrets
 from vbandits.source_hash import reference
 
 STEPS, ACTIVE_STEPS = 64, 200
@@ -106,9 +106,12 @@ def play(spec: EnvironmentSpec, seeds: tuple[int, ...]) -> Play:
             observation, reward, terminated, truncated, info = environment.step(choose(observation, info))
             seen.append(_flat(observation, info))
             rewards.append(_array(reward))
-            regret.append(_array(from_info(info)) if bandit else np.full(len(seeds), np.nan))
+            regret.append(_array(regrets.from_info(info)) if bandit else np.full(len(seeds), np.nan))
             episodes += int((terminated | truncated).sum())
-        return Play(environment, np.stack(seen), np.stack(rewards), np.stack(regret), episodes)
+        paid, lost = np.stack(rewards), np.stack(regret)
+        if not environment.metadata.get("signed_regret", False):
+            lost = regrets.check(lost.T, paid.T).T
+        return Play(environment, np.stack(seen), paid, lost, episodes)
     finally:
         environment.close()
 

@@ -1,17 +1,33 @@
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from vbandits.metrics import intervals, regret
 
 
-def test_rounding_is_not_regret():
-    assert regret.check(np.array([1.5, -1e-9, np.nan, 0.0])).tolist()[:2] == [1.5, 0.0]
+@pytest.mark.parametrize("scale", [1e-12, 1e-7, 1.0, 100.0, 1e9])
+def test_rounding_is_not_regret_and_a_wrong_optimum_is_found_whatever_the_unit_of_rewards(scale):
+    rewards = scale * np.array([[0.0, 1.0, -2.0, 0.5]])
+    rounded = scale * np.array([[1.5, -1.4e-6, np.nan, 0.0]])
+    assert regret.check(rounded, rewards)[0, :2].tolist() == [1.5 * scale, 0.0]
+    with pytest.raises(ValueError, match=r"in step 2 .*seed number 1 .*at least 0, got -"):
+        regret.check(np.stack([0 * rounded[0], scale * np.array([0.0, 0.1, -1e-3, -0.2])]), np.tile(rewards, (2, 1)))
 
 
-def test_a_negative_regret_is_an_error():
-    with pytest.raises(ValueError, match=r"at least 0, got -0\.5"):
-        regret.check(np.array([1.0, -0.5]))
+def test_a_seed_is_not_excused_by_the_rewards_of_another():
+    with pytest.raises(ValueError, match="seed number 1"):
+        regret.check(np.array([[0.0], [-0.5]]), np.array([[1e9], [1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "relative"), [(np.float16, 5e-3), (np.float32, 5e-6), (np.float64, 5e-6), (float, 5e-6)]
+)
+def test_what_rounding_is_depends_on_size_and_type(kind, relative):
+    for size in (1e-3, 1.0, 1e3):
+        assert relative * size < regret.rounding(kind(size), kind(-size / 2)) < 4 * relative * size
+    assert regret.rounding(torch.tensor(1.0, dtype=torch.bfloat16), 0.5) == 8 * 2**-7
+    assert regret.rounding(np.int64(3), 2) == pytest.approx(3e-5)
 
 
 def test_simple_regret_is_the_mean_of_the_last_500():

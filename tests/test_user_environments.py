@@ -2,11 +2,13 @@
 
 import math
 
+import gymnasium
 import numpy as np
 import outsider_envs
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.spaces import Box, Discrete
 
 from tests.helpers import preset
 from tests.registries import over
@@ -204,6 +206,44 @@ def test_rounding_below_zero_is_no_regret():
     environment = opened(Rounded)
     environment.reset(seed=[0])
     assert environment.step(torch.tensor([0]))[4]["regret"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize("kind", [np.float32, float])
+def test_means_in_float32_may_differ_by_rounding_at_any_scale(scale, kind):
+    class Single(gymnasium.Env):
+        """The best of a product of all arms, the own from the product of a row: other last bits."""
+
+        observation_space, action_space = Box(-10, 10, (20,)), Discrete(5)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            if seed is not None:
+                self.weights = (scale * self.np_random.normal(size=(5, 20))).astype(np.float32)
+            self.x = self.np_random.normal(size=20).astype(np.float32)
+            return self.x, {}
+
+        def step(self, action):
+            every = self.weights @ self.x
+            if int(action) == every.argmax():
+                below.append(float(every.max() - np.sum(self.weights[action] * self.x)))
+            means = {"expected_reward": np.sum(self.weights[action] * self.x), "optimal_expected_reward": every.max()}
+            return self.x, 0.0, True, False, {key: kind(value) for key, value in means.items()}
+
+    below = []
+    regrets = play(Single, steps=200)[2]
+    assert min(below) < 0
+    assert regrets.min() == 0
+    assert regrets.max() > scale
+
+
+def test_a_wrong_optimum_is_found_where_rewards_are_tiny():
+    class Tiny(outsider_envs.FromOne):
+        def step(self, action):
+            return *super().step(action)[:4], {"expected_reward": 3e-7, "optimal_expected_reward": 2e-7}
+
+    with pytest.raises(ValueError, match=r"in step 0 .*regret of at least 0, got -1e-07"):
+        play(Tiny)
 
 
 def test_regret_that_is_given_goes_before_the_difference():

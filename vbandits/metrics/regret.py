@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
-TOLERANCE = 1e-6
+RELATIVE = 1e-5
+"""Of the size of two means: what rounding to float32 can make of their difference where they are sums of many terms."""
+ROUNDINGS = 8
+"""The same in roundings of the numbers' own type, where it is coarser than float32."""
 LAST = 500
 """Decisions at the end of a run over which simple regret is a mean."""
 
@@ -15,16 +19,41 @@ def from_info(info: Mapping[str, Any]) -> Any:
     return info["regret"] if "regret" in info else info["optimal_expected_reward"] - info["expected_reward"]
 
 
-def check(regret: np.ndarray) -> np.ndarray:
+def rounding(*values: Any) -> float:
+    """Returns how far apart rounding can put two equal numbers of the size and type of these, each a single one.
+
+    Python's own numbers and float64 may come from float32, so no type is taken for a finer one.
+    """
+    coarsest = max((_precision(value) for value in values), default=0.0)
+    sizes = [abs(value.item() if hasattr(value, "item") else value) for value in values]
+    return max(RELATIVE, ROUNDINGS * coarsest) * max(sizes, default=0.0)
+
+
+def _precision(value: Any) -> float:
+    kind = getattr(value, "dtype", None)
+    if isinstance(kind, torch.dtype):
+        return torch.finfo(kind).eps if kind.is_floating_point else 0.0
+    return float(np.finfo(kind).eps) if isinstance(kind, np.dtype) and kind.kind == "f" else 0.0
+
+
+def check(regret: np.ndarray, rewards: np.ndarray) -> np.ndarray:
     """Returns `regret`, optimal minus expected reward of the arms taken, with rounding below 0 cut off.
+
+    Args:
+        regret: of all seeds and steps [R, T].
+        rewards: that were paid [R, T]; a seed's largest says how large the means are that are compared.
 
     Raises:
         ValueError: if an arm was better than the best by more than rounding: the environment's optimum is wrong.
     """
-    if np.any(regret < -TOLERANCE):
+    size = np.fmax(np.abs(rewards), np.abs(regret)).max(1, keepdims=True, initial=0)
+    wrong = regret < -RELATIVE * size
+    if wrong.any():
+        seed, step = (int(place) for place in np.argwhere(wrong)[0])
         raise ValueError(
-            f"expected a regret of at least 0, got {np.nanmin(regret):.6g}: the environment's optimal_expected_reward "
-            "is less than the expected_reward of the action taken"
+            f"in step {step} (counted from 0) of seed number {seed} (from 0, of those that ran together): expected a "
+            f"regret of at least 0, got {regret[seed, step]:.6g}: it is what the action fell short of the best one, in "
+            "expectation, so optimal_expected_reward must not be less than any expected_reward"
         )
     return np.where(regret < 0, 0.0, regret)
 

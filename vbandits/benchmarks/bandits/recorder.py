@@ -80,9 +80,9 @@ class Recorder:
     def frame(self) -> pd.DataFrame:
         """Returns one row per seed and recorded step."""
         rewards, regret = self._rewards.cpu().numpy(), self._regret.cpu().numpy()
-        regret = regret if self._signed else regrets.check(regret)
         if not np.isfinite(rewards).all():
             raise ValueError("expected finite rewards, got NaN or infinity")
+        regret = regret if self._signed else regrets.check(regret, rewards)
         kept = {
             "step": np.broadcast_to(self.steps, (len(self._job.seeds), len(self.steps))),
             "action": self._actions.cpu().numpy()[:, self.steps],
