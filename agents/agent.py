@@ -125,7 +125,7 @@ class Agent:
             self._remember(rows, actions, None)
             return actions
         scaling, looked_at = self.model.scaling, self.spec.rule.draws
-        x = scaling.x(rows.to(self.task.dtype))
+        x = scaling.x(rows).to(self.task.dtype)
         values = self.encoding.values(self.model.draw(looked_at + 2)(x))  # [R, S, A]
         choices = values[:, :looked_at]
         if asks_for_mean(self.spec.rule):
@@ -133,13 +133,18 @@ class Agent:
         there = observed.mask
         if there is not None:  # what stands where an arm is absent says nothing of the posterior
             values, choices = (part.where(there.unsqueeze(1), 0) for part in (values, choices))
-        self.model.guard(values, choices)
+        scaled = self.model.trained or not self.spec.standardize  # else no unit is known yet, of contexts or of rewards
+        if scaled:
+            self.model.guard(values, choices)
         if there is not None:
             choices = choices.where(there.unsqueeze(1), UNAVAILABLE)
         actions = torch.where(self.model.diverged, anything, self.spec.rule.choose(choices, random[:, :2]))
         # the two draws that the rule did not look at measure the noise, free of its choice of the largest
         replica = torch.arange(len(actions), device=actions.device)
-        self._remember(rows, actions, scaling.y_shift + scaling.y_scale * values[replica, -2:, actions])
+        predicted = scaling.y_shift + scaling.y_scale * values[replica, -2:, actions]
+        if scaling.y_constant is not None:
+            predicted = predicted.masked_fill(scaling.y_constant, torch.nan)
+        self._remember(rows, actions, predicted if scaled else None)
         return actions
 
     def _remember(self, rows: Tensor, actions: Tensor, predicted: Float[Tensor, "R 2"] | None) -> None:
@@ -185,7 +190,7 @@ class Agent:
     def predict(self, rows: Float[Tensor, "R N W"], outputs: Int64[Tensor, "R N"]) -> Predictive:
         """Returns the predictive distribution of rewards, in their own units."""
         assert self.model is not None, "an agent without a posterior predicts nothing"
-        return self.model.predict(self.model.scaling.x(rows.to(self.task.dtype)), outputs)
+        return self.model.predict(self.model.scaling.x(rows).to(self.task.dtype), outputs)
 
     def beliefs(
         self, observed: Observation, actions: Int64[Tensor, "R N"]
@@ -203,7 +208,7 @@ class Agent:
         replicas, count = actions.shape
         flat = Observation(*(None if part is None else part.flatten(0, 1) for part in observed))
         rows = self.encoding.rows(flat)  # [R * N, n, W]
-        x = self.model.scaling.x(rows.view(replicas, -1, rows.shape[2]).to(self.task.dtype))  # [R, N * n, W]
+        x = self.model.scaling.x(rows.view(replicas, -1, rows.shape[2])).to(self.task.dtype)  # [R, N * n, W]
         with torch.no_grad():
             values = self.model.look()(x)  # [R, S, N * n, K]
         if self.encoding.rows_are_arms:

@@ -104,12 +104,24 @@ class Inputs:
 
 def standardiser(features: Float[Tensor, "N D"], image: object, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """Returns what shifts and scales rows by mean and standard deviation of `features`; of images by those of all their
-    pixels. What does not vary is only shifted."""
+    pixels. What does not vary among them has no scale: another number is 1 above or below theirs, whatever its unit.
+
+    Rows that come as float64, as they need its digits, keep them until they are shifted.
+    """
     rows, axes = features.cpu().numpy(), None if image else 0
     mean, std = (np.asarray(part(rows, axis=axes, dtype=np.float64)) for part in (np.mean, np.std))
-    std = np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
-    shift, scale = (torch.as_tensor(part, dtype=dtype, device=features.device) for part in (mean, std))
-    return lambda x: (x.to(dtype) - shift) / scale
+    low, high = rows.min(axes), rows.max(axes)
+    constant = low == high
+    mean, std = np.where(constant, low, mean), np.where(constant, 1.0, std)
+    kind = torch.promote_types(features.dtype, dtype) if features.is_floating_point() else dtype
+    shift, scale = (torch.as_tensor(part, dtype=kind, device=features.device) for part in (mean, std))
+    still = torch.as_tensor(constant, device=features.device) if constant.any() else None
+
+    def standardised(x: Tensor) -> Tensor:
+        found = (x.to(kind) - shift) / scale
+        return (found if still is None else torch.where(still, found.sign(), found)).to(dtype)
+
+    return standardised
 
 
 class Learner:
@@ -159,9 +171,14 @@ class Learner:
         labels = labels.double()
         if self.model.trained and self.model.task.likelihood.standardised:
             values = self.model.draw(2)(self.inputs.pool[rows])[..., 0]  # [R, 2, b], made before the label is known
-            predicted = self.model.scaling.y_shift.unsqueeze(2) + self.model.scaling.y_scale.unsqueeze(2) * values
+            scaling = self.model.scaling
+            predicted = scaling.y_shift.unsqueeze(2) + scaling.y_scale.unsqueeze(2) * values
+            of_no_use = self.model.diverged[:, None, None]
+            if scaling.y_constant is not None:  # of one label, or of equal ones, there is no scale
+                of_no_use = of_no_use | scaling.y_constant.unsqueeze(2)
+            predicted = predicted.masked_fill(of_no_use, torch.nan)
             for place in range(rows.shape[1]):
-                self._noise.add(labels[:, place], predicted[:, :, place].where(~self.model.diverged.unsqueeze(1), 0))
+                self._noise.add(labels[:, place], predicted[:, :, place])
         self.known = torch.cat([self.known, rows], 1)
         self._labels = torch.cat([self._labels, labels], 1)
         self._purchases += 1

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
@@ -81,8 +81,8 @@ class Model:
         scaling = self.scaling
         if self.task.likelihood.standardised:
             y = y.double()
-            mean, std = _moments(y)
-            scaling = replace(scaling, y_shift=mean, y_scale=std)
+            mean, std, constant = _moments(y)
+            scaling = replace(scaling, y_shift=mean, y_scale=std, y_constant=constant)
             if noise is not None:
                 self.noise = noise(std[:, 0]).to(self.task.dtype)
         self.update(Data(x, output, y, scaling, self.noise, self.task.schedule.forgetting))
@@ -171,9 +171,10 @@ class Model:
         return mean, std
 
 
-def _moments(y: Float[Tensor, "R n"]) -> tuple[Float[Tensor, "R 1"], Float[Tensor, "R 1"]]:
-    """Returns mean and standard deviation, 1 for what does not vary; a replica at a time: no sum's order could depend
-    on R."""
+def _moments(y: Float[Tensor, "R n"]) -> tuple[Float[Tensor, "R 1"], Float[Tensor, "R 1"], Bool[Tensor, "R 1"]]:
+    """Returns mean, standard deviation (1 for what does not vary), and what does not vary; a replica at a time: no
+    sum's order could depend on R."""
     moments = torch.stack([torch.stack([own.mean(), own.std(correction=0)]) for own in y])
     mean, std = moments.unsqueeze(2).unbind(1)
-    return mean, std.where(std > 1e-12 * (1 + mean.abs()), 1)
+    constant = y.amax(1, keepdim=True) == y.amin(1, keepdim=True)
+    return mean, std.where(~constant, 1), constant

@@ -22,7 +22,8 @@ class Replay:
         self._blocks = blocks
         self._task = task
         self._standardize = standardize
-        self._x = torch.empty(replicas, steps, task.features, dtype=task.dtype, device=task.device)
+        self._x: Tensor  # of the type that contexts come in, if it has more digits than is learned in
+        self._steps = steps
         self._outputs = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
         double = {"dtype": torch.float64, "device": task.device}
         self._rewards = torch.empty(replicas, steps, **double)
@@ -35,6 +36,9 @@ class Replay:
 
     def decide(self, x: Tensor, outputs: Tensor) -> None:
         """Appends the row [R, W] and output [R] of a decision."""
+        if not self.decisions:
+            dtype = torch.promote_types(x.dtype, self._task.dtype)
+            self._x = x.new_empty(len(x), self._steps, x.shape[1], dtype=dtype)
         self._x[:, self.decisions] = x
         self._outputs[:, self.decisions] = outputs
         self.decisions += 1
@@ -50,7 +54,7 @@ class Replay:
         return self._x[:, kept], self._outputs[:, kept]
 
     def scaling(self) -> Scaling:
-        """Returns mean and standard deviation of all rows and rewards; 1 for what does not vary.
+        """Returns mean and standard deviation of all rows and rewards; 1 for what has not varied, which it marks.
 
         It is renewed when rows have grown by a share, and the same object until then. Rows of blocks are scaled by what
         is in their blocks, and not shifted: zeros stay zeros.
@@ -68,15 +72,23 @@ class Replay:
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
             self._sum(row)
         self._summed = self.rows
-        mean, scale = _moments(*self._sums, self.rows)
-        x_scale, x_shift = scale[:, :-1], (mean + self._origin)[:, :-1]
+        mean, scale, constant = _moments(*self._sums, self.rows)
+        x_scale, x_shift, x_constant = scale[:, :-1], (mean + self._origin)[:, :-1], constant[:, :-1]
         if self._blocks > 1:
-            x_scale, x_shift = x_scale.repeat(1, self._blocks), x_scale.new_zeros(replicas, features)
-        y_mean, y_scale = mean[:, -1:], scale[:, -1:]
+            x_scale, x_constant = (part.repeat(1, self._blocks) for part in (x_scale, x_constant))
+            x_shift = x_scale.new_zeros(replicas, features)
+        y_mean, y_scale, y_constant = mean[:, -1:], scale[:, -1:], constant[:, -1:]
         if self._standardize == "arms":
-            y_mean, y_scale = self._balanced()
-        x_shift, x_scale = (part.to(self._task.dtype).unsqueeze(1) for part in (x_shift, x_scale))
-        return Scaling(x_shift, x_scale, y_mean + self._origin[:, -1:], y_scale)
+            y_mean, y_scale, _ = self._balanced()
+        x_shift, x_scale = (part.to(self._x.dtype).unsqueeze(1) for part in (x_shift, x_scale))
+        return Scaling(
+            x_shift,
+            x_scale,
+            y_mean + self._origin[:, -1:],
+            y_scale,
+            x_constant.unsqueeze(1) if x_constant.any() else None,
+            y_constant if y_constant.any() else None,
+        )
 
     def _sum(self, row: int) -> None:
         own = self._x[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
@@ -92,8 +104,9 @@ class Replay:
         output, reward = self._outputs[:, row], values[:, -1]
         self._arms[:, replica, output] += torch.stack([torch.ones_like(reward), reward, reward * reward])
 
-    def _balanced(self) -> tuple[Tensor, Tensor]:
-        """Returns mean and standard deviation of rewards [R, 1], about the origin, of all arms in equal parts."""
+    def _balanced(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns mean, standard deviation and constancy of rewards [R, 1], about the origin, of all arms in equal
+        parts."""
         count, total, square = self._arms
         played = count > 0
         arms = played.sum(1, keepdim=True)
@@ -107,12 +120,13 @@ class Replay:
         return Data(self._x[:, kept], self._outputs[:, kept], self._rewards[:, kept], scaling, noise, forgetting)
 
 
-def _moments(total: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Returns mean and standard deviation, 1 for what does not vary, from sums of values and of their squares."""
+def _moments(total: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns mean, standard deviation (1 for what has not varied), and what has not varied, from sums of values and
+    of their squares. The values are deviations from the first of them: none varies if all squares are zero, and the
+    variance of n others is at least 1 / n of their square, far above rounding."""
     mean, square = total / count, square / count
-    variance = square - mean * mean
-    rounding = 1e-12 * square  # the difference of two equal sums is not exactly zero
-    return mean, torch.where(variance > rounding, variance, 1.0).sqrt()
+    constant = square == 0
+    return mean, torch.where(constant, 1.0, square - mean * mean).sqrt(), constant
 
 
 class NoiseVariance:
@@ -129,15 +143,22 @@ class NoiseVariance:
     """The least noise, as a part of the squared residual: a posterior may claim to explain 99% of it, not more."""
 
     def __init__(self, replicas: int, device: torch.device) -> None:
-        self._weight, self._prior_weight = 0.0, 1.0
-        self._residual, self._variance = torch.zeros(2, replicas, dtype=torch.float64, device=device)
+        self._weight, self._residual, self._variance = torch.zeros(3, replicas, dtype=torch.float64, device=device)
+        self._prior_weight = torch.ones_like(self._weight)
 
     def add(self, rewards: Tensor, draws: Tensor) -> None:
-        """Takes rewards [R] and two draws of their prediction [R, 2], all in units of the reward."""
+        """Takes rewards [R] and two draws of their prediction [R, 2], all in units of the reward; draws that are not
+        finite count for nothing: NaN says that the unit was not known yet in which they were made."""
         draws = draws.double()
-        self._weight, self._prior_weight = self.DECAY * self._weight + 1, self.DECAY * self._prior_weight
-        self._residual = self.DECAY * self._residual + (rewards - draws.mean(1)).square()
-        self._variance = self.DECAY * self._variance + (draws[:, 0] - draws[:, 1]).square() / 2
+        counts = draws.isfinite().all(1)
+        for name, new in (
+            ("_weight", 1.0),
+            ("_prior_weight", 0.0),
+            ("_residual", (rewards - draws.mean(1)).square()),
+            ("_variance", (draws[:, 0] - draws[:, 1]).square() / 2),
+        ):
+            old = getattr(self, name)
+            setattr(self, name, torch.where(counts, self.DECAY * old + new, old))
 
     def standardised(self, scale: Tensor) -> Tensor:
         """Returns the estimate [R] in units in which targets of the standard deviation `scale` [R] have variance 1.

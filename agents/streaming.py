@@ -37,8 +37,9 @@ class StreamLearner:
         self._cost, self._mistake = (getattr(environment, name, 1.0) for name in ("cost", "mistake"))
         self._test: Tensor = environment.test_features
         image = environment.image
-        self._rows = torch.empty(self._steps, self._test.shape[1], dtype=torch.float32, device=device)
-        self._ready = torch.empty_like(self._rows)  # the same, standardised
+        kind = torch.float64 if self._test.dtype == torch.float64 else torch.float32
+        self._rows = torch.empty(self._steps, self._test.shape[1], dtype=kind, device=device)
+        self._ready = torch.empty_like(self._rows, dtype=torch.float32)  # the same, standardised
         self._seen = 0
         self._standard = standardiser(self._test, image, torch.float32)  # until rows have come
         self._inputs = Inputs(self._rows[:0], self._standard(self._test), environment.classes, image)

@@ -20,8 +20,9 @@ CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
 class Bandit(SubEnvironment):
     """A bandit whose actions count from 0, whatever its action space starts at; episodes follow one another.
 
-    Contexts of any shape are flat, float32 [D]; features of arms are float32 [A, F] and a mask is int8 [A], where the
-    observation is a dict. `info` is the `regret`, NaN where the environment does not tell it.
+    Contexts of any shape are flat [D]; features of arms are [A, F] and a mask is int8 [A], where the observation is a
+    dict. They are float64, so that time stamps keep their digits, but float32 where the space has nothing but small
+    whole numbers, as of images. `info` is the `regret`, NaN where the environment does not tell it.
 
     Attributes:
         told: how often each key of the contract was in the user's info.
@@ -39,8 +40,11 @@ class Bandit(SubEnvironment):
         self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
         self._shape = space.shape or ()
         self._form = ObservationSpec.from_spaces(space, environment.action_space)
+        parts = space.spaces if isinstance(space, Dict) else {"context": space}
+        small = all(part.dtype.kind in "iub" and part.dtype.itemsize <= 2 for part in parts.values())
+        self._kind = np.float32 if small else np.float64
         self.action_space = Discrete(self._form.arms)
-        self.observation_space = self._form.space()
+        self.observation_space = self._form.space(self._kind)
         self.sizes = f"{self._form}, the first called {self._start}"
         self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
         self._largest = 0.0  # regret so far
@@ -74,10 +78,10 @@ class Bandit(SubEnvironment):
 
     def _context(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
         if self._shapes is None:
-            return finite(observation, self._shape, "an observation", "the observation", call).ravel()
+            return finite(observation, self._shape, "an observation", "the observation", call, self._kind).ravel()
         given = parts_of(observation, self._shapes, call, exactly=True)
         parts = {
-            name: finite(given[name], shape, f"an observation's {name}", f"the {name}", call)
+            name: finite(given[name], shape, f"an observation's {name}", f"the {name}", call, self._kind)
             for name, shape in self._shapes.items()
         }
         if "mask" in parts:

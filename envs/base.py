@@ -81,15 +81,19 @@ class NativeBandit(Native):
 
     An episode has no end: `terminated` and `truncated` stay False, and the observation that `step` returns is the next
     context. `info` carries `expected_reward`, `optimal_expected_reward` and `optimal_action` of the action just taken,
-    each [R]. Observations [R, D] are float32 and rewards [R] float64, on `device`. Where arms have features or are not
-    always available, observations are dicts with `context` [R, D], `arms` [R, A, F] and `mask` [R, A] (int8), those of
-    them that there are. An arm that is not available pays what the worst available one is expected to pay.
+    each [R]. Observations [R, D] are of `number_type` and rewards [R] float64, on `device`. Where arms have features or
+    are not always available, observations are dicts with `context` [R, D], `arms` [R, A, F] and `mask` [R, A] (int8),
+    those of them that there are. An arm that is not available pays what the worst available one is expected to pay.
 
     Attributes:
+        number_type: of contexts and of features of arms; np.float64 in a subclass whose numbers need more digits than
+            float32 has, as time stamps do, or float64 where the pool is.
         form: of the observations.
         noisy_optimum: whether `info["regret"]` is the reward that the best arm (by expectation) would have paid in this
             step, less the reward: as some published numbers have it. It has the same mean, and may be negative.
     """
+
+    number_type: Any = np.float32
 
     def __init__(
         self,
@@ -106,8 +110,10 @@ class NativeBandit(Native):
         """Takes the sizes D, A and F, and the pool [N, D] that all sub-environments gather their contexts from, if
         there is one.
 
-        A pool of any number type is held once, on the device; contexts are float32.
+        A pool of any number type is held once, on the device.
         """
+        if pool is not None and pool.dtype == np.float64:
+            self.number_type = np.float64
         self.noisy_optimum = noisy_optimum
         self.metadata = {
             "autoreset_mode": AutoresetMode.SAME_STEP,
@@ -116,7 +122,7 @@ class NativeBandit(Native):
         }
         self.features, self.arms = features, arms
         self.form = ObservationSpec(features, arms, arm_features, masked)
-        super().__init__(num_envs, device, self.form.space(), gymnasium.spaces.Discrete(arms))
+        super().__init__(num_envs, device, self.form.space(self.number_type), gymnasium.spaces.Discrete(arms))
         self._pool = None if pool is None else torch.from_numpy(pool).to(self.device)
         self._steps_of: list[Iterator[Block]] = []
         self._every = torch.arange(num_envs, device=self.device)
@@ -159,7 +165,7 @@ class NativeBandit(Native):
     def _observation(self) -> Tensors:
         context = self._contexts[:, self._step]
         if self._pool is not None:
-            context = self._pool[context].to(torch.float32)
+            context = self._pool[context].to(torch.float64 if self.number_type == np.float64 else torch.float32)
         parts = {"context": context} if self.features else {}
         parts |= {
             name: part[:, self._step] for name, part in (("arms", self._arms), ("mask", self._mask)) if part is not None
@@ -175,12 +181,12 @@ class NativeBandit(Native):
         self._step = 0
         blocks = [self._checked(next(blocks)) for blocks in self._steps_of]
         self._length = len(blocks[0].expected)
-        kind = np.float32 if self._pool is None else np.int64
+        kind = self.number_type if self._pool is None else np.int64
         self._contexts = self._stacked([block.contexts for block in blocks], kind)
         self._expected = self._stacked([block.expected for block in blocks], np.float64)
         self._rewards = self._stacked([block.rewards for block in blocks], np.float64)
         if self.form.arm_features:
-            self._arms = self._stacked([block.arms for block in blocks], np.float32)
+            self._arms = self._stacked([block.arms for block in blocks], self.number_type)
         if self.form.masked:
             self._mask = self._stacked([block.mask for block in blocks], np.int8)
             available = self._mask.bool()

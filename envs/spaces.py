@@ -75,13 +75,13 @@ class ObservationSpec:
         """Whether an observation is a dict."""
         return bool(self.arm_features) or self.masked
 
-    def space(self) -> gymnasium.Space:
-        """Returns the observation space of one sub-environment."""
+    def space(self, kind: Any = np.float32) -> gymnasium.Space:
+        """Returns the observation space of one sub-environment, with numbers of a type."""
         parts: dict[str, gymnasium.Space] = {}
         if self.features:
-            parts["context"] = Box(-np.inf, np.inf, (self.features,), np.float32)
+            parts["context"] = Box(-np.inf, np.inf, (self.features,), kind)
         if self.arm_features:
-            parts["arms"] = Box(-np.inf, np.inf, (self.arms, self.arm_features), np.float32)
+            parts["arms"] = Box(-np.inf, np.inf, (self.arms, self.arm_features), kind)
         if self.masked:
             parts["mask"] = MultiBinary(self.arms)
         return Dict(parts) if self.nested else parts["context"]

@@ -134,8 +134,8 @@ def number(value: Any, name: str, call: str) -> float:
     return float(bare)
 
 
-def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str) -> np.ndarray:
-    """Returns numbers of a shape as float32."""
+def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str, kind: Any = np.float64) -> np.ndarray:
+    """Returns numbers of a shape as a type of floating-point numbers."""
     try:
         given = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -145,11 +145,11 @@ def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str
             call, f"{what} of shape {shape}, as the observation space says, got {given.shape}: make the two agree"
         )
     with np.errstate(over="ignore"):
-        single = given.astype(np.float32)
-    if not np.isfinite(single).all():
-        bad = given[~np.isfinite(single)][0]
-        raise wrong(call, f"finite observations in the range of float32, got {bad} in {whose}: fill in what is missing")
-    return single
+        found = given.astype(kind)
+    if not np.isfinite(found).all():
+        bad, limit = given[~np.isfinite(found)][0], "" if kind == np.float64 else " in the range of float32"
+        raise wrong(call, f"finite observations{limit}, got {bad} in {whose}: fill in what is missing")
+    return found
 
 
 def parts_of(observation: Any, names: Any, call: str, *, exactly: bool) -> dict[str, Any]:

@@ -275,9 +275,9 @@ WINE = load_pool("wine")
         ((X, np.array([None, "a"] * 25)), {}, "pool: y: expected numbers, text or truth values"),
         ((X[:2], NUMBERS[:2]), {"test_part": 0.1}, "test_part: expected at least one of 2 rows"),
         (
-            Pool("own", X, WINE.targets, WINE.test_features, WINE.test_targets + 2, 3),
+            Pool("own", X.astype(np.int64), WINE.targets, WINE.test_features, WINE.test_targets + 2, 3),
             {},
-            r"features: expected float32 or uint8 \[N, D\], .*test_targets: expected classes in 0..2.*as many",
+            r"features: expected float32, float64 or uint8 \[N, D\], .*test_targets: expected classes in 0..2.*as many",
         ),
     ],
 )

@@ -1,57 +1,80 @@
-"""Neither the scale nor the offset of rewards matters: what an agent does, and its scores in units of the reward."""
+"""Scale and offset of contexts, rewards and targets do not matter: to what is decided, and to scores in their units."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from learners import arrays
 
 from tests.helpers import LEARNING, preset
 from tests.registries import product
 from vbandits.agents.agent import Agent
+from vbandits.agents.learner import standardiser
 from vbandits.agents.replay import NoiseVariance
+from vbandits.benchmarks.active.run import run_job
 from vbandits.envs.spaces import ObservationSpec
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.resolve import resolve
+from vbandits.presets import LEARNERS
+
+POOL = "vbandits/PoolActiveLearning-v0"
 
 STEPS, SEEDS = 70, (0, 1, 2)
+SAME = (1.0, 0.0)
 UNITS = {
-    "millionths": (1e-6, 0.0),
-    "millions": (1e6, 0.0),
-    "far from zero": (1.0, 1e6),
-    "small and far": (1e-4, -37.0),
+    "rewards in millionths": (SAME, (1e-6, 0.0)),
+    "rewards in millions": (SAME, (1e6, 0.0)),
+    "rewards far from zero": (SAME, (1.0, 1e6)),
+    "rewards small and far": (SAME, (1e-4, -37.0)),
+    "time stamps": ((1e5, 1.7e9), SAME),
+    "contexts small and far": ((1e-4, -37.0), SAME),
+    "all tiny": ((1e-100, 0.0), (1e-100, 0.0)),
+    "all huge": ((1e100, 0.0), (1e100, 0.0)),
+    "all other": ((1e-3, 1e6), (1e5, -1e9)),
 }
+"""Scale and offset of contexts, and of rewards."""
+FORMS = {"one context": ObservationSpec(3, 4), "a row for each arm": ObservationSpec(2, 4, 3)}
 
 
 @cache
-def played(name, scale, offset):
+def played(name, form, of_contexts, of_rewards):
     """Actions [T, R], predictive means and negative log-likelihoods [R, T] of a small linear problem."""
-    spec = preset(name, schedule={"every": 5, "gradient_steps": 4, "initial_pulls": 2})
-    agent = Agent(spec, SEEDS, ObservationSpec(3, 4), STEPS)
-    random = np.random.default_rng(0)
-    contexts = torch.from_numpy(random.normal(size=(STEPS, len(SEEDS), 3))).float()
-    weights, noise = random.normal(size=(3, 4)), random.normal(size=(STEPS, len(SEEDS), 4))
-    plain = torch.from_numpy(contexts.double().numpy() @ weights + 0.3 * noise)
+    agent = Agent(
+        preset(name, schedule={"every": 5, "gradient_steps": 4, "initial_pulls": 2}), SEEDS, FORMS[form], STEPS
+    )
+    scale, offset = of_rewards
+    random, form = np.random.default_rng(0), FORMS[form]
+    size = form.features + form.arm_features
+    x = random.normal(size=(STEPS, len(SEEDS), form.arms if form.arm_features else 1, size))
+    weights, noise = random.normal(size=(size, form.arms)), random.normal(size=(STEPS, len(SEEDS), form.arms))
+    mean = (x * weights[:, 0]).sum(3) if form.arm_features else x[:, :, 0] @ weights
+    plain = torch.from_numpy(mean + 0.3 * noise)
+    given = torch.from_numpy(of_contexts[1] + of_contexts[0] * x)
     actions = []
-    for context, rewards in zip(contexts, offset + scale * plain, strict=True):
-        actions.append(agent.act(context))
+    for rows, rewards in zip(given, offset + scale * plain, strict=True):
+        seen = rows[:, 0]
+        if form.arm_features:
+            seen = {"context": rows[:, 0, : form.features], "arms": rows[:, :, form.features :]}
+        actions.append(agent.act(seen))
         agent.observe(rewards.gather(1, actions[-1].unsqueeze(1)).squeeze(1))
         if agent.due:
             agent.learn()
-    x, outputs = agent.recent(STEPS)
-    y = (offset + scale * plain).numpy().swapaxes(0, 1)
-    taken = np.take_along_axis(y, outputs.numpy()[..., None], 2)[..., 0]
-    predictive = agent.predict(x, outputs)
-    return torch.stack(actions), (predictive.mean() - offset) / scale, predictive.nll(taken) + np.log(1 / scale)
+    assert not agent.diverged.any()
+    rows, outputs = agent.recent(STEPS)
+    y = np.take_along_axis((offset + scale * plain).numpy(), torch.stack(actions).numpy()[..., None], 2)[..., 0].T
+    predictive = agent.predict(rows, outputs)
+    return torch.stack(actions), (predictive.mean() - offset) / scale, predictive.nll(y) - np.log(scale)
 
 
-@product(("name", "units"), LEARNING, UNITS)
-def test_actions_and_scores_are_those_of_rewards_in_other_units(name, units):
-    scale, offset = UNITS[units]
-    actions, mean, nll = played(name, 1.0, 0.0)
-    found, found_mean, found_nll = played(name, scale, offset)
+@product(("name", "form", "units"), LEARNING, FORMS, UNITS)
+def test_actions_and_scores_are_those_of_contexts_and_rewards_in_other_units(name, form, units):
+    actions, mean, nll = played(name, form, SAME, SAME)
+    found, found_mean, found_nll = played(name, form, *UNITS[units])
     assert actions.unique().numel() == 4
     same = (found == actions).all(0).numpy()  # ties within rounding may fall to the other side
     assert same.sum() >= len(SEEDS) - 1
-    tolerance = 1e-3 if abs(offset) > 1e3 else 1e-4
+    tolerance = 1e-3 if units.endswith(("far from zero", "other", "stamps")) else 1e-4
     np.testing.assert_allclose(found_mean[same], mean[same], rtol=0, atol=tolerance)
     np.testing.assert_allclose(found_nll[same], nll[same], rtol=0, atol=20 * tolerance)
 
@@ -67,3 +90,83 @@ def test_the_noise_is_estimated_in_units_of_the_rewards(scale):
             noise.add(values[:, 0], values[:, 1:])
         estimates.append(noise.standardised(torch.full((2,), unit)))
     torch.testing.assert_close(*estimates, rtol=1e-12, atol=0)
+
+
+def test_what_was_predicted_before_there_was_a_scale_is_no_part_of_the_noise():
+    one, other = NoiseVariance(2, torch.device("cpu")), NoiseVariance(1, torch.device("cpu"))
+    random = torch.Generator().manual_seed(0)
+    for step in range(20):
+        values = torch.randn(2, 3, generator=random, dtype=torch.float64)
+        if step < 5:
+            values[1, 1:] = torch.nan
+        else:
+            other.add(values[1:, 0], values[1:, 1:])
+        one.add(values[:, 0], values[:, 1:])
+    assert one.standardised(torch.ones(2))[1] == other.standardised(torch.ones(1))[0]
+    assert one.standardised(torch.ones(2))[0] != one.standardised(torch.ones(2))[1]
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_a_context_that_has_not_varied_yet_moves_by_one_whatever_its_unit(kind, unit):
+    agent = Agent(preset("linear-ts", schedule={"every": 1, "initial_pulls": 2}), (0,), ObservationSpec(2, 2), 9)
+    for step in range(4):
+        agent.act(torch.tensor([[0.5 * step, 3 * unit]], dtype=kind))
+        agent.observe(torch.tensor([float(step)]))
+        agent.learn()
+    x = agent.model.scaling.x(torch.tensor([[[1.0, 3 * unit], [1.0, 4.5 * unit], [1.0, 0.0]]], dtype=kind))
+    assert x[0, :, 1].tolist() == [0.0, 1.0, -1.0]
+    rows = torch.tensor([[0.5 * step, 3 * unit] for step in range(4)], dtype=kind)
+    moved = standardiser(rows, None, torch.float32)(torch.tensor([[1.0, 4.5 * unit], [1.0, 0.0]], dtype=kind))
+    assert moved[:, 1].tolist() == [1.0, -1.0]
+    assert moved.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["linear-ts", "ibvi"])
+def test_large_contexts_before_the_first_outcome_are_no_divergence(name):
+    agent = Agent(preset(name, schedule={"every": 5, "initial_pulls": 0}), (0, 1), ObservationSpec(3, 2), 40)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        agent.act(1e9 + 1e8 * torch.randn(2, 3, generator=random, dtype=torch.float64))
+        agent.observe(torch.rand(2, generator=random))
+        if agent.due:
+            agent.learn()
+    assert not agent.diverged.any()
+
+
+SCALES = {
+    "tiny": ((1e-100, 0.0), (1e-100, 0.0)),
+    "millionths": (SAME, (1e-6, 0.0)),
+    "targets far from zero": (SAME, (1.0, 1e6)),
+    "time stamps": ((1e5, 1.7e9), (1e5, 0.0)),
+    "huge": ((1e100, 0.0), (1e100, 0.0)),
+}
+"""Scale and offset of features, and of targets."""
+
+
+@cache
+def learned(name, classes, of_features, of_targets):
+    """What is measured of a learner in units of the targets, from one label of each class, or one number, on."""
+    x, y = arrays(classes, rows=60)
+    x = of_features[1] + of_features[0] * x.astype(float)
+    scale, offset = (1.0, 0.0) if classes else of_targets
+    pool = EnvironmentSpec("p", POOL, {"pool": (x, y if classes else offset + scale * y), "budget": 10, "initial": 1})
+    small = {"gradient_steps": 20, "batch_size": 8, "full_steps": 20}
+    learner = {"id": name, "acquisition": ["bald" if classes else "variance"], "training": small}
+    document = {"name": "it", "problems": [pool], "learners": [learner], "seeds": [0, 1], "evaluations": 1}
+    last = run_job(next(resolve(document).jobs())).records.query("round == 10")
+    if classes:
+        return last[["accuracy", "nll", "brier"]].to_numpy()
+    return np.stack([last.rmse / scale, last.nll - np.log(scale), last.crps / scale], 1)
+
+
+@product(
+    ("name", "classes", "units"),
+    LEARNERS,
+    [0, 3],
+    SCALES,
+    valid=lambda name, classes, units: not (classes and (name in ("linear", "neural-linear") or "targets" in units)),
+)
+def test_learners_do_the_same_with_features_and_targets_in_other_units(name, classes, units):
+    plain, found = learned(name, classes, SAME, SAME), learned(name, classes, *SCALES[units])
+    np.testing.assert_allclose(found, plain, rtol=0.01)

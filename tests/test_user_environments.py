@@ -102,7 +102,7 @@ def test_the_observation_after_an_episode_is_the_next_context():
     environment = opened("acme/Walk-v0", lanes=2)
     contexts, info = environment.reset(seed=[3, 4])
     assert info == {}
-    assert contexts.dtype == torch.float32
+    assert contexts.dtype == torch.float64
     for _ in range(30):
         before = contexts
         contexts, _, terminated, truncated, _ = environment.step(torch.tensor([0, 1]))

@@ -220,15 +220,25 @@ class Task:
 class Scaling:
     """Shift and scale of contexts [R, 1, D] and targets [R, 1]: standardised = (raw - shift) / scale.
 
-    Those of targets are float64, so that no digits are lost where targets are far from zero. An agent renews it when
-    rows have grown by a share, and hands on the same object until then: exact regressions add rows to what they have
-    for as long as it is the same, and sum all rows anew when it is another.
+    Those of targets are float64, and so are those of contexts that come as float64: no digits are lost where numbers
+    are far from zero. An agent renews it when rows have grown by a share, and hands on the same object until then:
+    exact regressions add rows to what they have for as long as it is the same, and sum all rows anew when it is
+    another.
+
+    What has not varied yet has no scale: 1 stands in for it, and a context that comes to be another is 1 above or below
+    what it was, whatever its unit.
+
+    Attributes:
+        x_constant: which contexts have not varied yet [R, 1, D]; None if all have.
+        y_constant: which targets have not [R, 1]; None if all have, or are as they should be.
     """
 
     x_shift: Tensor
     x_scale: Tensor
     y_shift: Tensor
     y_scale: Tensor
+    x_constant: Tensor | None = None
+    y_constant: Tensor | None = None
 
     @classmethod
     def identity(cls, replicas: int, features: int, device: torch.device | str = "cpu", dtype=torch.float32) -> Scaling:
@@ -239,7 +249,8 @@ class Scaling:
 
     def x(self, raw: Float[Tensor, "R N D"]) -> Float[Tensor, "R N D"]:
         """Standardises contexts."""
-        return (raw - self.x_shift) / self.x_scale
+        found = (raw - self.x_shift) / self.x_scale
+        return found if self.x_constant is None else torch.where(self.x_constant, found.sign(), found)
 
     def y(self, raw: Float[Tensor, "R N"]) -> Float[Tensor, "R N"]:
         """Standardises targets."""
@@ -263,11 +274,11 @@ class Data:
     """All rows observed so far, raw, with the scaling that a posterior sees them through.
 
     Attributes:
-        x: raw contexts [R, N, D].
+        x: raw contexts [R, N, D], float64 where they need its digits.
         output: the output that each row's target belongs to [R, N].
         y: raw targets [R, N], float64.
         scaling: of contexts and targets.
-        noise: variance of the observation noise [R], in standardised units.
+        noise: variance of the observation noise [R], in standardised units, of the type that is learned in.
         forgetting: how rows lose their weight with age.
     """
 
@@ -301,8 +312,8 @@ class Data:
     def rows(self, index: Int64[Tensor, "R B"]) -> Batch:
         """Returns some rows of each replica, standardised."""
         replica = torch.arange(len(index), device=index.device).unsqueeze(1)
-        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index]).to(self.x.dtype)
-        return Batch(x, self.output[replica, index], y, index)
+        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
+        return Batch(x.to(self.noise.dtype), self.output[replica, index], y.to(self.noise.dtype), index)
 
     def batches(self, rows: int = 512) -> Iterator[Batch]:
         """Returns all rows that have a weight in their order, standardised, a block at a time."""

@@ -42,11 +42,13 @@ def pool_spaces(rows: int, classes: int, batch: int, budget: int) -> tuple[Space
     return seen, Discrete(rows) if batch == 1 else MultiDiscrete([rows] * batch)
 
 
-def stream_spaces(features: int, classes: int, actions: int, budget: int) -> tuple[Space, Space]:
-    """Returns what is seen of a stream of rows [D], and its actions."""
+def stream_spaces(
+    features: int, classes: int, actions: int, budget: int, kind: Any = np.float32
+) -> tuple[Space, Space]:
+    """Returns what is seen of a stream of rows [D] of numbers of a type, and its actions."""
     seen = Dict(
         {
-            "context": Box(-np.inf, np.inf, (features,), np.float32),
+            "context": Box(-np.inf, np.inf, (features,), kind),
             "label": labels(classes, ()),
             "budget_left": Box(0, budget, (), np.int64),
         }

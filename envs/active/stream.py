@@ -18,12 +18,12 @@ SKIP, QUERY = 0, 1
 class StreamActiveLearning(ActiveLearning):
     """Shows the rows of a pool one at a time, whose label can be bought now or never.
 
-    Observations are `context`, the row that has arrived, float32 [R, D]; `label` of the row before it, where that was
-    bought [R], int64 with -1 or, of a regression, float64 with NaN otherwise; and `budget_left`, labels still to be
-    bought [R]. Actions [R] are 0 to skip and 1 to query, which pays -`cost`, float64 [R]. With `predict`, action k < K
-    says that the row's class is k and pays 0 where it truly is and -`mistake` where not; action K asks. `info` has
-    `action_mask`, int8 [R, A], in which the query is 0 once the budget is spent. All sub-environments end after
-    `steps` rows; the context that is observed then is the last row's again.
+    Observations are `context`, the row that has arrived, [R, D] of float32 or, where rows are, float64; `label` of the
+    row before it, where that was bought [R], int64 with -1 or, of a regression, float64 with NaN otherwise; and
+    `budget_left`, labels still to be bought [R]. Actions [R] are 0 to skip and 1 to query, which pays -`cost`, float64
+    [R]. With `predict`, action k < K says that the row's class is k and pays 0 where it truly is and -`mistake` where
+    not; action K asks. `info` has `action_mask`, int8 [R, A], in which the query is 0 once the budget is spent. All
+    sub-environments end after `steps` rows; the context that is observed then is the last row's again.
 
     A sub-environment's seed decides the order of the rows, each at most once, and the label noise. A reset without a
     seed starts another episode. For the attributes see `ActiveLearning`; `steps`, `predict`, `mistake` and `query`,
@@ -95,7 +95,8 @@ class StreamActiveLearning(ActiveLearning):
         require(0 <= mistake < np.inf, "mistake", "a finite number of at least 0", mistake)
         self.steps, self.predict, self.mistake = length, predict, mistake
         self.query = found.classes if predict else QUERY
-        spaces = stream_spaces(features, found.classes, self.query + 1, labels)
+        kind = np.float64 if found.features.dtype == np.float64 else np.float32
+        spaces = stream_spaces(features, found.classes, self.query + 1, labels, kind)
         super().__init__(num_envs, device, *spaces, pool=found, budget=labels, cost=cost, label_noise=label_noise)
 
     def reset(
@@ -133,7 +134,8 @@ class StreamActiveLearning(ActiveLearning):
 
     def _observation(self) -> dict[str, Tensor]:
         rows = self._order[:, min(self._step, self.steps - 1)]
-        context = self.features[rows].to(torch.float32)
+        context = self.features[rows]
+        context = context if context.dtype == torch.float64 else context.to(torch.float32)
         return {"context": context, "label": self._label.clone(), "budget_left": self._left.clone()}
 
     def _mask(self) -> Tensor:

@@ -15,7 +15,7 @@ class Pool:
 
     Attributes:
         name: of the dataset, of the synthetic problem, or the user's file.
-        features: [N, D], float32, or uint8 where all are small whole numbers.
+        features: [N, D], float32, or uint8 where all are small whole numbers, or float64 where its digits are needed.
         targets: classes, int64 in 0..K-1 [N], or numbers, float64 [N].
         test_features: [M, D].
         test_targets: [M].
@@ -56,8 +56,8 @@ class Pool:
             )
         kind = np.dtype(np.int64 if self.classes else np.float64)
         for which, x, y in (("", self.features, self.targets), ("test_", self.test_features, self.test_targets)):
-            if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.uint8)):
-                found.append(f"{which}features: expected float32 or uint8 [N, D], got {x.dtype} {x.shape}")
+            if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.float64, np.uint8)):
+                found.append(f"{which}features: expected float32, float64 or uint8 [N, D], got {x.dtype} {x.shape}")
             elif not np.isfinite(x).all():
                 found.append(f"{which}features: expected finite numbers, got others")
             if y.shape != x.shape[:1] or y.dtype != kind:

@@ -13,6 +13,7 @@ from vbandits.data import PUBLISHED, Dataset, images, synthetic
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
+from vbandits.data.precision import compact
 from vbandits.data.user import ENDINGS, LEVELS, Continuous
 from vbandits.errors import require
 from vbandits.registry import unknown
@@ -210,20 +211,16 @@ def _own(pool: Any, task: Task | None, test_part: float | None, choice: Choice) 
 
 
 def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
-    """Returns a user's inputs [N, D] as uint8 or float32, and their shape if they are images."""
+    """Returns a user's inputs [N, D] as uint8, float32 or float64, and their shape if they are images."""
     x = np.asarray(given)
     require(x.dtype.kind in "fiub", "pool: x", "numbers", x.dtype)
     require(x.ndim in (2, 3, 4) and x.size > 0, "pool: x", "rows [N, D], or images [N, H, W] or [N, C, H, W]", x.shape)
     image = None if x.ndim == 2 else (x.shape[1] if x.ndim == 4 else 1, *x.shape[-2:])
-    with np.errstate(over="ignore"):
-        flat = x.reshape(len(x), -1).astype(np.uint8 if x.dtype == np.uint8 else np.float32)
+    flat = x.reshape(len(x), -1)
     if not np.isfinite(flat).all():
         row = int(np.argmin(np.isfinite(flat).all(1)))
-        raise ValueError(
-            f"pool: x: expected finite numbers in the range of float32, got others in row {row}: fill in "
-            "what is missing"
-        )
-    return flat, image
+        raise ValueError(f"pool: x: expected finite numbers, got others in row {row}: fill in what is missing")
+    return compact(flat), image
 
 
 def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]:

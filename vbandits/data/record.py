@@ -15,7 +15,8 @@ class Dataset:
 
     Attributes:
         name: the dataset's, or the user's file.
-        features: [N, D], float32, or uint8 where all of them are indicators, which takes a quarter of the memory.
+        features: [N, D], float32, or uint8 where all of them are indicators, which takes a quarter of the memory; or
+            float64 where its digits are needed, see `data.precision`.
         labels: int64 in 0..K-1 [N]; None where there are no classes (`jester`, whose features are its ratings, and
             `financial`).
         feature_names: D of them; an indicator is called "column=level".

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 from pyarrow import csv, parquet
 
+from vbandits.data.precision import compact
 from vbandits.data.record import Dataset
 from vbandits.data.tables import first_line
 from vbandits.registry import unknown
@@ -247,19 +248,18 @@ def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[s
     missing = column.is_null().to_numpy()
     values = column.cast(pa.float64(), safe=False).to_numpy().copy()
     values[missing] = values[~missing].mean()
-    with np.errstate(over="ignore"):
-        figures = values.astype(np.float32)
-    if not np.isfinite(figures).all():
+    if not np.isfinite(values).all():
         raise ValueError(
-            f"{path}: column {name!r}: expected finite numbers below 3e38, got "
-            f"{values[~np.isfinite(figures)][0]}: leave it out with drop=[{name!r}]"
+            f"{path}: column {name!r}: expected finite numbers, got "
+            f"{values[~np.isfinite(values)][0]}: leave it out with drop=[{name!r}]"
         )
+    figures = compact(values[:, None])
     notes = {}
     steps = np.diff(values)
     if not name or (kinds.is_integer(column.type) and len(values) > 2 and (steps == 1).all()):
         notes["looks like the number of the row, which drop=[...] leaves out"] = ""
     if not missing.any():
-        return figures[:, None], [name], notes
+        return figures, [name], notes
     both = np.column_stack([figures, missing.astype(np.float32)])
     notes["missing numbers became the mean of the others, with an indicator"] = f" ({column.null_count:,})"
     return both, [name, f"{name} missing"], notes

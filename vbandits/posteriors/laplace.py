@@ -38,6 +38,10 @@ class Curvature(Protocol):
         """The eigenvalues."""
         ...
 
+    def coordinates(self, weights: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
+        """Returns the coordinates of vectors in the basis of eigenvectors."""
+        ...
+
     def rotate(self, coordinates: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
         """Returns the vectors that have these coordinates in the basis of eigenvectors."""
         ...
@@ -155,8 +159,11 @@ class Laplace:
         network = cast(HeadedNetwork, network_of(state.task))
         layer, trained = network.layers[-1], weights(state.task, state.parameters.detached)
         curvature, precision = self.covariance(state)
-        coordinates = noise.double() * (curvature.values + precision.unsqueeze(1)).rsqrt().unsqueeze(1)
-        deviation = curvature.rotate(coordinates).to(noise).unflatten(2, (layer.fan_out, -1))  # [R, S, K, I]
+        # the symmetric root: eigenvectors alone have a sign, or a basis, that the last bit of a row decides
+        scale = (curvature.values + precision.unsqueeze(1)).rsqrt().unsqueeze(1)
+        deviation = (
+            curvature.rotate(scale * curvature.coordinates(noise.double())).to(noise).unflatten(2, (layer.fan_out, -1))
+        )  # [R, S, K, I]
         matrix = as_matrix(layer, state.parameters.detached[layer.name].unsqueeze(1)) + deviation.mT
         columns = matrix.transpose(1, 2).flatten(2)  # [R, I, S * K]: all draws have the same inputs
 
@@ -196,10 +203,17 @@ class Blocks:
     vectors: Tensor
     values: Tensor
 
-    def rotate(self, coordinates: Tensor) -> Tensor:
+    def coordinates(self, weights: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
+        """Returns weights in coordinates of the eigenvectors."""
+        return self._times(self.vectors, weights)
+
+    def rotate(self, coordinates: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
         """Returns each block's vectors times its coordinates."""
-        parts = coordinates.unflatten(2, (self.vectors.shape[1], -1)).transpose(1, 2)  # [R, B, S, P / B]
-        return (parts @ self.vectors.mT).transpose(1, 2).flatten(2)
+        return self._times(self.vectors.mT, coordinates)
+
+    def _times(self, matrices: Tensor, rows: Tensor) -> Tensor:
+        parts = rows.unflatten(2, (matrices.shape[1], -1)).transpose(1, 2)  # [R, B, S, P / B]
+        return (parts @ matrices).transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -216,7 +230,12 @@ class Kronecker:
     inputs: Tensor
     values: Tensor
 
-    def rotate(self, coordinates: Tensor) -> Tensor:
+    def coordinates(self, weights: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
+        """Returns weights in coordinates of the eigenvectors: outputs^T W inputs, W being the weights as a matrix."""
+        matrix = weights.unflatten(2, (self.outputs.shape[2], -1))
+        return (self.outputs.mT.unsqueeze(1) @ matrix @ self.inputs.unsqueeze(1)).flatten(2)
+
+    def rotate(self, coordinates: Float[Tensor, "R S P"]) -> Float[Tensor, "R S P"]:
         """Returns outputs C inputs^T, C being the coordinates as a matrix."""
         matrix = coordinates.unflatten(2, (self.outputs.shape[2], -1))
         return (self.outputs.unsqueeze(1) @ matrix @ self.inputs.mT.unsqueeze(1)).flatten(2)

@@ -1,0 +1,34 @@
+"""The type in which rows are held: single precision, or double where digits would be lost that tell rows apart."""
+
+import numpy as np
+
+LOST = 1e-5
+"""Share of a column's range that rounding may move a number by."""
+
+
+def compact(rows: np.ndarray) -> np.ndarray:
+    """Returns numbers [N, D] as float32, or as float64 where float32 cannot tell the rows of a column apart: time
+    stamps, numbers far from zero or outside its range. Bytes stay as they are.
+
+    Args:
+        rows: of any number type; what is none is returned as it is.
+    """
+    if rows.dtype in (np.uint8, np.float32) or rows.dtype.kind not in "fiub":
+        return rows
+    with np.errstate(over="ignore"):
+        single = rows.astype(np.float32)
+    if rows.dtype.itemsize <= 2 or not rows.size:
+        return single
+    double = rows.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error, width = np.abs(single - double).max(0), double.max(0) - double.min(0)
+    carried = np.isfinite(single).all(0) & ((width == 0) | (error <= LOST * width))
+    return single if carried.all() else double
+
+
+def both(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns two arrays of rows as above, both float64 where one of them is."""
+    rows, others = compact(rows), compact(others)
+    if np.float64 in (rows.dtype, others.dtype):
+        return rows.astype(np.float64), others.astype(np.float64)
+    return rows, others
