@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
@@ -163,12 +162,6 @@ class Model:
             blocks: gives the rows, so many at a time.
         """
         return map(self.predict, blocks(self._rows_at_once))
-
-    def fallback_prediction(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mean and standard deviation of the targets learned from, each [R, 1]: of a normal distribution that
-        stands in for the predictions of a replica that has diverged."""
-        mean, std = (value.double().cpu().numpy() for value in (self.scaling.y_shift, self.scaling.y_scale))
-        return mean, std
 
 
 def _moments(y: Float[Tensor, "R n"]) -> tuple[Float[Tensor, "R 1"], Float[Tensor, "R 1"], Bool[Tensor, "R 1"]]:

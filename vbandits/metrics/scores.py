@@ -59,21 +59,6 @@ def of_predictive(predictive: Any, y: np.ndarray) -> dict[str, np.ndarray]:
     return {"mean": predictive.mean(), "nll": predictive.nll(y), "crps": predictive.crps(y), "pit": predictive.cdf(y)}
 
 
-def of_normal(mean: np.ndarray, std: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the same of normal distributions with means and standard deviations [R, N]."""
-    one = (mean[..., None], std)
-    return {"mean": mean, "nll": mixture_nll(*one, y), "crps": mixture_crps(*one, y), "pit": mixture_cdf(*one, y)}
-
-
-def with_normal(
-    found: dict[str, np.ndarray], where: np.ndarray, mean: np.ndarray, std: np.ndarray, y: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Returns the scores found at targets `y` [R, N], but in replicas `where` [R] those of normal distributions with
-    means and standard deviations [R, 1]."""
-    instead = of_normal(mean + np.zeros_like(y), std + np.zeros_like(y), y)
-    return {name: np.where(where[:, None], instead[name], values) for name, values in found.items()}
-
-
 def mean_absolute(d: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Returns the mean of |X| for X ~ N(d, std^2), the folded normal's; `std` is above 0.
 
