@@ -98,6 +98,14 @@ def test_records_are_one_row_per_seed_and_setting(results):
     assert part["error"].between(0, 1).all()
     assert part.groupby("seed")["temperature"].nunique().tolist() == [1, 1, 1]
     assert part["temperature"].nunique() == 3  # one per seed
+    plain = results.parts["digits", "deterministic"]
+    np.testing.assert_allclose(part["nll_unscaled"], plain["nll"], rtol=1e-6)  # the same network at temperature 1
+    assert plain["nll_unscaled"].isna().all()
+    for name in ("nll", "brier"):
+        np.testing.assert_allclose(part[f"{name}_calibration"] + part[f"{name}_refinement"], part[name], rtol=1e-9)
+    np.testing.assert_allclose(part["risk_100"], part["error"])
+    assert (part["ece_null_low"] < part["ece_null"]).all()
+    assert (part["ece_null"] < part["ece_null_high"]).all()
     rows = part[[f"rows_{bin:02d}" for bin in range(1, 16)]].sum(axis=1)
     assert rows.tolist() == [359] * 3 + [40] * 12  # a fifth of the digits; corrupted, the 40 asked for
     assert part.loc[part["corruption"] == "none", "auroc_tiles"].between(0.55, 1).all()  # 0.5 is chance
@@ -108,7 +116,8 @@ def test_summary_separates_the_clean_test_set_from_corruptions(results):
     part = results.parts["digits", "deterministic"]
     clean = part[part["corruption"] == "none"].set_index("seed")["nll"]
     corrupted = part[part["corruption"] != "none"].groupby("seed")["nll"].mean()
-    for prefix, values in (("", clean), ("corrupted_", corrupted)):
+    severest = part[part["severity"] == 4].groupby("seed")["nll"].mean()
+    for prefix, values in (("", clean), ("corrupted_", corrupted), ("severest_", severest)):
         assert row[f"{prefix}nll"] == pytest.approx(values.mean())
         low, high = intervals.mean_interval(values.to_numpy())
         assert (row[f"{prefix}nll_low"], row[f"{prefix}nll_high"]) == pytest.approx((low, high))
@@ -220,12 +229,12 @@ def test_inputs_are_in_memory_once_for_all_seeds():
     assert learner._inputs(split.train[0]).stride(0) == 0
 
 
-def test_a_diverged_seed_counts_as_a_failure_and_stays_in_the_mean():
+def test_a_diverged_seed_counts_as_a_failure_and_is_scored_as_nothing():
     outcome = cell(seeds=(0, 1), methods=[DOCUMENT["methods"][0] | {"optimizer": {"learning_rate": 1e30}}]).run(
         lambda _: None
     )
     assert outcome.diverged == (0, 1)
-    np.testing.assert_allclose(outcome.records["nll"], np.log(10))
+    assert outcome.records[["error", "nll", "ece", "ece_null", "auroc_tiles", "risk_050"]].isna().to_numpy().all()
 
 
 @pytest.mark.parametrize("steps", [1, 7, 53, 120])
@@ -282,21 +291,28 @@ def test_the_report_says_what_the_summary_says(results, folder):
     html, text = (folder / "report" / "index.html").read_text(), (folder / "report" / "report.md").read_text()
     assert text == markdown.render(report)
     assert page.render(report) == html
-    clean, corrupted = report.sections[0].tables.values()
+    clean, trust, corrupted, severest = report.sections[0].tables.values()
     assert [head.text for head in clean.heads] == [
         "Error",
         "NLL",
-        "ECE",
+        "NLL",
         "Brier score",
+        "ECE",
+        "ECE if perfect",
         "AUROC",
+        "Temperature",
         "Temperature",
         "Failures",
     ]
-    assert [head.text for head in corrupted.heads] == ["Error", "NLL", "ECE", "Brier score", "AUROC"]
+    assert [head.text for head in corrupted.heads] == [head.text for head in clean.heads[:7]]
+    assert corrupted.heads == severest.heads
+    assert (trust.heads[0].text, trust.heads[0].detail) == ("NLL from", "miscalibration")
     summary = results.summary()
     assert [row.label for row in clean.rows] == summary["method"].tolist()
     assert [row.entries[0].text for row in clean.rows] == [f"{100 * error:.1f}" for error in summary["error"]]
     assert sum(row.entries[0].strong for row in clean.rows) == 2  # the same error: neither is worse
+    for made, name in ((corrupted, "corrupted_error"), (severest, "severest_error")):
+        assert [row.entries[0].text for row in made.rows] == [f"{100 * error:.1f}" for error in summary[name]]
     seen = words(html)
     for part in ("In distribution", "Under corruption", "temperature-scaled", "How this was made", "tiles"):
         assert part in seen
@@ -310,7 +326,12 @@ def test_the_page_stands_alone_with_its_figures_described(folder):
     assert "<script" not in html.lower()
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*|url\((?!#)|@import|https?://""", html)
     svgs = re.findall(r'<svg class="figure" role="img" aria-label="([^"]*)"', html)
-    assert [label.split()[0] for label in svgs] == ["Error,", "NLL,", "ECE,", "Accuracy", "Seconds"]
+    assert [label.split()[0] for label in svgs] == [
+        *("Error,", "NLL,", "ECE,"),
+        *["Accuracy"] * 4,  # two methods, clean and corrupted
+        *["Error"] * 2,
+        "Seconds",
+    ]
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids)) > 50
 

@@ -1,17 +1,20 @@
 """The figures of a supervised experiment's report."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from vbandits.benchmarks.supervised.results import SupervisedResults, by_severity
+from vbandits.benchmarks.supervised.results import COVERAGES, SupervisedResults, by_severity, risks
 from vbandits.benchmarks.supervised.results import reliability as bins_of
+from vbandits.benchmarks.supervised.tables import HEADS
+from vbandits.metrics import class_calibration
 from vbandits.report import statistics
-from vbandits.report.canvas import LEFT, Canvas
-from vbandits.report.figures import BOTTOM, TOP, Curve, Frame, curves, height, label_ends
-from vbandits.report.formats import number
-from vbandits.report.page import Drawing
+from vbandits.report.canvas import LEFT, Canvas, shorten
+from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Frame, curves
+from vbandits.report.formats import count, number
+from vbandits.report.page import Drawing, Panels
 from vbandits.report.palette import MUTED, Style
 
 FEWEST = 0.005
@@ -24,29 +27,53 @@ SEVERITY = {
 """Measures that are drawn against severity, in the words of their captions."""
 
 Parts = Mapping[str, pd.DataFrame]
-"""A dataset's records by method, the best first."""
+"""A dataset's records by method, the best first; without methods all of whose seeds diverged."""
+WIDTH, HEIGHT = 264.0, 230.0
+"""Of a panel, in points."""
+ABREAST, FEWEST_ABREAST = 4, 3
+"""Most panels in a row, and for how many there is room at least."""
 
 
-def drawings(
-    results: SupervisedResults,
-    dataset: str,
-    heads: Mapping[str, tuple[str, str]],
-    styles: Mapping[str, Style],
-    salt: str,
-) -> list[Drawing]:
-    """Returns what corruption does to every method, where there is any, and how far confidence can be trusted.
+def severities(results: SupervisedResults, dataset: str, styles: Mapping[str, Style], salt: str) -> list[Drawing]:
+    """Returns what corruption does to every method, where there is any.
 
     Args:
         results: of the experiment.
         dataset: its label.
-        heads: what measures are called, and their units: fractions are drawn in percent.
         styles: by method.
         salt: makes ids unique.
     """
-    own = results.of(dataset)
-    corrupted = any(bool((part["severity"] > 0).any()) for part in own.values())
-    shown = [severity(own, styles, name, heads[name], dataset, f"{salt}-{name}") for name in SEVERITY if corrupted]
-    return [*shown, reliability(own, styles, dataset, corrupted, f"{salt}-reliability")]
+    own = _sound(results, dataset)
+    if not _corrupted(own):
+        return []
+    return [severity(own, styles, name, HEADS[name], dataset, f"{salt}-{name}") for name in SEVERITY]
+
+
+def reliabilities(results: SupervisedResults, dataset: str, styles: Mapping[str, Style], salt: str) -> list[Panels]:
+    """Returns reliability diagrams in distribution, and under corruption where there is any."""
+    own = _sound(results, dataset)
+    kinds = [False, *([True] if _corrupted(own) else [])]
+    return [reliability(own, styles, dataset, kind, f"{salt}-reliability-{place}") for place, kind in enumerate(kinds)]
+
+
+def risk_coverages(results: SupervisedResults, dataset: str, styles: Mapping[str, Style], salt: str) -> list[Drawing]:
+    """Returns risk-coverage curves in distribution, and under corruption where there is any."""
+    own = _sound(results, dataset)
+    kinds = [False, *([True] if _corrupted(own) else [])]
+    found = [risk_coverage(own, styles, dataset, kind, f"{salt}-risk-{place}") for place, kind in enumerate(kinds)]
+    return [drawing for drawing in found if drawing is not None]
+
+
+ALL = (severities, reliabilities, risk_coverages)
+"""The figures of a dataset, in their order."""
+
+
+def _sound(results: SupervisedResults, dataset: str) -> Parts:
+    return {method: part for method, part in results.of(dataset).items() if part["error"].notna().to_numpy().any()}
+
+
+def _corrupted(parts: Parts) -> bool:
+    return any(bool((part["severity"] > 0).any()) for part in parts.values())
 
 
 def severity(
@@ -72,40 +99,78 @@ def severity(
     return Drawing(svg, f"{caption}and its 95% band over seeds, pointwise. Lower is better.")
 
 
-def reliability(parts: Parts, styles: Mapping[str, Style], dataset: str, corrupted: bool, salt: str) -> Drawing:
-    """Returns accuracy against confidence, under all corruptions where there are any."""
-    shown, gaps = [], []
-    for method, part in parts.items():
-        confidence, accuracy, share = bins_of(part, corrupted)
-        kept = share >= FEWEST
-        shown.append(Curve(method, confidence[kept], accuracy[kept], accuracy[kept], accuracy[kept]))
-        gaps.append(float(np.nansum(share * (confidence - accuracy))))
-    with Canvas(height(len(parts)), salt) as canvas:
-        axes = canvas.axes(LEFT, TOP, canvas.label_width([*parts]) + 22, BOTTOM)
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (3, 3)), zorder=1)
-        for curve in shown:
-            style = styles[curve.label]
+def reliability(parts: Parts, styles: Mapping[str, Style], dataset: str, corrupted: bool, salt: str) -> Panels:
+    """Returns accuracy against confidence, a panel for each method, with what a perfect model would show."""
+    svgs = []
+    for place, (method, part) in enumerate(parts.items()):
+        confidence, accuracy, rows = bins_of(part, corrupted)
+        kept = rows >= FEWEST * rows.sum()
+        low, high = class_calibration.consistency_band(confidence[kept], rows[kept])
+        gap = float(np.nansum(rows * (confidence - accuracy)) / rows.sum())
+        with Canvas(HEIGHT, f"{salt}-{place}", WIDTH) as canvas:
+            axes = canvas.axes(LEFT, TOP, EDGE, BOTTOM)
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (3, 3)), zorder=1)
+            axes.vlines(confidence[kept], low, high, color=(MUTED, 0.35), linewidth=7, zorder=1.5)
+            style = styles[method]
             axes.plot(
-                curve.x,
-                curve.mean,
+                confidence[kept],
+                accuracy[kept],
                 color=style.color,
                 linestyle=style.linestyle,
                 linewidth=1.6,
                 marker="o",
-                markersize=3,
+                markersize=4,
             )
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="")
-        canvas.heading(axes, "Accuracy")
-        label_ends(canvas, axes, [curve for curve in shown if len(curve.mean)], styles)
-        means = ", ".join(f"{method} {number(100 * gap, 1)}" for method, gap in zip(parts, gaps, strict=True))
-        where = f"{dataset} under corruption" if corrupted else dataset
-        svg = canvas.svg(f"Accuracy against confidence in {where}. Mean confidence minus accuracy, in points: {means}.")
-        over = "over all corruptions and severities" if corrupted else "on the clean test set"
-        return Drawing(
-            svg,
-            f"Reliability {over}: how often predictions of a confidence are right, over all seeds. Below the dashed "
-            "line a method is surer than it should be. Bins with fewer than 0.5% of predictions are left out.",
-        )
+            axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="")
+            canvas.heading(axes, shorten(method))
+            outside = int(((accuracy[kept] < low) | (accuracy[kept] > high)).sum())
+            where = f"{dataset} under corruption" if corrupted else dataset
+            svgs.append(
+                canvas.svg(
+                    f"Accuracy against confidence in {where} with {method}. Mean confidence minus accuracy: "
+                    f"{number(100 * gap, 1)} points; {outside} of {count(int(kept.sum()), 'bin')} outside the band."
+                )
+            )
+    over = "over all corruptions and severities" if corrupted else "on the clean test set"
+    columns = max(math.ceil(len(svgs) / math.ceil(len(svgs) / ABREAST)), FEWEST_ABREAST) if svgs else 1
+    return Panels(
+        f"Accuracy {'under corruption' if corrupted else 'in distribution'}",
+        svgs,
+        [(method, styles[method]) for method in parts],
+        f"Reliability {over}: how often predictions of a confidence are right, the mean over seeds. Below the dashed "
+        "line a method is surer than it should be. Grey: where 95% of perfect models lie with as many images as one "
+        "seed is evaluated on in one setting, bin by bin: of twenty bins of a perfect model one lies outside. Bins "
+        "with fewer than 0.5% of predictions are left out.",
+        columns,
+    )
+
+
+def risk_coverage(
+    parts: Parts, styles: Mapping[str, Style], dataset: str, corrupted: bool, salt: str
+) -> Drawing | None:
+    """Returns the error among the most confident images against how many they are; None where it is not recorded."""
+    x, shown = np.array(COVERAGES, dtype=float), []
+    for method, part in parts.items():
+        if len(values := 100 * risks(part, corrupted)):
+            shown.append(Curve(method, x, *statistics.mean_band(values)))
+    if not shown:
+        return None
+    top = _top(np.concatenate([np.fmax(curve.mean, np.nan_to_num(curve.high, nan=0.0)) for curve in shown]), shown)
+    where = f"{dataset} under corruption" if corrupted else dataset
+    svg = curves(
+        shown,
+        styles,
+        Frame((0, 100), (0, top), "Coverage, %", "Error, %"),
+        f"Error against coverage in {where}",
+        salt,
+    )
+    over = "under all corruptions and severities" if corrupted else "on the clean test set"
+    return Drawing(
+        svg,
+        f"Risk and coverage {over}: the error among the images of the highest confidence, against how many they are. "
+        "Whoever passes the others on has this error: mean over seeds and 95% band, pointwise. Lower is better; at the "
+        "right end is the error on all.",
+    )
 
 
 def _top(ends: np.ndarray, shown: list[Curve]) -> float:

@@ -1,20 +1,15 @@
 """What the report of a supervised experiment says, dataset by dataset."""
 
+from dataclasses import replace
 from functools import partial
 
-from vbandits.benchmarks.supervised import figures
-from vbandits.benchmarks.supervised.results import AUROC, CORRUPTED, SupervisedResults
-from vbandits.experiment.report import ProblemTable, assemble, comparison, cost_section, problem_sections
+from vbandits.benchmarks.supervised import figures, tables
+from vbandits.benchmarks.supervised.results import SupervisedResults
+from vbandits.experiment.report import assemble, comparison, cost_section, problem_sections
 from vbandits.report import palette, texts
-from vbandits.report.formats import decimals, percent_decimals
 from vbandits.report.page import Item, Report
 from vbandits.report.palette import GRID
-from vbandits.report.tables import Table
 from vbandits.report.terminal import Column, Layout
-
-HEADS = {"error": ("Error", "%"), "nll": ("NLL", "nats"), "ece": ("ECE", "%"), "brier": ("Brier score", "")}
-"""What measures are called, and their units: fractions are shown in percent."""
-CLEAN_TITLE, CORRUPTED_TITLE = "In distribution", "Under corruption"
 
 DEFINITIONS = [
     ("Error", "Part of the test images whose most probable class is not their label, in percent."),
@@ -26,21 +21,37 @@ DEFINITIONS = [
     (
         "Temperature",
         "1 unless a method says otherwise; where it is fitted, the one of least NLL of the whole mixture on rows held "
-        "out of training, for each seed. Shown is the mean over seeds.",
+        "out of training, for each seed. Shown is the mean over seeds, and what it adds to the NLL of the test set "
+        "that the same draws have at temperature 1.",
     ),
     (
         "NLL",
-        "Mean negative log of the probability of the label, in nats; lower is better. A probability below 2.2e-16 "
-        "counts as that.",
-    ),
-    (
-        "ECE",
-        "Expected calibration error, in percent: how far confidence is from accuracy, over 15 bins of equal width. It "
-        "is biased upwards where bins hold few images; lower is better.",
+        "Negative log of the probability of the label, in nats, a probability below 2.2e-16 counting as that: its mean "
+        "over images, and its median, as a few images that are surely wrong can make most of a mean; lower is better.",
     ),
     (
         "Brier score",
         "Squared distance of the probabilities from the label's unit vector, from 0 to 2; lower is better.",
+    ),
+    (
+        "Miscalibration, not telling apart",
+        "The calibration and the refinement part of a proper score, whose sum it is: what the best increasing function "
+        "of confidence would take off (fitted to these very images, so a perfect model has a little), the other "
+        "classes keeping their proportions; and what it would leave, as the images are not told apart.",
+    ),
+    (
+        "ECE",
+        "Expected calibration error, in percent: how far confidence is from accuracy, over 15 bins of equal width. If "
+        "perfect: what a model has that is right about its confidences, its hits being drawn 500 times: the mean, and "
+        "95% of draws, for one seed. An ECE in there is no evidence against a model. Debiased: each image counts with "
+        "the sign of the others of its bin, so that a perfect model has 0 in the mean; it may be below 0. Smooth: with "
+        "a kernel in place of bins, whose width is the error itself.",
+    ),
+    (
+        "Risk-coverage",
+        "The error among the images of the highest confidence, against how many these are: what is left of the error "
+        "if the others are passed on. Its area is the mean over all coverages; above the best is by how much it is "
+        "more than if every hit ranked before every miss.",
     ),
     (
         "AUROC",
@@ -49,8 +60,8 @@ DEFINITIONS = [
     ),
     (
         "Under corruption",
-        "The mean over all kinds of corruption and severities, each of which counts the same. The corruptions are our "
-        "own; their numbers compare with nothing but this report's.",
+        "The mean over all kinds of corruption and severities, each of which counts the same, and over kinds at the "
+        "highest severity alone. The corruptions are our own; their numbers compare with nothing but this report's.",
     ),
     (
         "Seeds",
@@ -58,7 +69,7 @@ DEFINITIONS = [
         "evaluated on the same images.",
     ),
     texts.intervals("They say nothing of other training or test rows."),
-    texts.failures("they predict all classes alike"),
+    texts.failures("they are scored as nothing: in means they stand as the worst that any method has there"),
     texts.cost("training and all predictions"),
 ]
 
@@ -72,11 +83,13 @@ LAYOUT = Layout(
         Column("corrupted_error", "corrupted %", 4, places=1, scale=100),
         Column("corrupted_nll", "NLL", 5),
         Column("corrupted_ece", "ECE %", 8, places=1, scale=100),
+        Column("severest_error", "severest %", 11, places=1, scale=100),
+        Column("severest_nll", "NLL", 12),
         Column("seconds", "seconds", 9),
         Column("failures", "failed", 2, places=0),
     ),
-    note="corrupted: mean over corruptions and severities, as NLL and ECE after it; 95%: interval of the mean over "
-    "seeds",
+    note="corrupted: mean over corruptions and severities, as NLL and ECE after it; severest: at the highest severity "
+    "alone; 95%: interval of the mean over seeds",
     splits="error",
 )
 
@@ -86,9 +99,9 @@ def report(results: SupervisedResults) -> Report:
     experiment, styles = results.experiment, palette.styles(results.labels("method"))
 
     def items(label: str, anchor: str) -> list[Item]:
-        drawn = partial(figures.drawings, results, label, HEADS, styles, anchor)
+        drawn = [partial(draw, results, label, styles, anchor) for draw in figures.ALL]
         note = f"Ordered by NLL in distribution. {comparison(results)}"
-        return [*_tables(results, label), note, *([drawn] if results.of(label) else [])]
+        return [*tables.all_tables(results, label), note, *(drawn if tables.known(results, label) else [])]
 
     cost = cost_section(
         results,
@@ -102,30 +115,13 @@ def report(results: SupervisedResults) -> Report:
         "Training (the method's colour), prediction (light grey)",
         styles,
     )
-    return assemble(
+    made = assemble(
         results,
         sections=[*problem_sections(results, items), cost],
         definitions=DEFINITIONS,
         styles=styles,
         steps="gradient step",
         facts={"Training": f"{experiment['steps']:,} gradient steps on {experiment['batch_size']:,} rows each"},
-        diverging=", and predict all classes alike",
+        diverging=" (scored as nothing: in means they stand as the worst that any method has there)",
     )
-
-
-def _tables(results: SupervisedResults, dataset: str) -> list[Table]:
-    clean, corrupted = ProblemTable(results, dataset), ProblemTable(results, dataset)
-    for made, prefix in ((clean, ""), (corrupted, CORRUPTED)):
-        for name in results.measures():
-            if name.startswith(AUROC):
-                made.add(f"{prefix}{name}", "AUROC", name.removeprefix(AUROC), places=3)
-            else:
-                head, unit = HEADS[name]
-                percent = unit == "%"
-                places = percent_decimals if percent else decimals
-                made.add(f"{prefix}{name}", head, unit, scale=100 if percent else 1, places=places)
-    if (clean.rows["temperature"].dropna() != 1).to_numpy().any():
-        clean.add("temperature", "Temperature", bold=False)
-    clean.ended()
-    under = [corrupted.table(CORRUPTED_TITLE)] if corrupted.columns else []
-    return [clean.table(CLEAN_TITLE), *under]
+    return replace(made, warnings=[*made.warnings, *tables.warnings(results)])

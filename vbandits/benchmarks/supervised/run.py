@@ -1,7 +1,7 @@
 """One job of a supervised experiment: a method is trained on a dataset and evaluated, a block of seeds in lockstep."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vbandits.agents.model import Model
 from vbandits.benchmarks.supervised.config import MethodSpec
-from vbandits.benchmarks.supervised.results import AUROC, bin_column
+from vbandits.benchmarks.supervised.results import AUROC, COVERAGES, bin_column, risk_column
 from vbandits.data.splits import Split
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
@@ -30,6 +30,20 @@ PIXELS = 80_000
 COLDEST, HOTTEST = math.log(0.02), math.log(50.0)
 """Range of the logarithm of a fitted temperature."""
 
+METRICS = {
+    "error": classification.error,
+    "nll": classification.negative_log_likelihood,
+    "nll_median": classification.median_negative_log_likelihood,
+    "nll_trimmed": classification.trimmed_negative_log_likelihood,
+    "brier": classification.brier,
+    "ece": class_calibration.expected_calibration_error,
+    "ece_debiased": class_calibration.debiased_calibration_error,
+    "smooth_ece": class_calibration.smooth_calibration_error,
+    "aurc": classification.area_under_risk_coverage,
+    "excess_aurc": classification.excess_area_under_risk_coverage,
+}
+"""Columns of the records that are one number of probabilities and labels."""
+
 
 def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     """Trains on the training rows, fits the temperature on validation rows, and predicts every setting once."""
@@ -41,7 +55,7 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     with clock.of("prediction"):
         if job.method.temperature == "fit":
             learner.fit_temperature(split)
-        records = _records(learner, split, lambda: progress(job.steps))
+        records = _records(learner, split, job.method.temperature == "fit", lambda: progress(job.steps))
     diverged = compress(job.seeds, learner.model.diverged.tolist())
     return Outcome(records, tuple(diverged), clock.seconds)
 
@@ -50,8 +64,7 @@ class Learner:
     """A method on a dataset, R seeds at once.
 
     Attributes:
-        model: of the classes. A seed that has once predicted anything that is not finite predicts all classes alike
-            from then on: it counts as a failure and stays in the average.
+        model: of the classes. What a seed predicts is NaN from where it has once predicted anything that is not finite.
         temperature: that the logits of every draw are divided by [R].
     """
 
@@ -97,15 +110,20 @@ class Learner:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns the log probability of each class for pixels `x` [N, D]: [R, N, K], float64."""
+        return self.predict_at(x, [self.temperature])[0]
+
+    def predict_at(self, x: np.ndarray, temperatures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Returns the log probabilities of the same draws at several temperatures, each [R]."""
         task, parts = self.model.task, []
-        temperature = torch.as_tensor(self.temperature, dtype=task.dtype, device=task.device)
+        given = [torch.as_tensor(own, dtype=task.dtype, device=task.device) for own in temperatures]
         for predictive in self.model.predictions(self._blocks(x)):
-            found = replace(predictive, temperature=temperature).log_probabilities().double()
-            self.model.guard(found)
-            parts.append(found.cpu().numpy())
-        found = np.concatenate(parts, 1)
-        found[self.model.diverged.cpu().numpy()] = -math.log(found.shape[2])
-        return found
+            found = [replace(predictive, temperature=own).log_probabilities().double() for own in given]
+            self.model.guard(*found)
+            parts.append([own.cpu().numpy() for own in found])
+        whole = [np.concatenate(own, 1) for own in zip(*parts, strict=True)]
+        for own in whole:
+            own[self.model.diverged.cpu().numpy()] = np.nan
+        return whole
 
     def _blocks(self, x: np.ndarray) -> Callable[[int], Iterator[Tensor]]:
         """Returns what gives pixels [N, D] as inputs, so many rows at a time."""
@@ -129,29 +147,37 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(float(found.x))  # pyright: ignore[reportAttributeAccessIssue]: scipy's types do not know it
 
 
-def _records(learner: Learner, split: Split, progress: Callable[[], None]) -> pd.DataFrame:
+def _records(learner: Learner, split: Split, fitted: bool, progress: Callable[[], None]) -> pd.DataFrame:
     """Returns one row per seed and setting."""
     out_of_distribution = {name: np.exp(learner.predict(x)) for name, x in split.out_of_distribution.items()}
+    temperatures = [learner.temperature, *([np.ones_like(learner.temperature)] if fitted else [])]
     frames = []
     for corruption, severity, x, y in split.settings():
         names = {"seed": learner.model.task.seeds, "corruption": corruption, "severity": severity}
-        frames.append(pd.DataFrame(names | _scores(np.exp(learner.predict(x)), y, out_of_distribution)))
+        scaled, *unscaled = [np.exp(found) for found in learner.predict_at(x, temperatures)]
+        before = classification.negative_log_likelihood(unscaled[0], y) if fitted else np.nan
+        frames.append(pd.DataFrame(names | scores_of(scaled, y, out_of_distribution) | {"nll_unscaled": before}))
         progress()
     return pd.concat(frames, ignore_index=True).assign(temperature=np.tile(learner.temperature, len(frames)))
 
 
-def _scores(
-    probabilities: np.ndarray, y: np.ndarray, out_of_distribution: dict[str, np.ndarray]
+def scores_of(
+    probabilities: np.ndarray, y: np.ndarray, out_of_distribution: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Returns what is measured by seed, each [R]."""
-    scores = {
-        "error": classification.error(probabilities, y),
-        "nll": classification.negative_log_likelihood(probabilities, y),
-        "ece": class_calibration.expected_calibration_error(probabilities, y),
-        "brier": classification.brier(probabilities, y),
-    }
+    """Returns what is measured of probabilities [R, N, K] at labels [N], by the name of its column, each [R]."""
+    scores = {name: metric(probabilities, y) for name, metric in METRICS.items()}
+    for name, parts in (
+        ("nll", class_calibration.log_score_parts(probabilities, y)),
+        ("brier", class_calibration.brier_parts(probabilities, y)),
+    ):
+        scores |= {f"{name}_{part}": values for part, values in parts._asdict().items()}
+    scores |= class_calibration.null_band(probabilities).columns("ece")
+    scores |= class_calibration.null_band(probabilities, smooth=True).columns("smooth_ece")
     for name, outside in out_of_distribution.items():
         scores[f"{AUROC}{name}"] = classification.out_of_distribution_auroc(probabilities, outside)
     for name, values in class_calibration.reliability(probabilities, y)._asdict().items():  # [R, B]
         scores |= {bin_column(name, bin): column for bin, column in enumerate(values.T, 1)}
+    risk, rows = classification.risk_coverage(probabilities, y), probabilities.shape[1]
+    for percent in COVERAGES:
+        scores[risk_column(percent)] = risk[:, max(round(percent / 100 * rows), 1) - 1]
     return scores
