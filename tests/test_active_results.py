@@ -128,12 +128,21 @@ def test_intervals_are_of_means_and_ratios_over_whole_seeds():
     assert list(area.index) == list(range(8))
     assert (found.area_low, found.area_high) == intervals.mean_interval(area.to_numpy())
     gain = area - given.area("digits", "ibvi random")
-    assert (found.gain_low, found.gain_high) == intervals.mean_interval(gain.to_numpy())
+    assert (found.gain_low, found.gain_high) == intervals.mean_interval(gain.to_numpy(), symmetric=True)
     assert found.gain_low < found.gain < found.gain_high
     (labels, own), (_, other) = (given.traces["digits", f"ibvi {name}"].curves("accuracy") for name in PURSUED)
     saved = learning.labels_saved(labels, own, labels, other)
-    assert (found.labels_saved_low, found.labels_saved_high) == intervals.mean_interval(saved)
+    assert (found.labels_saved_low, found.labels_saved_high) == intervals.mean_interval(saved, symmetric=True)
     assert found.labels_saved == pytest.approx(saved.mean())
+
+
+def test_no_interval_leaves_what_is_possible():
+    given = results(BOTH, seeds=range(4))
+    shift = given.records["seed"].map({0: 0.0, 1: 0.0, 2: 0.0, 3: 1.0})
+    records = given.records.assign(accuracy=1 - 0.2 * shift, rmse=0.1 + 5 * shift)
+    given = ActiveResults(given.experiment, given.jobs, records)
+    assert (row(given, "ibvi bald").accuracy_high, row(given, "ibvi bald").area_high) == (1, 1)
+    assert (row(given, "ibvi bald", "boston").rmse_low, row(given, "ibvi bald", "boston").area_low) == (0, 0)
 
 
 def test_what_there_was_to_learn_is_the_problems_not_the_learners():

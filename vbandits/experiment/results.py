@@ -146,18 +146,29 @@ class StoredResults:
         }
 
 
-def estimated(name: str, values: np.ndarray, reference: np.ndarray | None = None) -> dict[str, float]:
+def estimated(
+    name: str,
+    values: np.ndarray,
+    reference: np.ndarray | None = None,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    symmetric: bool = False,
+) -> dict[str, float]:
     """Returns a column of the summary with the ends of its 95% interval, which resamples whole seeds.
 
     Args:
         name: of the column.
         values: one per seed [R], whose mean is wanted; without any, all is NaN.
         reference: one per seed [R], where the ratio of the two means is wanted.
+        low: least possible value; the interval is clipped to it.
+        high: largest possible value.
+        symmetric: whether values are differences of pairs, see `intervals.mean_interval`.
     """
     if not len(values):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
     if reference is None:
-        mean, ends = values.mean(), intervals.mean_interval(values)
+        mean, ends = values.mean(), intervals.mean_interval(values, low=low, high=high, symmetric=symmetric)
     else:
-        mean, ends = values.mean() / reference.mean(), intervals.ratio_interval(values, reference)
+        mean, ends = values.mean() / reference.mean(), intervals.ratio_interval(values, reference, low=low, high=high)
     return {name: float(mean), f"{name}_low": ends[0], f"{name}_high": ends[1]}

@@ -31,6 +31,10 @@ WORTH = ("area", "gain", "learned", "relative_area", "labels_saved")
 """Columns of the summary that are made from whole curves, seed by seed."""
 INTERVALS = ("accuracy", "rmse", *WORTH, "reward")
 """Columns of the summary with an interval."""
+DIFFERENCES = ("gain", "relative_area", "labels_saved")
+"""Those that are differences of pairs of seeds."""
+HIGHEST = {"accuracy": 1.0, "rmse": np.inf}
+"""What a measure is at most; it is at least 0."""
 SPENT = ("labels", "bought", "cost", "seen", "reward")
 """Columns of the records that a row of the summary ends with as they were at the end."""
 
@@ -274,7 +278,10 @@ class ActiveResults(StoredResults):
         trace, measure = self.traces[problem, method], self.measure(problem)
         row = dict.fromkeys(_columns(), np.nan)
         scores = (*SCORES, *NULL, f"{POOL}{measure}", *(f"{POOL}{name}" for name in SCORES), *SPENT)
-        for name in (measure, *WORTH, *scores):
+        for name in (measure, "area"):
+            values = self.by_seed(problem, method, name).to_numpy()
+            row |= estimated(name, values, low=0.0, high=HIGHEST[measure])
+        for name in (*WORTH[1:], *scores):
             row |= _mean(name, self.by_seed(problem, method, name).dropna())
         if measure == "accuracy":
             for name, level in LEVELS.items():
@@ -359,4 +366,6 @@ def _columns() -> list[str]:
 
 def _mean(name: str, by_seed: pd.Series) -> dict[str, float]:
     values = by_seed.to_numpy()
-    return estimated(name, values) if name in INTERVALS else {name: float(values.mean()) if values.size else np.nan}
+    if name in INTERVALS:
+        return estimated(name, values, symmetric=name in DIFFERENCES)
+    return {name: float(values.mean()) if values.size else np.nan}

@@ -27,6 +27,10 @@ MEASURES = (
     "excess_aurc",
 )
 """Columns of the records that are measured; the lower, the better."""
+UNBOUNDED = ("ece_debiased",)
+"""Columns that may be below 0."""
+AT_MOST = {"nll": np.inf, "brier": 2.0}
+"""What columns that begin so are at most; others are parts of a whole."""
 BANDS = ("ece_null", "smooth_ece_null")
 """Columns of the records with the mean error of a perfect model, and with `_low` and `_high` the ends of its band."""
 CORRUPTED, SEVEREST = "corrupted_", "severest_"
@@ -111,11 +115,14 @@ class SupervisedResults(StoredResults):
         records, row = self.parts.get((problem, method)), {}
         for prefix in ("", CORRUPTED, SEVEREST):
             for name in self.measures():
-                row |= estimated(f"{prefix}{name}", self.by_seed(problem, method, f"{prefix}{name}").to_numpy())
+                values = self.by_seed(problem, method, f"{prefix}{name}").to_numpy()
+                high = AT_MOST.get(name.partition("_")[0], 1.0)
+                low = -1.0 if name in UNBOUNDED else 0.0
+                row |= estimated(f"{prefix}{name}", values, low=low, high=high)
             for name in (f"{prefix}{band}{end}" for band in BANDS for end in ("", "_low", "_high")):
                 row[name] = np.nan if records is None else means(records, name).mean()
         row["temperature"] = np.nan if records is None else records["temperature"].mean()
-        return row | estimated("temperature_loss", self.temperature_loss(problem, method).to_numpy())
+        return row | estimated("temperature_loss", self.temperature_loss(problem, method).to_numpy(), symmetric=True)
 
     def temperature_loss(self, problem: str, method: str) -> pd.Series:
         """Returns by how much a fitted temperature raised the NLL on the clean test set, by seed, if it was fitted."""
