@@ -11,6 +11,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from vbandits.data.precision import unmasked
+
 
 class SubEnvironment(gymnasium.Env):
     """A user's `gymnasium.Env` as the adapter batches it. Subclasses say what their family of problems expects.
@@ -126,7 +128,7 @@ def wrong(call: str, what: str) -> ValueError:
 def number(value: Any, name: str, call: str) -> float:
     """Returns a number, also from an array or tensor that holds a single one. Text is not a number, nor is None."""
     try:
-        bare = value.item() if hasattr(value, "item") else value
+        bare = math.nan if np.ma.is_masked(value) else value.item() if hasattr(value, "item") else value
     except (TypeError, ValueError, RuntimeError):  # more than one value
         bare = value
     if not isinstance(bare, numbers.Real):
@@ -137,7 +139,7 @@ def number(value: Any, name: str, call: str) -> float:
 def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str, kind: Any = np.float64) -> np.ndarray:
     """Returns numbers of a shape as a type of floating-point numbers."""
     try:
-        given = np.asarray(values, dtype=np.float64)
+        given = np.asarray(unmasked(values), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise wrong(call, f"{what} of numbers of shape {shape}, got {shown(values)}") from error
     if given.shape != shape:

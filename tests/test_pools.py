@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +13,7 @@ from vbandits.data import load, synthetic
 from vbandits.data.folder import VARIABLE
 from vbandits.data.pools import names
 from vbandits.envs import Pool, PoolActiveLearning, load_pool
+from vbandits.streams import generator
 
 DATA = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 needs_mnist = pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason=f"needs the files in {DATA}/mnist")
@@ -284,3 +286,43 @@ WINE = load_pool("wine")
 def test_faults_are_told(pool, options, message):
     with pytest.raises(ValueError, match=message):
         load_pool(pool, **options)
+
+
+def test_what_is_masked_is_missing_and_not_what_lies_beneath():
+    x = np.ma.masked_array(X, mask=np.zeros(X.shape, bool))
+    assert load_pool((x, NUMBERS)).features.shape[1] == X.shape[1]
+    x[3, 0] = np.ma.masked
+    with pytest.raises(ValueError, match="pool: x: expected finite numbers, got others in row 3"):
+        load_pool((x, NUMBERS))
+    with pytest.raises(ValueError, match="pool: y: expected finite numbers"):
+        load_pool((X, np.ma.masked_equal(np.arange(50), 7)))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.float32, np.float64])
+def test_whole_numbers_are_classes_of_whatever_type_as_in_a_file(tmp_path, kind):
+    y = np.arange(50) % 3
+    file = tmp_path / "own.csv"
+    pd.DataFrame({"x": X[:, 0], "y": y.astype(kind)}).to_csv(file, index=False)
+    pool, of_file = load_pool((X, y.astype(kind))), load_pool(str(file), target="y")
+    assert pool.classes == of_file.classes == 3
+    assert any("task='regression'" in note for note in pool.notes) == (kind != np.int8)
+    assert load_pool((X, y.astype(kind)), task="regression").classes == 0
+    assert load_pool((X, y + 0.5)).classes == 0
+
+
+@pytest.mark.parametrize("rows", [None, 10, 3])
+def test_every_class_keeps_a_row_in_the_pool(rows):
+    y = np.array(["common"] * 97 + ["few", "few", "rare"])
+    for seed in range(12):
+        pool = load_pool((np.arange(100.0)[:, None], y), pool_seed=seed, rows=rows)
+        assert np.bincount(pool.targets, minlength=3).min() >= 1
+        assert len(pool.test_targets) == 20
+        assert len(pool.targets) == (rows or 80)
+        everything = np.concatenate([pool.features, pool.test_features])[:, 0]
+        assert len(np.unique(everything)) == len(everything)
+
+
+def test_which_rows_are_held_out_does_not_change_where_every_class_has_some():
+    y, order = np.arange(100) % 3, generator(4, "held-out rows of a pool").permutation(100)
+    pool = load_pool((np.arange(100.0)[:, None], y), pool_seed=4)
+    np.testing.assert_array_equal(pool.features[:, 0], order[20:])

@@ -62,8 +62,9 @@ def test_columns_become_what_is_said(tmp_path):
     assert found.notes == (
         "1 of 5 rows have no bought and are left out",
         "missing numbers became the mean of the others, with an indicator: age (1), spent (1)",
-        "text became indicators of its levels: town (3), member (2)",
+        "text became indicators of its levels: town (3)",
         "missing text is a level of its own: town (1)",
+        "truth values became indicators of their levels: member (2)",
     )
 
 
@@ -152,7 +153,7 @@ PARITY = [number % 2 for number in MANY]
             "x,y\n1,\n2,\n",
             "y",
             None,
-            r"expected at least two classes, got none|expected text or whole numbers, got null",
+            r"expected at least two classes, got none|expected text, truth values or whole numbers, got null",
         ),
         (
             "x,y\n" + rows([f"id{n % 110}" for n in MANY], PARITY),
@@ -161,8 +162,18 @@ PARITY = [number % 2 for number in MANY]
             r"got 110 in 120: leave it out, drop=\['x'\]",
         ),
         ("x,y\n" + rows(["a", "b", "c"], [0, 1, 1]), "y", None, r"'x': expected at most 100 levels.*got 3 in 3"),
-        ("x,y\n,a\n,b\n", "y", None, r"column 'x': expected numbers or text, got nothing at all: leave it out"),
-        ("x,y\n2020-01-01,a\n2020-01-02,b\n", "y", None, r"column 'x': expected numbers or text, got date32"),
+        (
+            "x,y\n,a\n,b\n",
+            "y",
+            None,
+            r"column 'x': expected numbers, text or truth values, got nothing at all: leave it out",
+        ),
+        (
+            "x,y\n2020-01-01,a\n2020-01-02,b\n",
+            "y",
+            None,
+            r"column 'x': expected numbers, text or .*, got date32",
+        ),
         ("x,y\n-inf,a\n1,b\n", "y", None, r"column 'x': expected finite numbers, got -inf"),
         ("x,y\ninf,a\n1,b\n", "y", None, r"column 'x': expected finite numbers, got inf"),
     ],

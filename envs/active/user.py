@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
 from vbandits.data.pool import Pool
-from vbandits.data.precision import both
+from vbandits.data.precision import both, unmasked
 from vbandits.envs.active.spaces import pool_spaces, stream_spaces
 from vbandits.envs.spaces import POOL, STREAM
 from vbandits.envs.sub_environment import SubEnvironment, finite, parts_of, shown, wrong
@@ -87,7 +87,7 @@ class ActiveEnvironment(SubEnvironment):
         """Returns the rows and sizes that the native problems have; `targets` is None where there are none."""
         own = self._owner
         known = getattr(own, "targets", None) is not None
-        x, test_x = both(np.asarray(own.features), np.asarray(own.test_features))
+        x, test_x = both(unmasked(own.features), unmasked(own.test_features))
         kind = np.int64 if self.classes else np.float64
         y = _numbers(own.targets if known else np.zeros(len(x), kind), kind)
         image, notes = getattr(own, "image", None), tuple(getattr(own, "notes", ()))
@@ -203,7 +203,7 @@ class StreamEnvironment(ActiveEnvironment):
         classes, columns = _classes(environment, cls.label), np.shape(environment.unwrapped.features)[-1]
         predict = _same_actions(environment.action_space, Discrete(classes + 1))
         own = environment.unwrapped
-        rows = both(np.asarray(own.features), np.asarray(own.test_features))[0]
+        rows = both(unmasked(own.features), unmasked(own.test_features))[0]
         kind = np.float64 if rows.dtype == np.float64 else np.float32
         return stream_spaces(columns, classes, classes + 1 if predict else 2, _budget(environment), kind)
 
@@ -225,7 +225,7 @@ class StreamEnvironment(ActiveEnvironment):
 
 def _numbers(values: Any, kind: Any) -> np.ndarray:
     """Returns numbers as a type, whole ones where it is int64; what cannot be that as it is, to be refused."""
-    given = np.asarray(values)
+    given = unmasked(values)
     return given if given.dtype.kind not in ("iu" if kind == np.int64 else "fiub") else given.astype(kind)
 
 
@@ -233,7 +233,7 @@ def _part(given: Any, name: str, space: Box, call: str) -> np.ndarray:
     """Returns a copy of a part of an observation, once it is seen to be in its space; labels may be NaN."""
     if name == "context":
         return finite(given, space.shape, "a context", "the context", call, space.dtype)
-    values, whole = np.array(given), space.dtype == np.int64
+    values, whole = np.array(unmasked(given)), space.dtype == np.int64
     values = values.reshape(()) if space.shape == () and values.size == 1 else values
     fit = values.shape == space.shape and values.dtype.kind in "fiu"
     if not fit or (whole and (np.trunc(values) != values).any()):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from vbandits.data import user
+from vbandits.data import user, user_files
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.folder import VARIABLE, directory, locate
 from vbandits.data.record import Dataset, Layout, Published, checked
@@ -33,7 +33,8 @@ def load(
     `vbandits.data.user`.
 
     Args:
-        source: a name in `PUBLISHED`, or the path of a file that ends in .csv, .csv.gz or .parquet.
+        source: a name in `PUBLISHED`, or the path of a file that ends in .csv, .csv.gz or .parquet, or of a
+            folder of Parquet files.
         data_dir: the data directory, for a name.
         target: the column that holds the class, for a file; a number is the name of one.
         drop: columns to leave out, for a file.
@@ -53,17 +54,18 @@ def load(
             )
         return _named(PUBLISHED[name], directory(data_dir))
     if not is_file(name):
-        raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user.ENDINGS)}")
+        raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user_files.ENDINGS)}")
     if isinstance(drop, str | int):
         raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
     path = Path(name).expanduser()
-    version = (path.absolute(), path.stat().st_mtime_ns if path.is_file() else 0)
+    version = (path.absolute(), user_files.version(path) if path.exists() else None)
     return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version, regression)
 
 
 def is_file(source: str) -> bool:
-    """Returns whether a source is the path of a file rather than the name of a dataset."""
-    return source.lower().endswith(user.ENDINGS) or Path(source).name != source
+    """Returns whether a source is the path of a file, or of a folder of files, rather than the name of a dataset."""
+    path = Path(source)
+    return source.lower().endswith(user_files.ENDINGS) or path.name != source or user_files.is_folder(path)
 
 
 def from_folder(published: Published, folder: Path) -> Dataset | None:

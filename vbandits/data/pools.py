@@ -13,8 +13,9 @@ from vbandits.data import PUBLISHED, Dataset, images, synthetic
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
-from vbandits.data.precision import compact
-from vbandits.data.user import ENDINGS, LEVELS, Continuous
+from vbandits.data.precision import compact, unmasked
+from vbandits.data.user import LEVELS, Continuous
+from vbandits.data.user_files import ENDINGS
 from vbandits.errors import require
 from vbandits.registry import unknown
 from vbandits.streams import generator
@@ -65,9 +66,9 @@ def load_pool(
     (Kirsch, van Amersfoort and Gal, "BatchBALD", NeurIPS 2019).
 
     Args:
-        pool: a name in `names()`; the path of a file that ends in .csv, .csv.gz or .parquet; a `Pool`; or arrays
-            (x, y), x [N, D] or images [N, H, W] or [N, C, H, W], y [N]: whole numbers, text or truth values are
-            classes, other numbers are a regression.
+        pool: a name in `names()`; the path of a file that ends in .csv, .csv.gz or .parquet, or of a folder of Parquet
+            files; a `Pool`; or arrays (x, y), x [N, D] or images [N, H, W] or [N, C, H, W], y [N]: whole numbers, text
+            or truth values are classes, other numbers are a regression.
         rows: at most so many to buy from; by default all.
         test_rows: at most so many to be evaluated on; by default all.
         test_part: share of the rows that is held out, where there is no test set; by default 0.2.
@@ -154,9 +155,28 @@ def _split(
         choice.test_part,
     )
     order = generator(choice.seed, "held-out rows of a pool").permutation(len(x))
+    if classes:
+        order = _with_every_class(order, y, held, classes, choice.rows)
     test, train = order[:held][: choice.test_rows], order[held:][: choice.rows]
     said = f"{held:,} of {len(x):,} rows were held out for the test"
     return Pool(name, x[train], y[train], x[test], y[test], classes, image, (*notes, said))
+
+
+def _with_every_class(order: np.ndarray, y: np.ndarray, held: int, classes: int, rows: int | None) -> np.ndarray:
+    """Returns an order of rows [N] of which the first `held` are the test set and the next `rows` the pool, in which
+    every class has a row in the pool: a class that has none there changes places with a row of a class that has
+    several. Where there are fewer rows in the pool than classes, not all have one."""
+    order, last = order.copy(), len(order) if rows is None else min(held + rows, len(order))
+    counts = np.bincount(y[order[held:last]], minlength=classes)
+    for label in np.flatnonzero(counts == 0):
+        outside = np.concatenate([np.arange(held), np.arange(last, len(order))])
+        own = outside[y[order[outside]] == label]
+        spare = held + np.flatnonzero(counts[y[order[held:last]]] > 1)
+        if own.size and spare.size:
+            counts[y[order[spare[-1]]]] -= 1
+            counts[label] += 1
+            order[[own[0], spare[-1]]] = order[[spare[-1], own[0]]]
+    return order
 
 
 def _some(pool: Pool, choice: Choice) -> Pool:
@@ -207,12 +227,14 @@ def _own(pool: Any, task: Task | None, test_part: float | None, choice: Choice) 
         raise ValueError(f"pool: expected a name, a file, a Pool or arrays (x, y), got {type(pool).__name__}")
     x, image = _inputs(pool[0])
     y, classes = _targets(pool[1], len(x), task)
-    return _split("arrays", x, y, classes, image, (), choice)
+    guessed = task is None and classes and np.asarray(pool[1]).dtype.kind == "f"
+    notes = ("targets are whole numbers, and so classes: say task='regression' to predict numbers",) if guessed else ()
+    return _split("arrays", x, y, classes, image, notes, choice)
 
 
 def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
     """Returns a user's inputs [N, D] as uint8, float32 or float64, and their shape if they are images."""
-    x = np.asarray(given)
+    x = unmasked(given)
     require(x.dtype.kind in "fiub", "pool: x", "numbers", x.dtype)
     require(x.ndim in (2, 3, 4) and x.size > 0, "pool: x", "rows [N, D], or images [N, H, W] or [N, C, H, W]", x.shape)
     image = None if x.ndim == 2 else (x.shape[1] if x.ndim == 4 else 1, *x.shape[-2:])
@@ -225,12 +247,14 @@ def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
 
 def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]:
     """Returns a user's targets [N], and K: 0 for a regression."""
-    y = np.asarray(given)
+    y = unmasked(given)
     require(y.shape == (rows,), "pool: y", f"one target for each of {rows:,} rows of x", y.shape)
     if y.dtype.kind == "O" and all(isinstance(value, str) for value in y):
         y = y.astype(np.str_)
     require(y.dtype.kind in "biufUS", "pool: y", "numbers, text or truth values", y.dtype)
-    if (task or ("regression" if y.dtype.kind == "f" else "classes")) == "regression":
+    # whole numbers are classes, of whatever type, as they are in a file
+    few = y.dtype.kind != "f" or (bool(np.all(np.trunc(y) == y)) and len(np.unique(y)) <= LEVELS)
+    if (task or ("classes" if few else "regression")) == "regression":
         require(y.dtype.kind in "fiub", "pool: y", "numbers, for a regression", y.dtype)
         numbers = y.astype(np.float64)
         require(bool(np.isfinite(numbers).all()), "pool: y", "finite numbers", numbers[~np.isfinite(numbers)][:1])

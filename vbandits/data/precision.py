@@ -1,5 +1,7 @@
 """The type in which rows are held: single precision, or double where digits would be lost that tell rows apart."""
 
+from typing import Any
+
 import numpy as np
 
 LOST = 1e-5
@@ -24,6 +26,14 @@ def compact(rows: np.ndarray) -> np.ndarray:
         error, width = np.abs(single - double).max(0), double.max(0) - double.min(0)
     carried = np.isfinite(single).all(0) & ((width == 0) | (error <= LOST * width))
     return single if carried.all() else double
+
+
+def unmasked(values: Any) -> np.ndarray:
+    """Returns an array in which what is masked is NaN: as a plain array it would be what lies beneath."""
+    if not np.ma.is_masked(values):
+        return np.asarray(values)
+    kind = np.float64 if values.dtype.kind in "iub" else values.dtype
+    return np.ma.filled(values.astype(kind), np.nan)
 
 
 def both(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,17 +4,18 @@ What becomes of a column:
 
 - numbers are features as they are; where some are missing, the mean of the others stands in, and a second feature,
   "column missing", is 1 there and 0 elsewhere;
-- text, truth values and categories become one indicator per level, "column=level", levels sorted; what is missing is a
-  level of its own;
+- text, truth values and categories become one indicator per level, "column=level", levels sorted, text without the
+  blanks around it; what is missing is a level of its own;
+- what pandas wrote into a Parquet file as its index is left out: the number of a row often tells its class;
 - dates, lists and columns of nothing are refused, and so is text with more than 100 levels or another one in each row:
   names and numbers of things tell nothing of the next thing.
 
 The target is text, truth values, categories or whole numbers; its levels, sorted, are the classes. Rows whose target
-is missing are left out. Of a regression the target is numbers, as they are. In a CSV an empty field and ?, NA, N/A,
-NaN, nan, null and NULL are missing, in Parquet a null, and in both a number that is not one.
+is missing are left out. Of a regression the target is numbers, as they are. What stands for a missing value in a CSV:
+`user_files.MISSING`; in Parquet a null is one, and in both a number that is not one.
 """
 
-import zlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
-from pyarrow import csv, parquet
 
+from vbandits.data import user_files
 from vbandits.data.precision import compact
 from vbandits.data.record import Dataset
-from vbandits.data.tables import first_line
 from vbandits.registry import unknown
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
 LEVELS = 100
 """Most levels of a column of text, and most classes."""
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 ABSENT = "(missing)"
-UTF16 = ("\xff\xfe", "\xfe\xff")
-"""How a file in UTF-16 begins."""
+UNNAMED = re.compile(r"(Unnamed: \d+)?")
+"""What a column is called that has no name: the number of the row, as a rule."""
 
 
 class Continuous(ValueError):
@@ -56,10 +54,11 @@ def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression
         ValueError: for a file that is not there, is empty or damaged; a column that is not there or cannot be used; a
             target that is no class (`Continuous` if it looks like a number), no number, or always the same.
     """
-    table = _table(path)
+    table, index = user_files.read(path)
     names = [name for name in table.column_names if name not in drop]
-    if path.suffix.lower() != ".parquet" and any(kinds.is_binary(table.column(name).type) for name in names):
-        raise _not_utf8(path)
+    text = path.name.lower().endswith((".csv", ".gz"))
+    if text and any(kinds.is_binary(table.column(name).type) for name in names):
+        raise user_files.not_utf8(path)
     names = table.column_names
     if target is None:
         raise ValueError(
@@ -72,6 +71,8 @@ def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression
     if target in drop:
         raise ValueError(f"{path}: expected columns to drop other than the target, got {target!r} among them")
     notes = [f"left out as asked: {', '.join(drop)}"] if drop else []
+    if index := [name for name in index if name != target and name not in drop]:
+        notes.append(f"left out as the index of the data frame: {', '.join(index)}")
     present = pc.call_function("is_valid", [_plain(table.column(target))])
     if gone := len(table) - int(pc.call_function("sum", [present]).as_py() or 0):
         table = table.filter(present)
@@ -81,7 +82,7 @@ def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression
         figures = _figures(path, target, table.column(target))
     else:
         labels, classes = _classes(path, target, table.column(target))
-    features = [name for name in names if name != target and name not in drop]
+    features = [name for name in names if name != target and name not in (*drop, *index)]
     if not features:
         raise ValueError(f"{path}: expected columns beside the target {target!r}, got none")
     parts, feature_names, said = [], [], {}
@@ -94,52 +95,6 @@ def read(path: Path, target: str | None, drop: Sequence[str] = (), *, regression
     notes += [f"{what}: {', '.join(columns)}" for what, columns in said.items()]
     x = np.concatenate(parts, 1)
     return Dataset(str(path), x, labels, tuple(feature_names), classes, tuple(notes), figures)
-
-
-def _table(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise ValueError(f"dataset: expected a file that exists, got {str(path)!r} (which is {path.absolute()})")
-    if not path.name.lower().endswith(ENDINGS):
-        raise ValueError(f"{path}: expected a file that ends in {', '.join(ENDINGS)}, got {path.name!r}")
-    if not path.stat().st_size:
-        raise ValueError(f"{path}: expected a header and rows, got an empty file")
-    try:
-        table = parquet.read_table(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        wanted = "a Parquet file" if path.suffix.lower() == ".parquet" else "a header and rows of as many columns"
-        raise ValueError(f"{path}: expected {wanted}, got: {error}; it is damaged, or another file") from error
-    if not len(table):
-        raise ValueError(f"{path}: expected rows, got none below the header")
-    names = table.column_names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{path}: expected each column once, got more of {', '.join(twice)}")
-    return table
-
-
-def _csv(path: Path) -> pa.Table:
-    header = first_line(path)
-    if header.startswith(UTF16):
-        raise _not_utf8(path)
-    for separator, name, written in ((";", "semicolons", '";"'), ("\t", "tabs", r'"\t"')):
-        if separator in header and "," not in header:
-            raise ValueError(
-                f"{path}: expected commas between values, got {name}: save it with commas, as "
-                f"pandas.read_csv(FILE, sep={written}).to_csv(NEW, index=False) does"
-            )
-    options = csv.ConvertOptions(null_values=list(MISSING), strings_can_be_null=True)
-    table = csv.read_csv(path, convert_options=options)
-    try:
-        table.column_names  # noqa: B018 (to read them is to decode them)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
-    return table
-
-
-def _not_utf8(path: Path) -> ValueError:
-    return ValueError(
-        f"{path}: expected text in UTF-8, got another encoding: save it as UTF-8, as "
-        'pandas.read_csv(FILE, encoding="latin-1").to_csv(NEW, index=False) does'
-    )
 
 
 def _plain(column: Any) -> Any:
@@ -167,7 +122,7 @@ def _classes(path: Path, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
     column = _plain(column)
     where = f"{path}: target {name!r}"
     if not (_is_number(column) or _is_text(column)):
-        raise ValueError(f"{where}: expected text or whole numbers, got {column.type}")
+        raise ValueError(f"{where}: expected text, truth values or whole numbers, got {column.type}")
     values = np.array(column.to_pylist())
     if kinds.is_floating(column.type) and (values % 1 != 0).any():
         example = values[values % 1 != 0][0]
@@ -191,7 +146,7 @@ def _figures(path: Path, name: str, column: Any) -> np.ndarray:
     """Returns the numbers of a regression's target, float64 [N]."""
     column = _plain(column)
     where = f"{path}: target {name!r}"
-    if not _is_number(column):
+    if not (_is_number(column) or kinds.is_boolean(column.type)):
         raise ValueError(f"{where}: expected numbers, for a regression, got {column.type}")
     values = column.cast(pa.float64(), safe=False).to_numpy().copy()
     if not np.isfinite(values).all():
@@ -211,24 +166,34 @@ def _features(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[
     if not _is_text(column) or column.null_count == len(column):
         got = "nothing at all" if column.null_count == len(column) else column.type
         raise ValueError(
-            f"{path}: column {name!r}: expected numbers or text, got {got}: leave it out with "
+            f"{path}: column {name!r}: expected numbers, text or truth values, got {got}: leave it out with "
             f"drop=[{name!r}], or turn it into numbers"
         )
     values = np.array([ABSENT if value is None else str(value) for value in column.to_pylist()], np.str_)
     levels, codes = np.unique(values, return_inverse=True)
+    words = [level for level in levels if level != ABSENT and not _reads_as_number(level)]
+    stray = str(words[0]) if 0 < len(words) <= len(levels) / 10 else None
     if len(levels) > LEVELS or (len(levels) == len(values) > 2):
+        if stray is not None:
+            row = int(np.flatnonzero(values == stray)[0]) + 1
+            raise ValueError(
+                f"{path}: column {name!r}: expected numbers, got numbers but for {stray!r} in row {row:,} (counted "
+                f"from 1, below the header): leave the field empty where a number is missing, or mend it"
+            )
         raise ValueError(
             f"{path}: column {name!r}: expected at most {LEVELS} levels of text, some of them in several "
             f"rows, got {len(levels):,} in {len(values):,}: leave it out, drop=[{name!r}]"
         )
     indicators = np.zeros((len(values), len(levels)), np.uint8)
     indicators[np.arange(len(values)), codes] = 1
-    notes = {"text became indicators of its levels": f" ({len(levels)})"}
+    what = "truth values" if kinds.is_boolean(column.type) else "text"
+    notes = {f"{what} became indicators of {'their' if what == 'truth values' else 'its'} levels": f" ({len(levels)})"}
     if column.null_count:
-        notes["missing text is a level of its own"] = f" ({column.null_count:,})"
-    words = [level for level in levels if level != ABSENT and not _reads_as_number(level)]
-    if 0 < len(words) <= len(levels) / 10:
-        notes["nearly all numbers, and yet text"] = f" (because of {str(words[0])!r})"
+        notes[f"missing {what} {'are' if what == 'truth values' else 'is'} a level of its own"] = (
+            f" ({column.null_count:,})"
+        )
+    if stray is not None:
+        notes["nearly all numbers, and yet text"] = f" (because of {stray!r})"
     return indicators, [f"{name}={level}" for level in levels], notes
 
 
@@ -255,8 +220,8 @@ def _numbers(path: Path, name: str, column: Any) -> tuple[np.ndarray, Iterable[s
         )
     figures = compact(values[:, None])
     notes = {}
-    steps = np.diff(values)
-    if not name or (kinds.is_integer(column.type) and len(values) > 2 and (steps == 1).all()):
+    counted = kinds.is_integer(column.type) and len(values) > 2 and bool((np.diff(values) == 1).all())
+    if counted or UNNAMED.fullmatch(name):
         notes["looks like the number of the row, which drop=[...] leaves out"] = ""
     if not missing.any():
         return figures, [name], notes
