@@ -184,6 +184,15 @@ def test_failures_are_counted_and_scored_as_nothing(classes):
     assert last["bought"].tolist() == [4, 4]
 
 
+def test_the_last_evaluation_tells_the_calibration_error_of_a_perfect_model():
+    records = run_job(job(spec(posterior=Deterministic()), classes=3)).records
+    last = records["round"] == records["round"].max()
+    band = records[["ece_null_low", "ece_null", "ece_null_high"]]
+    assert band[~last].isna().to_numpy().all()
+    assert (np.diff(band[last]) > 0).all()
+    assert records[["nll_median", "ece_debiased"]].notna().to_numpy().all()
+
+
 @pytest.mark.parametrize("classes", [3, 0])
 def test_large_values_are_a_failure_even_where_they_are_finite(classes):
     environment, player, _ = begun(spec(posterior=Deterministic()), classes=classes)
