@@ -19,6 +19,10 @@ from vbandits.serialize import described
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Schedule, Task
 
+NUMBERS, LARGEST, WIDE = 2**20, 256, 64
+"""Of decisions that are looked at together: numbers in their rows, for every output; the decisions; and what a row
+counts at least, as those of a network's layers do."""
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -194,33 +198,69 @@ class Agent:
 
     def beliefs(
         self, observed: Observation, actions: Int64[Tensor, "R N"]
-    ) -> tuple[Predictive, Float[Tensor, "R S N A"]]:
-        """Returns what is believed of N decisions by now, in units of the reward; nothing that is done depends on it.
+    ) -> tuple[Predictive, Float[Tensor, "R S N A"] | None]:
+        """Returns the predictive distribution of the rewards of actions in N decisions, in their own units.
+
+        Where it is a mixture of draws, it comes with what `look` returns, which then costs nothing; else with None.
 
         Args:
             observed: in each of the decisions: contexts [R, N, D], arms [R, N, A, F] and mask [R, N, A].
             actions: of the decisions.
-
-        Returns:
-            The predictive distribution of the rewards of the actions, and draws of what every arm is expected to pay.
         """
-        assert self.model is not None, "an agent without a posterior believes nothing"
-        replicas, count = actions.shape
-        flat = Observation(*(None if part is None else part.flatten(0, 1) for part in observed))
-        rows = self.encoding.rows(flat)  # [R * N, n, W]
-        x = self.model.scaling.x(rows.view(replicas, -1, rows.shape[2])).to(self.task.dtype)  # [R, N * n, W]
-        with torch.no_grad():
-            values = self.model.look()(x)  # [R, S, N * n, K]
-        if self.encoding.rows_are_arms:
-            values = values[..., 0].unflatten(2, (count, -1))
-        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
+        assert self.model is not None, "an agent without a posterior predicts nothing"
         if self.model.mixes:
+            values, shift, scale = self._draws(observed), self.model.scaling.y_shift, self.model.scaling.y_scale
             found: Any = self.task.likelihood.predictive(values, actions, self.model.noise)
-            predictive = found.affine(self.model.scaling.y_shift, self.model.scaling.y_scale)
-        else:
-            taken, outputs = self.encoding.taken(rows, actions.flatten())
-            predictive = self.predict(taken.view(replicas, count, -1), outputs.view(replicas, count))
-        return predictive, shift + scale * values
+            return found.affine(shift, scale), shift[:, None, None] + scale[:, None, None] * values
+        taken, outputs = self.encoding.taken(self._rows(observed), actions.flatten())
+        return self.predict(taken.view(*actions.shape, -1), outputs.view(actions.shape)), None
+
+    def look(self, observed: Observation) -> Float[Tensor, "R S N A"]:
+        """Returns draws of what every arm is expected to pay in N decisions, in units of the reward.
+
+        They are those of `Model.look`: what the agent does next does not depend on them.
+        """
+        assert self.model is not None, "an agent without a posterior has no draws"
+        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
+        return shift + scale * self._draws(observed)
+
+    def noise_variance(self, observed: Observation) -> Float[Tensor, "R A"]:
+        """Returns the variance of each arm's rewards about what it is expected to pay, in units of the reward.
+
+        Args:
+            observed: in some decisions; what is predicted in the first tells the noise.
+        """
+        assert self.model is not None, "an agent without a posterior knows of no noise"
+        first = Observation(*(None if part is None else part[:, :1] for part in observed))
+        found = []
+        for arm in range(self.encoding.form.arms):
+            actions = torch.full((len(self.task.seeds), 1), arm, device=self.task.device)
+            taken, outputs = self.encoding.taken(self._rows(first), actions.flatten())
+            found.append(self.model.noise_variance(taken.unsqueeze(1), outputs.unsqueeze(1)))
+        return torch.cat(found, 1)
+
+    @property
+    def decisions_at_once(self) -> int:
+        """Decisions that should be looked at together, so that memory stays bounded.
+
+        It must not depend on the number of replicas (law 1).
+        """
+        rows = self.encoding.form.arms if self.encoding.rows_are_arms else 1
+        numbers = rows * max(self.encoding.features, WIDE) * self.encoding.outputs
+        return max(1, min(LARGEST, NUMBERS // numbers))
+
+    def _rows(self, observed: Observation) -> Float[Tensor, "RN n W"]:
+        """Returns the rows of N decisions of every replica, one decision after another."""
+        return self.encoding.rows(Observation(*(None if part is None else part.flatten(0, 1) for part in observed)))
+
+    def _draws(self, observed: Observation) -> Float[Tensor, "R S N A"]:
+        """Returns draws of what every arm is expected to pay, standardised."""
+        assert self.model is not None
+        rows = self._rows(observed)
+        flat = rows.view(len(self.task.seeds), -1, rows.shape[2])  # [R, N * n, W]
+        with torch.no_grad():
+            values = self.model.look()(self.model.scaling.x(flat).to(self.task.dtype))  # [R, S, N * n, K]
+        return values[..., 0].unflatten(2, (-1, self.encoding.form.arms)) if self.encoding.rows_are_arms else values
 
     def recent(self, decisions: int) -> tuple[Tensor, Tensor]:
         """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""

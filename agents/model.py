@@ -155,6 +155,21 @@ class Model:
             )
         return found.affine(self.scaling.y_shift, self.scaling.y_scale) if likelihood.standardised else found
 
+    def noise_variance(self, x: Float[Tensor, "R n D"], output: Int64[Tensor, "R n"]) -> Float[Tensor, "R n"]:
+        """Returns the variance of targets about the function, in their own units: the one given [R], or the posterior's
+        own where it has one.
+
+        Args:
+            x: raw rows.
+            output: that each target belongs to.
+        """
+        given = (self.noise.double().unsqueeze(1) * self.scaling.y_scale.square()).expand(output.shape)
+        if self.mixes:
+            return given
+        found: Any = self.predict(self.scaling.x(x).to(self.task.dtype), output)
+        own = getattr(found, "noise_variance", None)
+        return given if own is None else own
+
     def predictions(self, blocks: Callable[[int], Iterator[Float[Tensor, "R n D"]]]) -> Iterator[Any]:
         """Yields the predictive distributions of a number of rows at a time.
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vbandits.envs.active.user import PoolEnvironment, StreamEnvironment
 from vbandits.envs.bandit import Bandit
-from vbandits.envs.spaces import family
+from vbandits.envs.base import CONTEXTS, REWARDS, HeldOut
+from vbandits.envs.spaces import Observation, family
 from vbandits.envs.sub_environment import SubEnvironment
 
 CLASSES: dict[str, type[SubEnvironment]] = {kind.family: kind for kind in (Bandit, PoolEnvironment, StreamEnvironment)}
@@ -101,6 +102,17 @@ class UserEnvironments(VectorEnv):
             self._over = bool(over.any())
         return (*(self._tensor(part) for part in (seen, reward, terminated, truncated)), self._info())
 
+    def held_out(self, seeds: Sequence[int], played: int) -> HeldOut | None:
+        """Returns what all environments hold out of their problems as they stand; None unless all of them do."""
+        found = [own.held_out(CONTEXTS, REWARDS) for own in self.sub_environments if isinstance(own, Bandit)]
+        if not found or any(own is None for own in found):
+            return None
+        kept = [own for own in found if own is not None]
+        observed = [[Observation.of(self._tensor(one)) for one in seen] for seen, _, _ in kept]
+        stacked = [Observation(*map(_stacked, zip(*own, strict=True))) for own in observed]
+        expected, rewards = (np.stack([own[place] for own in kept]) for place in (1, 2))
+        return HeldOut(Observation(*map(_stacked, zip(*stacked, strict=True))), expected, rewards)
+
     def close_extras(self, **kwargs: Any) -> None:
         """Closes the environments."""
         self._batch.close()
@@ -113,6 +125,12 @@ class UserEnvironments(VectorEnv):
         if isinstance(values, dict):
             return {name: self._tensor(part) for name, part in values.items()}
         return torch.from_numpy(values).to(self.device) if isinstance(values, np.ndarray) else values
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Returns parts of observations as one; None if there are none."""
+    given = [part for part in parts if part is not None]
+    return torch.stack(given) if given else None
 
 
 def _require_alike(found: Sequence[SubEnvironment]) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
-from vbandits.streams import generator
 
 FUNCTIONS = ("linear", "quadratic", "matrix", "cosine")
 BLOCK_SIZE = 2**19
@@ -61,9 +60,9 @@ class ArmFeaturesBandit(NativeBandit):
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
-        contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
-        features, availability = generator(seed, "environment arms"), generator(seed, "environment availability")
-        problem = generator(seed, "environment problem")
+        contexts, rewards = self.random(seed, "contexts"), self.random(seed, "rewards")
+        features, availability = self.random(seed, "arms"), self.random(seed, "availability")
+        problem = self.random(seed, "problem")
         size, shared = self.form.arm_features, self.form.features
         function = self._reward_function(problem, size)
         mixing = problem.standard_normal((size, shared)) / np.sqrt(max(shared, 1))  # B

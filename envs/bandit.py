@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 from vbandits.envs import spaces
 from vbandits.envs.spaces import ObservationSpec
-from vbandits.envs.sub_environment import SubEnvironment, finite, number, parts_of, wrong
+from vbandits.envs.sub_environment import SubEnvironment, blamed, finite, number, parts_of, shown, wrong
 from vbandits.metrics.regret import rounding
 
 CONTRACT = ("regret", "expected_reward", "optimal_expected_reward")
@@ -23,6 +23,12 @@ class Bandit(SubEnvironment):
     Contexts of any shape are flat [D]; features of arms are [A, F] and a mask is int8 [A], where the observation is a
     dict. They are float64, so that time stamps keep their digits, but float32 where the space has nothing but small
     whole numbers, as of images. `info` is the `regret`, NaN where the environment does not tell it.
+
+    Agents are evaluated on contexts that they are never shown if the environment has a method
+    `held_out(contexts, rewards)`, which returns three things: a list of as many observations as `contexts` says [N],
+    like those of `step`; what each arm is expected to pay in them, without noise [N, A]; and `rewards` independent
+    rewards of each [M, N, A]. They belong to the problem as it stands, and are the same at every call as long as it
+    does. The method must not touch `self.np_random`: what is played would be another then.
 
     Attributes:
         told: how often each key of the contract was in the user's info.
@@ -76,6 +82,25 @@ class Bandit(SubEnvironment):
         self.info = {"regret": self._regret(info, call)}
         return self._context(observation, call)
 
+    def held_out(self, contexts: int, rewards: int) -> tuple[list[Any], np.ndarray, np.ndarray] | None:
+        """Returns what the environment holds out, checked; None if it holds out nothing.
+
+        Args:
+            contexts: how many are asked for, N.
+            rewards: how many of every arm in each of them, M.
+        """
+        method = getattr(self.environment.unwrapped, "held_out", None)
+        if method is None:
+            return None
+        call = f"held_out({contexts}, {rewards})"
+        with blamed(call):
+            found = method(contexts, rewards)
+        if not (isinstance(found, tuple) and len(found) == 3 and len(found[0]) == contexts):
+            raise wrong(call, f"{contexts} observations, expected rewards and rewards, got {shown(found)}")
+        seen = [self._context(one, call) for one in found[0]]
+        shape = (contexts, self._form.arms)
+        return seen, _numbers(found[1], shape, call), _numbers(found[2], (rewards, *shape), call)
+
     def _context(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
         if self._shapes is None:
             return finite(observation, self._shape, "an observation", "the observation", call, self._kind).ravel()
@@ -117,6 +142,14 @@ class Bandit(SubEnvironment):
             raise wrong(call, f"a regret of at least 0, got {regret:.6g}: it is what the best action pays more")
         self._largest = max(self._largest, regret)
         return regret
+
+
+def _numbers(values: Any, shape: tuple[int, ...], call: str) -> np.ndarray:
+    """Returns finite numbers of a shape in float64."""
+    given = np.asarray(values, dtype=np.float64)
+    if given.shape != shape or not np.isfinite(given).all():
+        raise wrong(call, f"finite numbers of shape {shape}, got {shown(values)}")
+    return given
 
 
 def _mask(values: np.ndarray, call: str) -> np.ndarray:

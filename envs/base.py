@@ -1,7 +1,9 @@
 """Native problems, bandits first: gymnasium vector environments whose sub-environments run in lockstep, tensors on the
 device."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
@@ -11,12 +13,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from vbandits.envs.spaces import ObservationSpec
+from vbandits.envs.spaces import Observation, ObservationSpec
+from vbandits.streams import generator
 
 BLOCK = 256
 """Steps that a sub-environment makes ahead. A sub-environment's blocks have this length whatever the number of steps
 or of sub-environments."""
 Tensors = Tensor | dict[str, Tensor]
+CONTEXTS, REWARDS = 256, 10
+"""Of what is held out: contexts at most, and rewards of every arm in each of them."""
 
 
 class Block(NamedTuple):
@@ -35,6 +40,35 @@ class Block(NamedTuple):
     rewards: np.ndarray
     arms: np.ndarray | None = None
     mask: np.ndarray | None = None
+
+
+class HeldOut(NamedTuple):
+    """Contexts that are never played, N of them in every sub-environment, and what is true of them.
+
+    Attributes:
+        observed: contexts [R, N, D], features of arms [R, N, A, F] and masks [R, N, A], those that there are.
+        expected: expected rewards of all arms, without noise [R, N, A].
+        rewards: M independent rewards of each [R, M, N, A].
+    """
+
+    observed: Observation
+    expected: np.ndarray
+    rewards: np.ndarray
+
+
+@dataclass
+class Aside:
+    """How a problem's twin differs from it: it yields contexts that are held out.
+
+    Attributes:
+        played: steps of the problem that were played.
+        number: of the twin, of which each has rewards of its own for the same contexts.
+        used: whether its contexts were drawn by what `NativeBandit.random` or `epochs.rows_of` gave.
+    """
+
+    played: int
+    number: int = 0
+    used: bool = False
 
 
 class Native(VectorEnv):
@@ -77,7 +111,7 @@ class Native(VectorEnv):
 
 class NativeBandit(Native):
     """A bandit that never ends, one sub-environment per seed. Subclasses write `blocks` and call `__init__` with the
-    sizes.
+    sizes. Where `blocks` takes its generators from `random`, agents are evaluated on `held_out` contexts as well.
 
     An episode has no end: `terminated` and `truncated` stay False, and the observation that `step` returns is the next
     context. `info` carries `expected_reward`, `optimal_expected_reward` and `optimal_action` of the action just taken,
@@ -89,6 +123,7 @@ class NativeBandit(Native):
         number_type: of contexts and of features of arms; np.float64 in a subclass whose numbers need more digits than
             float32 has, as time stamps do, or float64 where the pool is.
         form: of the observations.
+        aside: of a twin that yields what is held out; None while it is played.
         noisy_optimum: whether `info["regret"]` is the reward that the best arm (by expectation) would have paid in this
             step, less the reward: as some published numbers have it. It has the same mean, and may be negative.
     """
@@ -115,6 +150,7 @@ class NativeBandit(Native):
         if pool is not None and pool.dtype == np.float64:
             self.number_type = np.float64
         self.noisy_optimum = noisy_optimum
+        self.aside: Aside | None = None
         self.metadata = {
             "autoreset_mode": AutoresetMode.SAME_STEP,
             "render_modes": [],
@@ -133,6 +169,53 @@ class NativeBandit(Native):
         """Yields one sub-environment's steps, block after block, for ever. `seed` decides everything."""
         raise NotImplementedError
 
+    def random(self, seed: int, purpose: str) -> np.random.Generator:
+        """Returns a seed's random numbers for "contexts", "rewards" (or another purpose), or for the "problem" itself.
+
+        All but those of the problem are others where contexts are held out.
+        """
+        if self.aside is None or purpose == "problem":
+            return generator(seed, f"environment {purpose}")
+        if purpose == "rewards":
+            return generator(seed, f"environment rewards held out {self.aside.number}")
+        self.aside.used = True
+        return generator(seed, f"environment {purpose} held out")
+
+    def held_out(self, seeds: Sequence[int], played: int) -> HeldOut | None:
+        """Returns contexts that are never played, the same ones at every call with the same seeds.
+
+        What is true of them is so after a number of steps, if the problem changes. Of a dataset they are the rows that
+        come last, without those that were played. None if there are none, or `blocks` does not use `random`.
+        """
+        twins = [copy.copy(self) for _ in range(REWARDS)]
+        for number, twin in enumerate(twins):
+            twin.aside = Aside(played, number)
+        found = [[twin._beginning(seed) for twin in twins] for seed in seeds]
+        first = [own[0] for own in found]
+        if first[0] is None or not all(twin.aside and twin.aside.used for twin in twins):
+            return None
+        context = None
+        if self.features and self._pool is None:
+            context = self._stacked([block.contexts for block in first], self.number_type)
+        elif self.features:
+            context = self._gathered(self._stacked([block.contexts for block in first], np.int64))
+        arms = self._stacked([block.arms for block in first], self.number_type) if self.form.arm_features else None
+        mask = self._stacked([block.mask for block in first], np.int8).bool() if self.form.masked else None
+        rewards = np.array([[block.rewards for block in own] for own in found])
+        return HeldOut(Observation(context, arms, mask), np.array([block.expected for block in first]), rewards)
+
+    def _beginning(self, seed: int) -> Any:
+        """Returns the first steps of a sub-environment as one block, or None if there are none."""
+        parts, count = [], 0
+        for block in self.blocks(seed):
+            parts.append(self._checked(block))
+            count += len(block.expected)
+            if count >= CONTEXTS:
+                break
+        if not count:
+            return None
+        return Block(*(None if own[0] is None else np.concatenate(own)[:CONTEXTS] for own in zip(*parts, strict=True)))
+
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensors, dict[str, Any]]:
@@ -150,7 +233,10 @@ class NativeBandit(Native):
         """Plays `actions` [R] and goes on to the next contexts."""
         actions = torch.as_tensor(actions, device=self.device)
         reward = self._rewards[self._every, self._step, actions]
-        optimum = self._expected[:, self._step].max(1)
+        expected = self._expected[:, self._step]
+        if self._mask is not None:  # what is not available pays as the worst that is, which may be the best as well
+            expected = expected.where(self._mask[:, self._step].bool(), -torch.inf)
+        optimum = expected.max(1)
         info = {
             "expected_reward": self._expected[self._every, self._step, actions],
             "optimal_expected_reward": optimum.values,
@@ -165,12 +251,17 @@ class NativeBandit(Native):
     def _observation(self) -> Tensors:
         context = self._contexts[:, self._step]
         if self._pool is not None:
-            context = self._pool[context].to(torch.float64 if self.number_type == np.float64 else torch.float32)
+            context = self._gathered(context)
         parts = {"context": context} if self.features else {}
         parts |= {
             name: part[:, self._step] for name, part in (("arms", self._arms), ("mask", self._mask)) if part is not None
         }
         return parts if self.form.nested else context
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        """Returns rows of the pool."""
+        assert self._pool is not None
+        return self._pool[rows].to(torch.float64 if self.number_type == np.float64 else torch.float32)
 
     def _advance(self) -> None:
         self._step += 1

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from vbandits.data import Dataset, load
-from vbandits.envs.base import BLOCK, Block
-from vbandits.envs.epochs import DatasetBandit, shuffled_epochs
+from vbandits.envs.base import Block
+from vbandits.envs.epochs import DatasetBandit, rows_of
 from vbandits.errors import require
 from vbandits.streams import generator
 
@@ -51,9 +51,9 @@ class Classification(DatasetBandit):
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
         wrong, right = self._rewards_of
-        for rows in shuffled_epochs(seed, len(self._labels)):
-            expected = np.full((BLOCK, self.arms), wrong, np.float64)
-            expected[np.arange(BLOCK), self._labels[rows]] = right
+        for rows in rows_of(self, seed, len(self._labels)):
+            expected = np.full((len(rows), self.arms), wrong, np.float64)
+            expected[np.arange(len(rows)), self._labels[rows]] = right
             yield Block(rows, expected, expected)
 
 

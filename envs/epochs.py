@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vbandits.data import Dataset
-from vbandits.envs.base import BLOCK, NativeBandit
+from vbandits.envs.base import BLOCK, CONTEXTS, NativeBandit
 from vbandits.streams import generator
 
 
@@ -20,6 +20,16 @@ def shuffled_epochs(seed: int, rows: int) -> Iterator[np.ndarray]:
             ahead = np.concatenate([ahead, random.permutation(every)])
         yield ahead[:BLOCK]
         ahead = ahead[BLOCK:]
+
+
+def rows_of(environment: NativeBandit, seed: int, rows: int) -> Iterator[np.ndarray]:
+    """Yields the next rows: those of `shuffled_epochs`; or, held out, those of its first epoch that come last."""
+    if environment.aside is None:
+        return shuffled_epochs(seed, rows)
+    environment.aside.used = True
+    order = generator(seed, "environment contexts").permutation(np.arange(rows, dtype=np.int32))
+    left = order[max(environment.aside.played, rows - CONTEXTS) :]
+    return iter([left] if len(left) else [])
 
 
 class DatasetBandit(NativeBandit):

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from vbandits.data import load
-from vbandits.envs.base import BLOCK, Block, NativeBandit
-from vbandits.envs.epochs import DatasetBandit, shuffled_epochs
+from vbandits.envs.base import Block, NativeBandit
+from vbandits.envs.epochs import DatasetBandit, rows_of
 from vbandits.errors import require
-from vbandits.streams import generator
 
 EAT = 1
 """The arm of `Mushroom`; 0 is to leave it."""
@@ -39,11 +38,11 @@ class Mushroom(DatasetBandit):
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
-        luck = generator(seed, "environment rewards")
-        for rows in shuffled_epochs(seed, len(self._poisonous)):
+        luck = self.random(seed, "rewards")
+        for rows in rows_of(self, seed, len(self._poisonous)):
             poisonous = self._poisonous[rows]
-            unlucky = luck.random(BLOCK) < 0.5
-            expected, rewards = np.zeros((2, BLOCK, 2))
+            unlucky = luck.random(len(rows)) < 0.5
+            expected, rewards = np.zeros((2, len(rows), 2))
             expected[:, EAT] = np.where(poisonous, (GOOD + BAD) / 2, GOOD)
             rewards[:, EAT] = np.where(poisonous & unlucky, BAD, GOOD)
             yield Block(rows, expected, rewards)
@@ -73,11 +72,11 @@ class Jester(NativeBandit):
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
         ratings = self.dataset.features
-        jokes = generator(seed, "environment problem").permutation(RATED)
-        for people in shuffled_epochs(seed, len(ratings)):
+        jokes = self.random(seed, "problem").permutation(RATED)
+        for people in rows_of(self, seed, len(ratings)):
             rated = ratings[people][
                 :, jokes
-            ]  # [BLOCK, 40]; each sub-environment has columns of its own, so there is no pool
+            ]  # [T, 40]; each sub-environment has columns of its own, so there is no pool
             paid = rated[:, -ARMS:].astype(np.float64)
             yield Block(rated[:, :-ARMS], paid, paid)
 
@@ -108,9 +107,9 @@ class Financial(DatasetBandit):
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
         days = self.dataset.features
-        weights = generator(seed, "environment problem").uniform(-1, 1, (ARMS, days.shape[1]))
+        weights = self.random(seed, "problem").uniform(-1, 1, (ARMS, days.shape[1]))
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-        noise = generator(seed, "environment rewards")
-        for rows in shuffled_epochs(seed, len(days)):
-            expected = days[rows].astype(np.float64) @ weights.T  # [BLOCK, A]
-            yield Block(rows, expected, expected + self._noise * noise.standard_normal((BLOCK, ARMS)))
+        noise = self.random(seed, "rewards")
+        for rows in rows_of(self, seed, len(days)):
+            expected = days[rows].astype(np.float64) @ weights.T  # [T, A]
+            yield Block(rows, expected, expected + self._noise * noise.standard_normal(expected.shape))

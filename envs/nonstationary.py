@@ -1,7 +1,7 @@
 """Linear problems that change while they are played: all at once, or a little with every step."""
 
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -20,8 +20,14 @@ class Moving(Regression):
         raise NotImplementedError
 
     def function(self, problem: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
-        """Returns what goes on from step to step: each call takes the contexts of the next."""
+        """Returns what goes on from step to step: each call takes the contexts of the next.
+
+        Where contexts are held out, it stands still as it is at the last step that was played.
+        """
         weights = self.weights(problem)
+        if self.aside is not None:
+            now = next(islice(weights, max(self.aside.played - 1, 0), None))
+            return lambda x: x @ now
         return lambda x: np.einsum("td,tda->ta", x, np.stack([next(weights) for _ in x]))
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
-from vbandits.streams import generator
 
 Noise = float | Sequence[float]
 """Standard deviation of rewards about what is expected: one number, or one for each arm."""
@@ -40,8 +39,8 @@ class Regression(NativeBandit):
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
-        contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
-        function = self.function(generator(seed, "environment problem"))
+        contexts, rewards = self.random(seed, "contexts"), self.random(seed, "rewards")
+        function = self.function(self.random(seed, "problem"))
         while True:
             x = self.contexts(contexts)
             expected = function(x)

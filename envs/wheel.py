@@ -6,7 +6,6 @@ import numpy as np
 
 from vbandits.envs.base import BLOCK, Block, NativeBandit
 from vbandits.errors import require
-from vbandits.streams import generator
 
 
 class Wheel(NativeBandit):
@@ -46,7 +45,7 @@ class Wheel(NativeBandit):
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""
-        contexts, rewards = generator(seed, "environment contexts"), generator(seed, "environment rewards")
+        contexts, rewards = self.random(seed, "contexts"), self.random(seed, "rewards")
         base, inner, outer = self._means
         steps = np.arange(BLOCK)
         while True:

@@ -70,7 +70,12 @@ class Mixture:
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the variance of the noise and that of the mean function's value [R, N]: aleatoric and epistemic."""
         spread = 0.0 if self.spread is None else _array(self.spread)
-        return _array(self.variance) - spread, _array(self.values).var(1) + spread
+        return _array(self.noise_variance), _array(self.values).var(1) + spread
+
+    @property
+    def noise_variance(self) -> Tensor:
+        """The variance of a target about the function's value [R, N]."""
+        return self.variance if self.spread is None else self.variance - self.spread
 
     def nll(self, y) -> np.ndarray:
         """Returns the negative log density at `y` [R, N]."""
@@ -122,6 +127,11 @@ class StudentT:
         noise = np.full_like(scale, np.nan) if self.noise is None else _array(self.noise)
         factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1), np.inf)
         return factor * noise**2, factor * (scale**2 - noise**2)
+
+    @property
+    def noise_variance(self) -> Tensor | None:
+        """The square of `noise` [R, N]: one over the noise's mean precision, which unlike its mean is always finite."""
+        return None if self.noise is None else self.noise.square()
 
     def nll(self, y) -> np.ndarray:
         """Returns the negative log density at `y` [R, N]."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor
 
 BLOCK = 4096
@@ -62,6 +63,10 @@ class Stream:
         """Returns integers below `high` (a number, or one per replica [R, 1]) [R, *shape]."""
         return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
 
+    def gamma(self, shape: Tensor, draws: int) -> Tensor:
+        """Returns gamma-distributed numbers [R, S, ...] of the shape parameters [R, ...] and rate 1, by inversion."""
+        return _gamma_quantile(shape.unsqueeze(1), self.uniform(draws, *shape.shape[1:]))
+
     def _take(self, sample: str, shape: tuple[int, ...]) -> Tensor:
         if self._sample != sample:
             if self._sample:
@@ -89,18 +94,42 @@ class Stream:
 class RepeatedStream(Stream):
     """Gives the same numbers at every call of the same kind and shape, those that a fresh stream begins with."""
 
+    def __init__(self, seeds: Sequence[int], purpose: str, *, device: torch.device | str, dtype: torch.dtype) -> None:
+        super().__init__(seeds, purpose, device=device, dtype=dtype)
+        self._kept: dict[Any, Tensor] = {}
+        self._gammas: dict[Any, tuple[Tensor, Tensor]] = {}  # and the shape parameters that they are of
+
+    def gamma(self, shape: Tensor, draws: int) -> Tensor:
+        """Returns the same as `Stream.gamma`, made anew only where a shape parameter is another than the last time."""
+        uniform, key = self.uniform(draws, *shape.shape[1:]), (draws, *shape.shape)
+        if key not in self._gammas:
+            self._gammas[key] = shape.clone(), _gamma_quantile(shape.unsqueeze(1), uniform)
+        before, found = self._gammas[key]
+        changed = shape != before
+        if changed.any():
+            replica, *place = changed.nonzero(as_tuple=True)
+            cells = (replica, slice(None), *place)
+            found = found.clone()
+            found[cells] = _gamma_quantile(shape[changed].unsqueeze(1), uniform[cells])
+            self._gammas[key] = shape.clone(), found
+        return found
+
     def _take(self, sample: str, shape: tuple[int, ...]) -> Tensor:
-        kept = self.__dict__.setdefault("_kept", {})
-        if (sample, shape) not in kept:
+        if (sample, shape) not in self._kept:
             fresh = Stream(self.seeds, self.purpose, device=self._device, dtype=self._dtype)
-            kept[sample, shape] = fresh._take(sample, shape)
-        return kept[sample, shape]
+            self._kept[sample, shape] = fresh._take(sample, shape)
+        return self._kept[sample, shape]
 
     @classmethod
     def beside(cls, stream: Stream) -> "RepeatedStream":
         """Returns one of the same form as a stream, for the same seeds and a purpose of its own."""
         purpose = f"predictive {stream.purpose}"
         return cls(stream.seeds, purpose, device=stream._device, dtype=stream._dtype)
+
+
+def _gamma_quantile(shape: Tensor, probability: Tensor) -> Tensor:
+    found = gammaincinv(shape.expand_as(probability).cpu().numpy(), probability.cpu().numpy())
+    return torch.from_numpy(found).to(probability)
 
 
 def aside(state: Any, kept: dict[Any, Any]) -> Any:

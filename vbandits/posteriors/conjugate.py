@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from scipy.special import gammaincinv
 from torch import Tensor
 
 from vbandits.posteriors.regression import add_row, drawn, evaluated, solve, variance
@@ -62,9 +61,7 @@ class Conjugate(ABC):
     def draw(self, state: Regression, draws: int) -> Functions:
         """Draws the noise variance, then the weights given it."""
         _, outputs, width = state.location.shape
-        uniform = state.uniforms.uniform(draws, outputs)  # [R, S, K]
-        shape = state.shape.unsqueeze(1).expand_as(uniform)
-        gamma = torch.from_numpy(gammaincinv(shape.cpu().numpy(), uniform.cpu().numpy())).to(uniform)
+        gamma = state.uniforms.gamma(state.shape, draws)  # [R, S, K]
         noise = state.rate.unsqueeze(1) / gamma.clamp(min=torch.finfo(gamma.dtype).tiny)
         normal, std = state.normals.normal(draws, outputs, width), noise.sqrt().unsqueeze(2)
 

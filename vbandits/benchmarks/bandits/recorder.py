@@ -18,8 +18,9 @@ from vbandits.streams import Stream
 PROBABILITY = (1e-3, 1 - 1e-3)
 """Range of the probability of a reward of 1, so that a single certain error is not infinitely bad."""
 SCORES = ("mean", "aleatoric", "epistemic", "nll", "crps", "pit")
-NUMBERS = 2**20
-"""Numbers in the rows and outputs that beliefs are asked for at once. It must not depend on the number of replicas."""
+THOMPSON = 64
+"""Most decisions of a run whose Thompson probabilities are kept: an agent that learns from every decision has to be
+drawn from for each of them."""
 
 
 class Recorder:
@@ -43,6 +44,7 @@ class Recorder:
         self._regret = torch.zeros(shape, dtype=torch.float64, device=device)
         self._column = {step: column for column, step in enumerate(self.steps.tolist())}
         self._waiting: dict[int, Observation] = {}  # decisions to be scored, and what was seen in them
+        self._drawn = set(self.steps[:: -(-len(self.steps) // THOMPSON)].tolist())
         self._predicted: list[tuple[np.ndarray, Any]] = []
         self._scored = np.zeros(recorded, dtype=bool)
         self._thompson = np.full((*recorded, agent.encoding.form.arms), np.nan, dtype=np.float32)
@@ -63,19 +65,21 @@ class Recorder:
         if self._agent.model is None or not self._agent.model.trained:
             return
         steps = list(waiting)
-        size = at_once(self._agent)
+        size = self._agent.decisions_at_once
         for start in range(0, len(steps), size):
             self._believed(steps[start : start + size], [waiting[step] for step in steps[start : start + size]])
 
     def _believed(self, steps: list[int], seen: list[Observation]) -> None:
-        parts = (None if own[0] is None else torch.stack(own, 1) for own in zip(*seen, strict=True))
-        observed, columns = Observation(*parts), np.array([self._column[step] for step in steps])
-        predictive, values = self._agent.beliefs(observed, self._actions[:, steps])
+        columns, sound = np.array([self._column[step] for step in steps]), ~self._agent.diverged.cpu().numpy()
+        predictive, values = self._agent.beliefs(_stacked(seen), self._actions[:, steps])
         self._predicted.append((columns, predictive))
-        sound = ~self._agent.diverged.cpu().numpy()
         self._scored[:, columns] = sound[:, None]
-        found = best_shares(values, observed.mask).cpu().numpy()
-        self._thompson[np.ix_(sound, columns)] = found[sound]
+        chosen = [place for place, step in enumerate(steps) if step in self._drawn]
+        if chosen:
+            observed = _stacked([seen[place] for place in chosen])
+            values = self._agent.look(observed) if values is None else values[:, :, chosen]
+            found = best_shares(values, observed.mask).cpu().numpy()
+            self._thompson[np.ix_(sound, columns[chosen])] = found[sound]
 
     def frame(self) -> pd.DataFrame:
         """Returns one row per seed and recorded step."""
@@ -93,7 +97,8 @@ class Recorder:
             "optimal": self._optimal.cpu().numpy()[:, self.steps],
         } | self._scores(rewards)
         seeds = np.repeat(np.asarray(self._job.seeds), len(self.steps))
-        thompson = list(self._thompson.reshape(-1, self._thompson.shape[2]))
+        flat = self._thompson.reshape(-1, self._thompson.shape[2])
+        thompson = [None if missing else own for own, missing in zip(flat, np.isnan(flat[:, 0]), strict=True)]
         columns = {"seed": seeds} | {name: values.ravel() for name, values in kept.items()}
         return pd.DataFrame(columns | {"thompson": pd.Series(thompson, dtype=object)})
 
@@ -146,6 +151,11 @@ def _scored(predictive: Any, y: np.ndarray, limits: list[np.ndarray]) -> dict[st
     }
 
 
+def _stacked(seen: list[Observation]) -> Observation:
+    """Returns observations [R, ...] of several decisions as one [R, N, ...]."""
+    return Observation(*(None if own[0] is None else torch.stack(own, 1) for own in zip(*seen, strict=True)))
+
+
 def best_shares(values: Tensor, mask: Tensor | None) -> Tensor:
     """Returns in how many of the draws of all arms' values [R, S, N, A] each arm is the best, as a part of 1 [R, N, A].
 
@@ -156,9 +166,3 @@ def best_shares(values: Tensor, mask: Tensor | None) -> Tensor:
     best = values.argmax(3).transpose(1, 2)  # [R, N, S]
     counts = torch.zeros(values[:, 0].shape, dtype=torch.float32, device=values.device)
     return counts.scatter_add_(2, best, torch.ones_like(best, dtype=torch.float32)) / values.shape[1]
-
-
-def at_once(agent: Agent) -> int:
-    """Returns for how many decisions beliefs are asked at once, so that memory stays bounded."""
-    rows = agent.encoding.form.arms if agent.encoding.rows_are_arms else 1
-    return max(1, min(256, NUMBERS // (rows * agent.encoding.outputs * max(agent.encoding.features, 64))))

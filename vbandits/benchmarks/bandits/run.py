@@ -8,13 +8,16 @@ from dataclasses import replace
 from itertools import compress
 from typing import Any
 
+import numpy as np
 import torch
 
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.benchmarks.bandits import BENCHMARK
+from vbandits.benchmarks.bandits.held_out import Evaluator
 from vbandits.benchmarks.bandits.recorder import Recorder
 from vbandits.benchmarks.environments import Problem
-from vbandits.envs.spaces import ObservationSpec
+from vbandits.envs.base import HeldOut
+from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.experiment.benchmark import Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
@@ -51,12 +54,14 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     try:
         agent = Agent(job.method, played.seeds, ObservationSpec.of(environment), job.steps, job.device)
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
+        evaluator = Evaluator(played, agent, environment)
         with frozen():
-            clock = play(environment, agent, played, recorder, progress)
+            clock = play(environment, agent, played, recorder, evaluator, progress)
         with clock.of("scoring"):
             records = recorder.frame()
         kept = records.head(len(records) * len(job.seeds) // len(played.seeds))
-        return Outcome(kept, tuple(compress(job.seeds, agent.diverged.tolist())), clock.seconds)
+        diverged = tuple(compress(job.seeds, agent.diverged.tolist()))
+        return Outcome(kept, diverged, clock.seconds, evaluator.frame(len(job.seeds)))
     finally:
         environment.close()
 
@@ -74,6 +79,8 @@ class DuplicatedEnv:
         self.single_observation_space = environment.single_observation_space
         self.single_action_space = environment.single_action_space
         self.close = environment.close
+        if hasattr(environment, "held_out"):
+            self.held_out = self._held_out
 
     def reset(self, *, seed: list[int]) -> tuple[Any, dict[str, Any]]:
         """Starts the problem of the first seed."""
@@ -83,6 +90,14 @@ class DuplicatedEnv:
     def step(self, actions: torch.Tensor) -> tuple[Any, ...]:
         """Plays the first action."""
         return tuple(_doubled(part) for part in self._environment.step(actions[:1]))
+
+    def _held_out(self, seeds: Sequence[int], played: int) -> HeldOut | None:
+        """Returns what the environment holds out for the first seed."""
+        found = self._environment.held_out(seeds[:1], played)
+        if found is None:
+            return None
+        observed = Observation(*(None if part is None else _doubled(part) for part in found.observed))
+        return HeldOut(observed, *(np.concatenate([part, part]) for part in found[1:]))
 
 
 def _doubled(part: Any) -> Any:
@@ -104,7 +119,9 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-def play(environment: Any, agent: Agent, job: Job, recorder: Recorder, progress: Progress) -> Clock:
+def play(
+    environment: Any, agent: Agent, job: Job, recorder: Recorder, evaluator: Evaluator, progress: Progress
+) -> Clock:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
 
     Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
@@ -124,9 +141,10 @@ def play(environment: Any, agent: Agent, job: Job, recorder: Recorder, progress:
         with clock.of("agent"):
             while len(waiting) > step + 1 - job.problem.environment.known(step + 1):
                 agent.observe(waiting.popleft())
-        if agent.due or last:
-            with clock.of("scoring"):
+        with clock.of("scoring"):
+            if agent.due or last:
                 recorder.score()  # by the beliefs that decided, before they change
+            evaluator.evaluate(step)
         if agent.due and not last:
             with clock.of("agent"):
                 agent.learn()
