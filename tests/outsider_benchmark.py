@@ -12,7 +12,7 @@ from sklearn.linear_model import PoissonRegressor
 
 from vbandits.experiment.benchmark import Benchmark, Job, Outcome, Progress
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile
-from vbandits.experiment.report import ProblemTable, assemble, comparison, cost_section, problem_sections
+from vbandits.experiment.report import Costs, ProblemTable, assemble, comparison, problem_sections
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.report import palette, texts
 from vbandits.report.page import Item, Report
@@ -143,8 +143,9 @@ def report(results: PoissonResults) -> Report:
         table.ended()
         return [comparison(results), table.table("On new rows")]
 
+    totals = results.costs("seconds").assign(rate=results.costs("seconds")["seconds"])
     columns = (("seconds", "Fitting", "seconds"), ("memory_mb", "Memory", "MB at most"))
-    cost = cost_section(results, results.costs("seconds"), columns, {"seconds": None}, "Fitting", styles)
+    costs = Costs(totals, columns, {"seconds": None}, "Fitting", rate="rate", per="experiment", what="time of fitting")
     definitions = [("NLL", "Negative log-likelihood up to a constant."), texts.cost("fitting")]
-    sections = [*problem_sections(results, items), cost]
-    return assemble(results, sections=sections, definitions=definitions, styles=styles)
+    problems = problem_sections(results, items)
+    return assemble(results, problems=problems, trust=[], costs=costs, definitions=definitions, styles=styles)

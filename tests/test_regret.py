@@ -30,15 +30,16 @@ def test_what_rounding_is_depends_on_size_and_type(kind, relative):
     assert regret.rounding(np.int64(3), 2) == pytest.approx(3e-5)
 
 
-def test_simple_regret_is_the_mean_of_the_last_500():
-    per_step = np.arange(1200.0)
-    steps = np.array([0, 350, 699, 900, 1199])
+def test_late_regret_is_the_mean_of_the_last_fifth():
+    per_step = np.arange(1201.0)
+    steps = np.array([0, 350, 960, 1100, 1200])
     curves = per_step.cumsum()[steps][None]
-    assert regret.simple_regret(curves, steps)[0] == pytest.approx(per_step[700:].mean())
+    assert regret.late_regret(curves, steps)[0] == pytest.approx(per_step[961:].mean())
 
 
-def test_simple_regret_of_a_short_run_is_its_mean():
-    assert regret.simple_regret(np.array([[1.0, 3.0, 6.0]]), np.arange(3))[0] == 2.0
+def test_late_regret_of_a_single_step_is_its_regret():
+    assert regret.late_regret(np.array([[3.0]]), np.arange(1))[0] == 3.0
+    assert regret.late_regret(np.array([[1.0, 3.0, 6.0]]), np.arange(3))[0] == 3.0
 
 
 def test_the_interval_of_normal_means_is_about_students():

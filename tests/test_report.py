@@ -2,138 +2,38 @@
 
 import ast
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vbandits.benchmarks.bandits.ranking import rank
+from tests.bandit_results import MIXED, results, words
 from vbandits.benchmarks.bandits.report import report
 from vbandits.benchmarks.bandits.results import Results
 from vbandits.experiment.report import write
+from vbandits.presets import PRESETS
 from vbandits.report import markdown
 from vbandits.report import page as pages
 from vbandits.report.canvas import Canvas
 from vbandits.report.formats import DASH
-
-STEPS = 40
-NAN = float("nan")
+from vbandits.report.palette import COLORS, styles
 
 
-def cell(environment, agent, seeds, status="done", reason=None, failures=0):
-    done = {"seconds": {"agent": 1.5, "environment": 0.25, "scoring": 0.5}, "memory_mb": 300.0}
-    return {
-        "environment": environment,
-        "agent": agent,
-        "seeds": list(seeds),
-        "status": status,
-        "reason": reason,
-        "failures": failures,
-    } | (done if status == "done" else {})
+def section(given, title, table="", kind="sections"):
+    """Returns a table of a report's section."""
+    return next(one for one in getattr(report(given), kind) if one.title == title).tables[table]
 
 
-def played(environment, agent, slope, seeds, kind="plain"):
-    """Records of an agent whose regret grows by about `slope` a step; kinds: plain, binary, reward (without regret)."""
-    rng = np.random.default_rng([len(agent), int(100 * slope)])
-    steps = np.arange(STEPS)
-    shape = (len(seeds), STEPS)
-    regret = slope * rng.uniform(0.9, 1.1, shape)
-    reward = (rng.uniform(size=shape) < 0.7) * 1.0 if kind == "binary" else 1 - regret + 0.1 * rng.normal(size=shape)
-    predicts = agent != "uniform"
-    empty = np.full(shape, NAN)
-    probability = 0.6 + 0.2 * rng.uniform(size=shape)
-    brier = (probability - reward) ** 2 if kind == "binary" and predicts else empty
-    values = {
-        "action": np.zeros(shape, dtype=int),
-        "reward": reward,
-        "regret": empty if kind == "reward" else regret,
-        "cumulative_reward": reward.cumsum(1),
-        "cumulative_regret": empty if kind == "reward" else regret.cumsum(1),
-        "nll": rng.normal(1, 0.1, shape) if predicts else empty,
-        "crps": (brier if kind == "binary" else np.abs(rng.normal(size=shape))) if predicts else empty,
-        "pit": rng.uniform(size=shape) if predicts and kind != "binary" else empty,
-        "brier": brier,
-    }
-    index = {
-        "environment": environment,
-        "agent": agent,
-        "seed": np.repeat(seeds, STEPS),
-        "step": np.tile(steps, len(seeds)),
-    }
-    return pd.DataFrame(index | {name: value.ravel() for name, value in values.items()})
-
-
-def described(environments, agents, seeds, **more):
-    return {
-        "name": "small",
-        "seeds": list(seeds),
-        "steps": STEPS,
-        "environments": [
-            {"label": label, "id": "vbandits/Wheel-v0", "kwargs": {"delta": 0.5}} for label in environments
-        ],
-        "agents": [{"label": label, "posterior": None, "rule": {"kind": "uniform"}} for label in agents],
-    } | more
-
-
-def results(
-    environments: Any = ("wheel", "linear"),
-    slopes: Any = None,
-    seeds: Any = range(5),
-    kinds: Any = None,
-    failed: Any = (),
-    **more: Any,
-) -> Results:
-    """Results of every agent in every environment, except for (environment, agent, reason) in `failed`."""
-    slopes = slopes or {"good": 0.1, "bad": 0.6, "uniform": 1.0}
-    broken = {(environment, agent): reason for environment, agent, reason in failed}
-    cells, frames = [], []
-    for environment in environments:
-        for agent, slope in slopes.items():
-            if (environment, agent) in broken:
-                cells.append(cell(environment, agent, seeds, "failed", broken[environment, agent], len(seeds)))
-            else:
-                cells.append(cell(environment, agent, seeds))
-                frames.append(played(environment, agent, slope, seeds, (kinds or {}).get(environment, "plain")))
-    records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return Results(described(environments, slopes, seeds, **more), cells, records)
+def sentences(given):
+    said: Any = report(given).opening[0].items[0]
+    return " ".join(said.sentences)
 
 
 def page(given, folder):
     return write(given, folder).read_text(encoding="utf-8")
-
-
-class Words(HTMLParser):
-    """Collects what a reader sees, without style."""
-
-    def __init__(self):
-        super().__init__()
-        self.words, self._hidden = [], False
-
-    def handle_starttag(self, tag, attrs):
-        self._hidden = tag == "style"
-
-    def handle_endtag(self, tag):
-        self._hidden = False
-
-    def handle_data(self, data):
-        if not self._hidden:
-            self.words.append(data)
-
-
-def words(html):
-    parser = Words()
-    parser.feed(html)
-    return " ".join(" ".join(parser.words).split())
-
-
-MIXED = {
-    "environments": ("wheel", "digits", "shop"),
-    "kinds": {"digits": "binary", "shop": "reward"},
-    "failed": (("wheel", "bad", "ValueError: expected a number, got a pear"),),
-}
 
 
 def test_summary_csv_is_the_summary(tmp_path):
@@ -146,18 +46,42 @@ def test_summary_csv_is_the_summary(tmp_path):
 
 def test_same_results_give_same_bytes(tmp_path):
     first, second = (write(results(**MIXED), tmp_path / name).parent for name in ("a", "b"))
-    for name in ("index.html", "report.md", "summary.csv"):
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
+    for name in files:
         assert (first / name).read_bytes() == (second / name).read_bytes()
-    assert sorted(path.name for path in first.iterdir()) == ["index.html", "report.md", "summary.csv"]
+    assert {name.parts[0] for name in files} == {"index.html", "report.md", "summary.csv", "figures", "tables"}
 
 
 def test_page_stands_alone_and_hides_nothing_behind_nan(tmp_path):
     html = page(results(**MIXED), tmp_path)
-    assert "<script" not in html.lower()
-    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*|url\((?!#)|@import|https?://""", html)
+    links = set(re.findall(r"""(?:src|href)=["'](?!#|data:)([^"']*)""", html))
+    assert len(links) > 10
+    assert all((tmp_path / link).is_file() for link in links)  # figures and tables to download, and nothing else
+    assert not re.findall(r"url\((?!#)|@import|https?://|<script[^>]+src", html)
     assert not re.search(r"\bnan\b", words(html), re.IGNORECASE)
     assert not re.search(r"\bnan\b", (tmp_path / "report.md").read_text(encoding="utf-8"), re.IGNORECASE)
-    assert f"<td>{DASH}</td>" in html  # the uniform agent predicts nothing
+    assert f">{DASH}</td>" in html  # the uniform agent predicts nothing
+
+
+def test_every_figure_and_table_is_a_file(tmp_path):
+    given = results()
+    page(given, tmp_path)
+    for path in (tmp_path / "figures").iterdir():
+        root = ElementTree.parse(path).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        text = path.read_text(encoding="utf-8")
+        assert "var(--" not in text  # it has colours of its own
+        assert text.count('href="#') == sum(f'id="{name}"' in text for name in re.findall(r'href="#([^"]*)"', text))
+    table = pd.read_csv(tmp_path / "tables" / "ranking-table-1.csv", index_col="Agent")
+    assert list(table.index) == ["good", "bad", "uniform"]
+    for agent, (value, low, high) in given.comparison.means.items():
+        found = table.loc[agent, ["Mean % of uniform", "Mean low", "Mean high"]]
+        np.testing.assert_allclose(found.to_numpy(float), (value, low, high), rtol=1e-9)
+    latex = (tmp_path / "tables" / "ranking-table-1.tex").read_text(encoding="utf-8")
+    assert latex.count(r"\\") == 4
+    assert r"\textbf{" in latex
+    assert r"\%" in latex
 
 
 def test_ids_are_unique_and_references_resolve(tmp_path):
@@ -171,11 +95,38 @@ def test_ids_are_unique_and_references_resolve(tmp_path):
 def test_figures_are_described_and_wear_the_colours_of_the_page(tmp_path):
     html = page(results(), tmp_path)
     svgs = re.findall(r'<svg class="figure".*?</svg>', html, re.DOTALL)
-    assert len(svgs) == 5  # curves and calibration of two environments, and cost
+    assert len(svgs) > 15
     assert all(re.match(r'<svg class="figure" role="img" aria-label="[^"]{20,}"', svg) for svg in svgs)
-    assert "var(--color-0)" in svgs[0]
-    assert "var(--color-1)" in svgs[0]
+    own = styles(["good"])["good"]
+    assert f"var({own.variable})" in svgs[0]
     assert not re.search("#[0-9a-f]{6}", "".join(svgs))
+
+
+def test_an_agent_is_drawn_alike_in_every_report():
+    alone, among = styles(["ibvi"]), styles(["ensemble", "uniform", "linear-ts", "ibvi"], "uniform")
+    assert alone["ibvi"] == among["ibvi"]
+    assert len(set(styles(list(PRESETS)).values())) == len(PRESETS)
+    many = styles([f"agent {i}" for i in range(48)])
+    assert len(set(many.values())) == 48
+    assert set(COLORS) == {style.color for style in many.values()}
+
+
+def luminance(color):
+    parts = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_have_a_contrast_of_three_to_one(dark):
+    style = (Path(pages.__file__).parent / "style.css").read_text(encoding="utf-8")
+    paper = re.findall(r"--paper: (#[0-9a-f]{6})", style)[dark]
+    for place in range(len(COLORS)):
+        own = re.findall(rf"--color-{place}: (#[0-9a-f]{{6}})", style)
+        assert len(own) == 2
+        assert dark or own[0] == COLORS[place]
+        low, high = sorted((luminance(own[dark]), luminance(paper)))
+        assert (high + 0.05) / (low + 0.05) >= 3
 
 
 def test_labels_are_escaped(tmp_path):
@@ -202,87 +153,132 @@ def test_failed_jobs_are_listed_by_reason(tmp_path):
     assert "got a \\<pear\\>" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_an_agent_that_lacks_an_environment_is_not_ranked_by_what_it_survived():
-    slopes = {"lucky": 0.01, "good": 0.1, "bad": 0.6, "uniform": 1.0}
+def test_a_run_that_failed_counts_as_the_worst_of_its_problem():
+    slopes = {"lucky": 0.01, "good": 0.1, "bad": 0.4, "uniform": 1.0}
     given = results(slopes=slopes, failed=(("linear", "lucky", "broke"),))
-    ranking = rank(given)
-    assert ranking.methods == ("good", "bad", "uniform", "lucky")
-    assert ranking.ranks == {"good": 1, "bad": 2, "uniform": 3, "lucky": None}
-    shown = report(given).opening[0].tables[""]
-    failures, runs = ({row.label: row.entries[place] for row in shown.rows} for place in (-2, -1))
-    assert {agent: entry.text for agent, entry in failures.items()} == {
-        "lucky": "5",
+    found = given.comparison
+    assert found.ranked == ("good", "bad", "lucky", "uniform")
+    lucky, linear = found.labels.index("lucky"), found.problems.index("linear")
+    assert (found.counted[lucky, :, linear] == np.nanmax(found.losses[:, :, linear])).all()
+    assert found.lost_of("lucky") == 5
+    shown = section(given, "Ranking")
+    lost = [head.text for head in shown.heads].index("Lost")
+    assert {row.label: row.entries[lost].text for row in shown.rows} == {
         "good": "0",
+        "lucky": "5",
         "bad": "0",
-        "uniform": "0",
+        "uniform": DASH,
     }
-    assert [(entry.text, entry.alarm) for entry in (runs["lucky"], runs["good"])] == [
-        ("5 of 10", True),
-        ("10 of 10", False),
-    ]
+    assert "1 job failed" in sentences(given)
+
+
+def test_an_environment_that_cannot_be_compared_is_named():
+    given = results(failed=(("linear", "uniform", "broke"),))
+    assert given.comparison.problems == ("wheel",)
+    assert "linear is left out: the uniform agent, by which regret is measured, has no results there" in sentences(
+        given
+    )
 
 
 def test_unfinished_experiments_say_so():
     given = results()
     partial = Results(given.experiment, given.jobs[:-1], given.records)
     assert report(partial).warnings == ["5 of 30 runs have not been made yet: this report is of a part."]
+    records = given.records[~((given.records["agent"] == "bad") & (given.records["environment"] == "linear"))]
+    lacking = Results(given.experiment, [job for job in given.jobs if job["agent"] != "bad"], records)
+    assert lacking.comparison.incomplete == {"bad"}
+    assert "Not ranked, for want of results in every environment: bad" in sentences(lacking)
+
+
+def test_unequal_seeds_are_compared_over_those_in_common():
+    given = results()
+    short = given.records[~((given.records["agent"] == "bad") & (given.records["seed"] == 4))]
+    found = Results(given.experiment, given.jobs, short).comparison
+    assert found.seeds == (0, 1, 2, 3)
+    assert np.isfinite(found.losses).all()
 
 
 def test_ranking_is_by_mean_relative_regret():
     given = results(slopes={"bad": 0.6, "middle": 0.3, "uniform": 1.0, "good": 0.1})
-    ranking = rank(given)
+    found = given.comparison
     summary: Any = given.summary()
     means = summary.groupby("agent")["relative_regret"].mean().sort_values()
-    assert list(ranking.methods) == list(means.index) == ["good", "middle", "bad", "uniform"]
-    for agent in ranking.methods:
-        assert ranking.means[agent][0] == pytest.approx(means[agent])
+    assert list(found.ranked) == list(means.index) == ["good", "middle", "bad", "uniform"]
+    for agent in found.ranked:
+        assert found.means[agent][0] == pytest.approx(means[agent])
         if agent != "good":
-            value, low, high = ranking.behind[agent]
+            value, low, high = found.behind[agent]
             assert value == pytest.approx(means[agent] - means["good"])
             assert 0 < low < value < high
-            assert ranking.middle[agent][0] > ranking.middle["good"][0]
-    assert ranking.leaders == {"good"}
+            assert found.middles[agent][0] > found.middles["good"][0]
+    assert found.candidates == {"good"}
+    assert "good is the only agent that is not excluded as best over 2 environments" in sentences(given)
+    assert "5 seeds are few" in sentences(given)
+
+
+def test_a_verdict_names_all_that_are_not_excluded():
+    given = results(slopes={"a": 0.3, "b": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))
+    assert given.comparison.candidates == {"a", "b"}
+    assert "Not excluded as best over 2 environments: " in sentences(given)
+    assert "These seeds do not tell " in sentences(given)
 
 
 def test_environment_without_regret_is_reported_by_reward(tmp_path):
     given = results(**MIXED | {"failed": ()})
-    ranking = rank(given)
-    shop = ranking.problem("shop")
-    assert shop.measure == "reward"
-    shown = report(given).sections[2].tables[""]
-    assert [head.text for head in shown.heads][:3] == ["Mean reward", "NLL", "CRPS"]
-    assert shop.leaders == {"good"}  # the highest reward, not the lowest
-    assert [row.label for row in shown.rows if row.entries[0].strong] == ["good"]
+    assert given.comparison.problems == ("wheel", "digits")
+    assert given.comparison.left_out == {"shop": "no regret is known there"}
+    shown = section(given, "shop", "Measured")
+    assert [head.text for head in shown.heads][:3] == ["Mean reward", "NLL", "NLL"]
+    assert [row.label for row in shown.rows if row.entries[0].strong] == ["good"]  # the highest, not the lowest
     reward = given.summary().query("environment == 'shop' and agent == 'good'")["reward"].item()
-    value, low, high = shop.estimates["good"]
+    value, low, high = shown.rows[0].entries[0].numbers
     assert value == pytest.approx(reward)
     assert low < value < high
-    assert len(ranking.comparable) == 2
-    html = page(given, tmp_path)
-    assert "regret is never invented" in html
-    assert "Mean reward per decision in shop" not in html
-    assert "Mean reward per decision against step in shop" in html
+    assert "regret is never invented" in page(given, tmp_path)
 
 
-def test_rewards_of_zero_and_one_are_judged_by_probability(tmp_path):
-    html = page(results(("digits",), kinds={"digits": "binary"}), tmp_path)
-    assert "Brier scores in digits" in html
-    assert "covered, %" not in html
-    assert "Brier score" in words(html)
+def test_where_nothing_tells_regret_agents_are_compared_by_reward():
+    given = results(("shop", "mall"), kinds={"shop": "reward", "mall": "reward"})
+    found = given.comparison
+    assert found.measure.name == "gain in reward"
+    assert found.ranked == ("good", "bad", "uniform")
+    good, uniform = (given.digest("shop", agent) for agent in ("good", "uniform"))
+    gain = (good.mean_reward.mean() - uniform.mean_reward.mean()) / uniform.deviation
+    assert -found.losses[0, :, 0].mean() == pytest.approx(gain)
+    assert found.means["good"][0] > found.means["bad"][0] > 0
+    assert found.means["uniform"][0] == pytest.approx(0)
 
 
-def test_only_uniform_has_no_calibration(tmp_path):
-    html = page(results(slopes={"uniform": 1.0}), tmp_path)
-    assert "no predictions to evaluate" in html
+def test_a_diverged_agent_is_scored_as_nothing_and_said_to_have_diverged():
+    given = results()
+    broken = given.records["agent"] == "bad"
+    records = given.records.assign(**{name: given.records[name].where(~broken) for name in ("nll", "crps", "pit")})
+    jobs = [job | ({"failures": 5} if job["agent"] == "bad" else {}) for job in given.jobs]
+    told = Results(given.experiment, jobs, records)
+    assert "10 runs diverged" in sentences(told)
+    trusted = section(told, "Can it be trusted?", "Calibration over all environments")
+    assert [row.label for row in trusted.rows] == ["good", "a perfect model"]
+
+
+def test_rewards_of_zero_and_one_are_scored_by_probability(tmp_path):
+    given = results(("digits",), kinds={"digits": "binary"})
+    heads = [head.text for head in section(given, "digits", "Measured").heads]
+    assert "Brier score" in heads
+    assert "90%" not in heads
+    assert "Brier" in words(page(given, tmp_path))
+
+
+def test_where_nothing_predicts_nothing_is_said_of_trust():
+    assert "Can it be trusted?" not in [one.title for one in report(results(slopes={"uniform": 1.0})).sections]
 
 
 def test_one_seed_has_no_interval(tmp_path):
     given = results(seeds=[7])
     html = page(given, tmp_path)
     assert "There is a single seed" in html
-    assert not report(given).opening[0].tables[""].intervals
-    assert not rank(given).leaders
-    assert "<strong>" not in html
+    assert "1 seed is few" in sentences(given)
+    shown = section(given, "Ranking")
+    assert not shown.intervals
 
 
 @pytest.mark.parametrize("kind", ["failed", "nothing"])
@@ -294,13 +290,14 @@ def test_an_experiment_without_results_still_renders(tmp_path, kind):
     html = page(given, tmp_path)
     assert html.count("There are no results here") == 2
     assert ("RuntimeError: no luck" in html) == (kind == "failed")
+    assert "There is nothing to compare" in html
 
 
 def test_markdown_shows_the_same_numbers_as_the_page(tmp_path):
     given = results()
     html, text = page(given, tmp_path), markdown.render(report(given))
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == text
-    for row in report(given).opening[0].tables[""].rows:
+    for row in section(given, "Ranking").rows:
         for entry in row.entries:
             assert entry.text in html
             assert entry.text in text

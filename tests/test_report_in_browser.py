@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests import active_results
-from tests.test_report import MIXED, results
+from tests.bandit_results import MIXED, results
 from vbandits.experiment.report import write
 
 PROBE = """<pre id="probe"></pre><script>

@@ -5,24 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from vbandits.benchmarks.bandits import figures
+from vbandits.benchmarks.bandits.digest import digest
 from vbandits.report import statistics
 from vbandits.report.figures import Curve
 from vbandits.report.formats import DASH, compact, decimals, number
 
 NAN = float("nan")
-
-
-def test_band_is_students_t_interval_of_the_mean():
-    values = np.random.default_rng(0).normal(3, 2, (9, 4))
-    mean, low, high = statistics.mean_band(values)
-    for i in range(4):
-        expected = stats.t.interval(0.95, 8, values[:, i].mean(), stats.sem(values[:, i]))
-        np.testing.assert_allclose((low[i], high[i]), expected)
-        assert mean[i] == pytest.approx(values[:, i].mean())
-    assert np.isnan(statistics.mean_band(values[:1])[1]).all()
 
 
 def test_mean_ratio_is_the_mean_of_ratios_and_narrows_by_pairing():
@@ -44,21 +34,44 @@ def test_leaders_are_told_apart_by_differences_paired_by_seed():
     assert statistics.leaders({"a": hardness, "broken": hardness * NAN}) == {"a"}
 
 
-def test_coverage_gap_of_known_pits():
+def digested(**columns):
+    """Returns the digest of two seeds with five scored decisions each."""
+    plain = {"action": 0, "reward": 0.0, "cumulative_reward": 0.0, "cumulative_regret": 0.0}
+    empty = dict.fromkeys(("nll", "crps", "pit", "brier"), NAN)
+    frame = pd.DataFrame({"seed": np.repeat([4, 2], 5), "step": np.tile(np.arange(5), 2)})
+    return digest(frame.assign(**{**plain, **empty, **columns}))
+
+
+def test_coverage_of_known_pits():
     pit = np.tile([0.01, 0.2, 0.4, 0.6, 0.8], 2)  # three of five, 0.2 and 0.8 outside, lie within the 50% interval
-    records = pd.DataFrame({"seed": np.repeat([0, 1], 5), "pit": pit})
-    value, low, high = figures.coverage_gap(records, 0.5)
-    assert value == pytest.approx(40 - 50)
-    assert low == pytest.approx(high) == pytest.approx(value)
-    assert figures.coverage_gap(records, 0.95)[0] == pytest.approx(80 - 95)
+    found = digested(pit=pit)
+    np.testing.assert_allclose(found.scores["coverage_50"], 0.4)
+    np.testing.assert_allclose(found.scores["coverage_95"], 0.8)
+    assert found.pit.sum(1).tolist() == [5, 5]
+    assert found.scored == 10
 
 
 def test_probability_is_read_back_from_brier():
-    probability = np.array([0.9, 0.3, 0.6, 0.2])
-    reward = np.array([1.0, 0.0, 0.0, 1.0])
-    records = pd.DataFrame({"seed": [0, 0, 1, 1], "reward": reward, "brier": (probability - reward) ** 2})
-    expected = 100 * (probability - reward).mean()
-    assert figures.probability_gap(records)[0] == pytest.approx(expected)
+    probability, reward = np.array([0.9, 0.3, 0.6, 0.2, 0.5]), np.array([1.0, 0.0, 0.0, 1.0, 1.0])
+    found = digested(reward=np.tile(reward, 2), brier=np.tile((probability - reward) ** 2, 2))
+    np.testing.assert_allclose(found.gap, (probability - reward).mean())
+
+
+def test_scores_that_are_missing_do_not_count_and_outliers_are_seen():
+    nll = np.array([NAN, 1.0, 2.0, 3.0, 1000.0] * 2)
+    found = digested(nll=nll)
+    np.testing.assert_allclose(found.scores["nll"], 251.5)
+    np.testing.assert_allclose(found.scores["nll_median"], 2.5)
+    assert np.isnan(found.scores["crps"]).all()
+
+
+def test_thompson_probabilities_are_counted_by_tenths():
+    given = [[0.95, 0.05], [0.55, 0.45], None, [0.0, 1.0], [0.55, 0.45]] * 2
+    found = digested(thompson=pd.Series(given, dtype=object), optimal=[0, 1, 0, 1, -1] * 2)
+    counts, probability, hits = found.thompson[:, 0]
+    assert counts.tolist() == [2, 0, 0, 0, 1, 1, 0, 0, 0, 2]  # the arms of three decisions
+    assert hits.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 2]
+    np.testing.assert_allclose(probability[[0, 4, 5, 9]], [0.05, 0.45, 0.55, 1.95])
 
 
 def test_spread_keeps_order_distance_and_frame():
@@ -75,17 +88,20 @@ def test_spread_keeps_order_distance_and_frame():
 
 def test_curves_are_thinned_to_the_ends():
     steps = np.arange(1000)
+    plain = {"action": 0, "reward": 0.0, "cumulative_reward": 0.0, "nll": NAN, "crps": NAN, "pit": NAN, "brier": NAN}
     records = pd.DataFrame(
         {
             "seed": np.repeat([4, 2], 1000),
             "step": np.tile(steps, 2),
             "cumulative_regret": np.concatenate([steps * 4.0, steps * 2.0]),
         }
-    )
-    shown, values = figures.by_step(records, "cumulative_regret")
-    assert len(shown) == statistics.POINTS
-    assert (shown[0], shown[-1]) == (0, 999)
-    np.testing.assert_array_equal(values, np.outer([2.0, 4.0], shown))  # seeds in order
+    ).assign(**plain)
+    found = digest(records)
+    assert 72 <= len(found.steps) <= 108
+    assert (found.steps[0], found.steps[-1]) == (0, 999)
+    assert found.seeds.tolist() == [2, 4]
+    np.testing.assert_array_equal(found.regret, np.outer([2.0, 4.0], found.steps))
+    np.testing.assert_allclose(found.late, [2.0, 4.0])
 
 
 def test_uniform_leaves_the_frame_only_where_it_dwarfs_the_others():
@@ -107,29 +123,3 @@ def test_numbers_are_set_with_care():
     assert decimals([0.0123, NAN]) == 4
     assert decimals([]) == 0
     assert [compact(value) for value in (0.5, 1500.0, 25e3, 2.5e6)] == ["0.5", "1,500", "25k", "2.5M"]
-
-
-def test_the_interquartile_mean_is_that_of_the_middle_half_of_all_runs():
-    runs = np.arange(24.0).reshape(6, 4)
-    runs[5, 3] = 1e9  # no single run moves it
-    middle, low, high = statistics.interquartile_mean(runs)
-    assert middle == np.arange(6, 18).mean()
-    assert low < middle < high < 30
-    alone = statistics.interquartile_mean(runs[:1])
-    assert alone[0] == middle_of(runs[0])
-    assert np.isnan(alone[1:]).all()
-
-
-def middle_of(values):
-    return np.sort(values)[1:3].mean()
-
-
-def test_the_interval_of_the_interquartile_mean_covers():
-    """Seeds are resampled in each problem by itself: problems of other levels do not widen it."""
-    random, covered = np.random.default_rng(0), 0
-    levels = np.array([1.0, 20.0, 60.0, 90.0])
-    truth = stats.trim_mean((levels + random.normal(size=(100_000, 4))).ravel(), 0.25)
-    for _ in range(100):
-        _, low, high = statistics.interquartile_mean(levels + random.normal(size=(20, 4)))
-        covered += low <= truth <= high
-    assert 85 <= covered <= 99

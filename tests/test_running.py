@@ -110,7 +110,7 @@ def test_a_run_leaves_its_jobs_its_experiment_and_its_report(finished):
     summary = pd.read_csv(out / "report" / "summary.csv")
     fixed = (
         "environment, agent, seeds, failures, steps, cumulative_regret, cumulative_regret_low, "
-        "cumulative_regret_high, relative_regret, relative_regret_low, relative_regret_high, simple_regret, "
+        "cumulative_regret_high, relative_regret, relative_regret_low, relative_regret_high, late_regret, "
         "reward, nll, crps, coverage_90, seconds"
     )
     assert set(fixed.split(", ")) <= set(summary.columns)
@@ -213,7 +213,7 @@ def test_the_summary_is_of_the_whole_run_however_little_is_recorded(file, record
     assert vbandits("run", file, "--workers", 1, "--agents", "uniform", "--environments", "wheel") == 0
     summary = table("results/small")
     assert summary.cumulative_regret[0] == pytest.approx(29.41 * 600, rel=0.05)
-    assert summary.simple_regret[0] == pytest.approx(29.41, rel=0.05)
+    assert summary.late_regret[0] == pytest.approx(29.41, rel=0.1)  # of the last fifth alone
 
 
 def test_a_half_written_cell_does_not_count(run):

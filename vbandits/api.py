@@ -1,7 +1,6 @@
 """`vbandits.run`: an experiment from Python, and what the command line stands on."""
 
 import contextlib
-import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +67,7 @@ def run(
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
         results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
-        return results if out else dataclasses.replace(results, folder=None)
+        return results if out else results.in_memory()
 
 
 def load(folder: str | Path) -> Any:

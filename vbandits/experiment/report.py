@@ -1,7 +1,9 @@
 """The report of an experiment, whatever its benchmark: what all reports say, and the files that are written."""
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +12,17 @@ import numpy as np
 import pandas as pd
 
 from vbandits.experiment.benchmark import benchmark
+from vbandits.experiment.made import differing, facts_of, seeds_text, settings
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import write_text
 from vbandits.registry import load
-from vbandits.report import figures, markdown, page, statistics, tables, texts
-from vbandits.report.formats import DASH, TIMES, count, decimals, percent_decimals
+from vbandits.report import figures, files, markdown, overview, page, ranking, robustness, statistics, tables, texts
+from vbandits.report.formats import TIMES, count, decimals
 from vbandits.report.page import Drawing, Facts, Failure, Item, Report, Section
 from vbandits.report.palette import Style
-from vbandits.report.ranking import NOTHING, Ranking
-from vbandits.report.statistics import Interval
+from vbandits.report.statistics import NOTHING, Interval
 from vbandits.report.tables import Column, Entry, Head, Places, Table
+from vbandits.report.verdict import verdict
 
 if TYPE_CHECKING:
     from vbandits.report.terminal import Tables
@@ -36,7 +39,7 @@ def report_of(results: StoredResults) -> Report:
 
 
 def write(results: StoredResults, folder: Path) -> Path:
-    """Writes index.html, report.md and summary.csv into `folder`, each at once or not at all.
+    """Writes index.html, report.md, summary.csv, and every figure and table as files, into `folder`.
 
     The same results give the same bytes.
 
@@ -44,9 +47,13 @@ def write(results: StoredResults, folder: Path) -> Path:
         The page's path.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    report = report_of(results)
-    html = page.render(report)
+    report, drawn = page.drawn(report_of(results))
+    html = page.render(report)  # before anything is replaced
+    for name in ("figures", "tables"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, text in files.contents(drawn):
+        (folder / name).write_text(text, encoding="utf-8")
     write_text(folder / "summary.csv", results.summary().to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     write_text(folder / "report.md", markdown.render(report))
     write_text(folder / "index.html", html)
@@ -61,51 +68,117 @@ def terminal(results: StoredResults) -> "Tables":
     return Tables(results.summary(), results.axes, layout, single=len(results.experiment["seeds"]) < 2)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What methods cost.
+
+    Attributes:
+        totals: a row for each method: seconds by purpose over all problems, and what else is shown.
+        columns: of `totals` in the table: name, head, and its second line.
+        parts: columns of `totals` that bars are made of, and their colours; None is the method's own.
+        heading: of the figure: says which colour is which.
+        rate: column of `totals` by which methods are compared in seconds, with `per` what, and `what` is timed.
+    """
+
+    totals: pd.DataFrame
+    columns: Sequence[tuple[str, str, str]]
+    parts: Mapping[str, str | None]
+    heading: str
+    rate: str
+    per: str
+    what: str
+
+
 def assemble(
     results: StoredResults,
     *,
-    sections: Sequence[Section],
+    problems: Sequence[Section],
+    trust: Sequence[Item],
+    costs: Costs,
     definitions: Facts,
     styles: Mapping[str, Style],
-    opening: Sequence[Section] = (),
+    notes: Sequence[str] = (),
+    ranked: Sequence[Item] = (),
     steps: str = "",
     facts: Mapping[str, str | None] | None = None,
     lacking: str = "",
     diverging: str = "",
+    warnings: Sequence[str] = (),
 ) -> Report:
-    """Returns a report with what is the same for all benchmarks: failures and warnings, facts, settings.
+    """Returns a report: verdict, overview, ranking, robustness, trust, the problems, cost, and how it was made.
 
     Args:
         results: to report.
-        sections: of the problems, and of the cost.
+        problems: sections of the problems.
+        trust: whether methods know what they do not know; nothing where they predict nothing.
+        costs: what methods cost.
         definitions: what the numbers are.
         styles: how methods are drawn, by label.
-        opening: sections before the warnings.
+        notes: more to be said of the ranking.
+        ranked: what stands before the ranking's table, such as a map of it.
         steps: what the experiment's steps are called, if it has a number of them.
         facts: what else it was made with, by name; None for what it does not tell.
         lacking: ends the warning that jobs failed.
         diverging: ends the warning that runs diverged.
+        warnings: what else a reader is to be warned of.
     """
     experiment, failures = results.experiment, failures_of(results)
     problem, method = results.axes
     quantities = [count(len(results.labels(axis)), axis) for axis in results.axes]
     quantities += [count(len(experiment["seeds"]), "seed")]
     quantities += [count(experiment["steps"], steps)] if steps else []
+    told = [*warnings_of(results, failures, lacking, diverging), *warnings]
     return Report(
         name=str(experiment["name"]),
         lead=f" {TIMES} ".join(quantities),
-        opening=opening,
-        warnings=warnings_of(results, failures, lacking, diverging),
+        opening=[Section("Verdict", "verdict", [verdict(results.comparison, method, problem, told)])],
+        warnings=told,
         failures=failures,
-        sections=sections,
+        sections=[
+            *_overall(results, costs, styles, notes, ranked),
+            *([Section("Can it be trusted?", "trust", trust)] if trust else []),
+            *problems,
+            cost_section(results, costs, styles),
+        ],
         definitions=definitions,
-        facts=facts_of(experiment, facts or {}),
+        facts=facts_of(results, facts or {}),
         settings=[
             (f"{axis.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{axis}s"]])
             for axis in (method, problem)
         ],
         styles=styles,
+        made=differing(experiment[f"{method}s"], method),
     )
+
+
+def _overall(
+    results: StoredResults, costs: Costs, styles: Mapping[str, Style], notes: Sequence[str], ranked: Sequence[Item]
+) -> list[Section]:
+    """Returns the sections over all problems; none where there is nothing to compare."""
+    found = results.comparison
+    problem, method = results.axes
+    if not found.known or not found.contenders:
+        return []
+    over = f"{count(len(found.problems), problem)} and {count(len(found.seeds), 'seed')}"
+    seconds = costs.totals[costs.rate].to_dict()
+
+    def overviewed() -> list[Drawing]:
+        drawn = [overview.estimates(found, styles, over)]
+        cost = overview.pareto(found, styles, seconds, costs.per, f"{costs.what}, against {found.measure.name}")
+        return drawn if cost is None else [*drawn, cost]
+
+    def robust() -> list[Any]:
+        drawn: list[Any] = [robustness.profiles(found, styles), robustness.improvement(found, styles)]
+        drawn += [robustness.ranks(found, styles), robustness.strips(found, styles)]
+        return [one for one in drawn if one is not None]
+
+    what = method.capitalize()
+    table = ranking.table(found, what, anchors(results), "All" if ranked else "")
+    return [
+        Section("Overview", "overview", [overviewed]),
+        Section("Ranking", "ranking", [*ranked, table, *notes, comparison(results)]),
+        Section("Robustness", "robustness", [robust]),
+    ]
 
 
 def anchors(results: StoredResults) -> dict[str, str]:
@@ -168,6 +241,7 @@ class ProblemTable:
         bold: bool = True,
         shaded: bool = False,
         given: Mapping[str, Interval] | None = None,
+        first: bool = False,
     ) -> None:
         """Adds a column of the summary, with its interval where there is one, unless it exists for no method.
 
@@ -180,16 +254,19 @@ class ProblemTable:
             bold: whether the best are in bold.
             shaded: colours percentages of a reference.
             given: estimates by method that are shown instead.
+            first: whether a phone shows it.
         """
+        if column not in self.rows:
+            return
         ends = [end for end in ("", "_low", "_high") if f"{column}{end}" in self.rows]
         values = scale * self.rows[[f"{column}{end}" for end in ends]].to_numpy(dtype=float)
         if given is not None:
-            values = np.array([given[method] for method in self._methods])
+            values = np.array([given.get(method, NOTHING) for method in self._methods])
         if not np.isfinite(values[:, 0]).any():
             return
         best = leaders(self._results, self._problem, column) if bold else frozenset()
         strong = [method in best for method in self._methods]
-        self.columns.append((Head(head, detail), tables.numbers(values, places, strong, shaded)))
+        self.columns.append((Head(head, detail, first=first), tables.numbers(values, places, strong, shaded)))
 
     def ended(self) -> None:
         """Adds how many seeds failed, and where any are missing how many there are."""
@@ -204,66 +281,39 @@ class ProblemTable:
         return tables.table(self._methods, self.columns, self._results.axes[1].capitalize(), title)
 
 
-def ranking_table(results: StoredResults, ranking: Ranking, title: str = "") -> Table:
-    """Returns methods by problems: what each is compared by with its interval, and the mean where there is one."""
-    methods, links = ranking.methods, anchors(results)
-    columns: list[Column] = []
-    if len(ranking.comparable) > 1:
-        strong = [method in ranking.leaders for method in methods]
-        means = tables.numbers([ranking.means[method] for method in methods], percent_decimals, strong, True)
-        columns.append((Head("Mean", ranking.comparable[0].unit), means))
-        behind = [ranking.behind.get(method, NOTHING) for method in methods]
-        columns.append((Head("Behind the best", "paired by seed"), tables.numbers(behind, percent_decimals)))
-        if ranking.middle:
-            middle = [ranking.middle.get(method, NOTHING) for method in methods]
-            columns.append((Head("IQM", "middle half of runs"), tables.numbers(middle, percent_decimals)))
-    for problem in ranking.problems:
-        values = [problem.estimates[method] for method in methods]
-        places = percent_decimals if problem.relative else decimals
-        strong = [method in problem.leaders for method in methods]
-        head = Head(problem.label, "no results" if problem.empty else problem.unit, links[problem.label])
-        columns.append((head, tables.numbers(values, places, strong, problem.relative)))
-    by_method: Any = results.summary().groupby(results.axes[1])
-    ended = by_method[["failures", "seeds"]].sum().loc[list(methods)]
-    columns.append(tables.failures(ended["failures"]))
-    wanted = len(links) * len(results.experiment["seeds"])
-    if int(ended["seeds"].to_numpy().min()) < wanted:
-        done = [Entry(f"{runs} of {wanted}", alarm=runs < wanted) for runs in ended["seeds"]]
-        columns.append((Head("Runs", "done of wanted"), done))
-    ranks = [str(ranking.ranks[method] or DASH) for method in methods]
-    return tables.table(methods, columns, results.axes[1].capitalize(), title, ranks)
+def cost_section(results: StoredResults, costs: Costs, styles: Mapping[str, Style]) -> Section:
+    """Returns the section of the cost: seconds over all problems, and memory."""
+    problem, method = results.axes
+    shown = []
+    for name, head, detail in costs.columns:
+        values = costs.totals[name].to_numpy(dtype=float)
+        places = 0 if name in WHOLE else min(decimals(values), 2)
+        shown.append((Head(head, detail), tables.numbers(values, places)))
+    table = tables.table([str(label) for label in costs.totals.index], shown, method.capitalize())
+    what = f"Seconds over all {problem}s, {costs.columns[0][1].lower()}"
+    draw = partial(figures.cost, costs.totals, styles, costs.parts, costs.heading, what)
+    caption = f"Seconds of wall time over all {problem}s and seeds."
+    timed = statistics.exists(costs.totals, next(iter(costs.parts)))
+    return Section("Cost", "cost", [*([lambda: [Drawing(draw(), caption)]] if timed else []), table])
 
 
-def cost_section(
-    results: StoredResults,
-    totals: pd.DataFrame,
-    columns: Sequence[tuple[str, str, str]],
-    parts: Mapping[str, str | None],
-    heading: str,
-    styles: Mapping[str, Style],
-) -> Section:
-    """Returns the section of the cost: seconds over all problems, and memory.
+def averages(results: StoredResults, columns: Sequence[tuple[str, str, str, float]], note: str) -> list[Item]:
+    """Returns a table of columns of the summary, the mean over problems for each method; nothing where none is known.
 
     Args:
         results: to report.
-        totals: a row for each method.
-        columns: of `totals` in the table: name, head, and its second line.
-        parts: columns of `totals` that bars are made of, and their colours; None is the method's own.
-        heading: of the figure: says which colour is which.
-        styles: how methods are drawn, by label.
+        columns: name, head, its second line, and by what numbers are multiplied.
+        note: what stands below.
     """
-    problem, method = results.axes
-    shown = []
-    for name, head, detail in columns:
-        values = totals[name].to_numpy(dtype=float)
-        places = 0 if name in WHOLE else min(decimals(values), 2)
-        shown.append((Head(head, detail), tables.numbers(values, places)))
-    table = tables.table([str(label) for label in totals.index], shown, method.capitalize())
-    what = f"Seconds over all {problem}s, {columns[0][1].lower()}"
-    draw = partial(figures.cost, totals, styles, parts, heading, what)
-    caption = f"Seconds of wall time over all {problem}s and seeds."
-    timed = statistics.exists(totals, next(iter(parts)))
-    return Section("Cost", "cost", [*([lambda: [Drawing(draw(), caption)]] if timed else []), table])
+    summary, method = results.summary(), results.axes[1]
+    labels = list(results.comparison.ranked) or results.labels(method)
+    shown: list[Column] = []
+    for name, head, detail, scale in columns:
+        if name in summary and statistics.exists(summary, name):
+            by_method: Any = summary.groupby(method)[name]
+            values = scale * by_method.mean().reindex(labels).to_numpy(dtype=float)
+            shown.append((Head(head, detail, first=not shown), tables.numbers(values, decimals)))
+    return [tables.table(labels, shown, method.capitalize()), note] if shown else []
 
 
 def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, diverging: str) -> list[str]:
@@ -282,7 +332,7 @@ def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, d
             f"{count(wanted, 'run')}: these have no results{lacking}."
         )
     if diverged:
-        warnings.append(f"{count(diverged, 'run')} diverged{diverging}; they count in every mean.")
+        warnings.append(f"{count(diverged, 'run')} diverged{diverging}.")
     if missing > 0:
         warnings.append(f"{missing:,} of {count(wanted, 'run')} have not been made yet: this report is of a part.")
     return warnings
@@ -295,50 +345,5 @@ def failures_of(results: StoredResults) -> list[Failure]:
     found: dict[str, list[tuple[str, str, str]]] = {}
     for job in sorted(failed, key=lambda job: [place[axis].get(job[axis], -1) for axis in place]):
         reason = re.sub(r"\s+", " ", str(job.get("reason") or "no reason given")).strip()
-        found.setdefault(reason, []).append((*(job[axis] for axis in results.axes), _seeds(job["seeds"])))
+        found.setdefault(reason, []).append((*(job[axis] for axis in results.axes), seeds_text(job["seeds"])))
     return [Failure(reason, jobs) for reason, jobs in found.items()]
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    """Returns "0–15" for consecutive seeds, and a list for others."""
-    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]}{DASH}{seeds[-1]}" if consecutive else ", ".join(map(str, seeds))
-
-
-def facts_of(experiment: Mapping[str, Any], more: Mapping[str, str | None]) -> Facts:
-    """Returns how an experiment was made, with `more` of its benchmark; what it does not tell is left out."""
-    known = {
-        "Command": experiment.get("command"),
-        "Seeds": _seeds(experiment["seeds"]),
-        **more,
-        "Lockstep": f"blocks of at most {count(experiment['block'], 'seed')}" if experiment.get("block") else None,
-        "Device": experiment.get("device"),
-        "Machine": _pairs(experiment.get("machine")),
-        "Versions": _pairs(experiment.get("versions")),
-        "Fingerprint": experiment.get("fingerprint"),
-    }
-    return [(name, str(value)) for name, value in known.items() if value]
-
-
-def settings(entry: Mapping[str, Any]) -> Facts:
-    """Returns the configuration of a problem or a method: a line per section, every field of it."""
-    return [(str(name), _pairs(value) or "none") for name, value in entry.items() if name != "label"]
-
-
-def _pairs(value: Any) -> str:
-    """Returns "name value · name value" for a mapping, and anything else as it is."""
-    if isinstance(value, Mapping):
-        return " · ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
-    return "" if value is None else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return "(" + ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items()) + ")"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_plain(entry) for entry in value) + "]"
-    return str(value)

@@ -1,16 +1,22 @@
 """What a run left, read back: records, markers of jobs, and the summary that every report shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from vbandits.experiment.benchmark import benchmark
 from vbandits.metrics import intervals
+from vbandits.report.comparison import Comparison, Measure, compared
+
+Place = tuple[str, str]
+"""Labels of a problem and of a method."""
+Parts = Mapping[Place, pd.DataFrame]
+"""Tables by problem and method."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +26,17 @@ class StoredResults:
     Attributes:
         experiment: the experiment as run, with versions, device and command (`experiment.json`).
         jobs: one marker per job, finished or failed: its names, seeds, status, reason, failures, seconds.
-        records: what the jobs recorded, with their names.
+        data: what the jobs recorded, with their names: a table of all, or tables by problem and method, which a folder
+            reads when they are asked for.
         folder: where they lie.
+        held_out: what was found on inputs held out of the run, by problem and method; empty where nothing was.
     """
 
     experiment: dict[str, Any]
     jobs: list[dict[str, Any]]
-    records: pd.DataFrame
+    data: pd.DataFrame | Parts = field(repr=False)
     folder: Path | None = None
+    held_out: Parts = field(default_factory=dict, repr=False)
 
     benchmark: ClassVar[str]
     """Whose results these are: a name, or "module:name"."""
@@ -67,13 +76,34 @@ class StoredResults:
         shown = self._summary[[name for name in self.shown if name in self._summary]]
         return f"Results of {self.experiment['name']!r}\n{shown.to_string(index=False)}"
 
+    @property
+    def records(self) -> pd.DataFrame:
+        """What the jobs recorded, all in one table."""
+        if isinstance(self.data, pd.DataFrame):
+            return self.data
+        return pd.concat(self.data.values(), ignore_index=True) if len(self.data) else pd.DataFrame()
+
     @cached_property
-    def parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+    def parts(self) -> Parts:
         """The records by problem and method."""
-        if not len(self.records):
+        if not isinstance(self.data, pd.DataFrame):
+            return self.data
+        if not len(self.data):
             return {}
-        groups: Any = self.records.groupby(list(self.axes))
+        groups: Any = self.data.groupby(list(self.axes))
         return {(str(problem), str(method)): part for (problem, method), part in groups}
+
+    def in_memory(self) -> Self:
+        """Returns the same results without their folder, which may then go."""
+        return replace(self, data=self.records, held_out=dict(self.held_out), folder=None)
+
+    @cached_property
+    def _jobs(self) -> dict[Place, list[dict[str, Any]]]:
+        """The markers by problem and method."""
+        found: dict[Place, list[dict[str, Any]]] = {}
+        for job in self.jobs:
+            found.setdefault((job[self.axes[0]], job[self.axes[1]]), []).append(job)
+        return found
 
     def labels(self, axis: str) -> list[str]:
         """Returns the labels along an axis, in the experiment's order."""
@@ -106,6 +136,57 @@ class StoredResults:
         """Returns the headline as each seed has it, with the sign by which lower is better; the column is its mean."""
         return self.loss(problem, method, (self.headline or self.losses[0]).removeprefix("-"))
 
+    @property
+    def compared_by(self) -> Measure:
+        """What methods are compared by over all problems: the headline."""
+        column = self.headline or self.losses[0]
+        return Measure(column.removeprefix("-").replace("_", " "), "", -1.0 if column.startswith("-") else 1.0)
+
+    @property
+    def baseline(self) -> str:
+        """The method that acts by chance, which is never called best; "" where there is none."""
+        return ""
+
+    def compared_loss(self, problem: str, method: str) -> pd.Series:
+        """Returns the headline of each seed as a loss, on a scale on which problems can be compared."""
+        return self.headline_loss(problem, method)
+
+    def runs(self, problem: str, method: str) -> pd.Series:
+        """Returns the same of each run by itself, where `compared_loss` has a seed's part in a ratio of means."""
+        return self.compared_loss(problem, method)
+
+    def unknown(self, problem: str) -> str:
+        """Returns why the headline is not known in a problem."""
+        known = {place[0] for place in self.parts}
+        return f"its {self.compared_by.name} is not known" if problem in known else "no run of it has a result"
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The methods compared by the headline over all problems where it is known."""
+        problems, methods = (self.labels(axis) for axis in self.axes)
+        losses = {place: self.compared_loss(*place) for place in self.parts}
+        losses = {place: own for place, own in losses.items() if np.isfinite(own.to_numpy(dtype=float)).any()}
+        known = [problem for problem in problems if any(place[0] == problem for place in losses)]
+        failed = {
+            place: frozenset(
+                seed
+                for job in jobs
+                for seed in (job["seeds"] if job["status"] == "failed" else job.get("diverged", ()))
+            )
+            for place, jobs in self._jobs.items()
+        }
+        return compared(
+            self.compared_by,
+            methods,
+            known,
+            self.experiment["seeds"],
+            losses,
+            {place: self.runs(*place) for place in losses},
+            failed,
+            {problem: self.unknown(problem) for problem in problems if problem not in known},
+            self.baseline,
+        )
+
     @cached_property
     def _summary(self) -> pd.DataFrame:
         problems, methods = (self.labels(axis) for axis in self.axes)
@@ -129,7 +210,7 @@ class StoredResults:
     def _row(self, problem: str, method: str) -> dict[str, Any]:
         """Returns a row of the summary: names, seeds, failures, any steps, what was measured, and the cost."""
         names = dict(zip(self.axes, (problem, method), strict=True))
-        jobs = [job for job in self.jobs if all(job[axis] == label for axis, label in names.items())]
+        jobs = self._jobs.get((problem, method), [])
         failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
         done = [job for job in jobs if job["status"] == "done"]
         return {

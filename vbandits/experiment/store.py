@@ -5,9 +5,11 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import pandas as pd
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Experiment, Job, Outcome, benchmark
-from vbandits.experiment.results import StoredResults
+from vbandits.experiment.results import Place, StoredResults
 from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 
 LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
 TRIALS, PRESETS = TUNED = ("trials.csv", "presets.toml")
 """What a tuning leaves besides."""
+RECORDS, HELD_OUT = ".parquet", ".held-out.parquet"
+"""Ends of the names of a job's tables."""
 SHOWN = 4
 """Changes that are told where an experiment is refused."""
 
@@ -62,7 +66,14 @@ class Store:
         for leftover in [*self.jobs.glob("*.temporary"), *self.jobs.glob("*.progress")]:
             leftover.unlink(missing_ok=True)
         if before is None:
-            made = {"fingerprint": digest(document), "command": command, "versions": versions(), "machine": machine()}
+            made = {
+                "fingerprint": digest(document),
+                "command": command,
+                "started": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+                "commit": commit(),
+                "versions": versions(),
+                "machine": machine(),
+            }
             write_text(self._described, json.dumps(document | made, indent=2))
 
     def marker(self, name: str) -> dict[str, Any] | None:
@@ -113,9 +124,9 @@ class Store:
             kind = benchmark(experiment.get("kind", DEFAULT_BENCHMARK))
         except ValueError as error:
             raise ConfigError(f"{self._described}: {error}") from None
-        frames = [self._records(marker, kind.axes) for marker in markers if marker["status"] == "done"]
-        records = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        return load(kind.results)(experiment, markers, records, self.folder)
+        done = [marker for marker in markers if marker["status"] == "done"]
+        records, held_out = (StoredParts(self.jobs, done, kind.axes, ending) for ending in (RECORDS, HELD_OUT))
+        return load(kind.results)(experiment, markers, records, self.folder, held_out)
 
     def _experiment(self) -> dict[str, Any]:
         experiment = _read(self._described)
@@ -124,12 +135,6 @@ class Store:
                 f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
             )
         return experiment
-
-    def _records(self, marker: dict[str, Any], axes: tuple[str, str]) -> pd.DataFrame:
-        frame = pd.read_parquet(self.jobs / f"{marker['key']}.parquet")
-        for position, axis in enumerate(axes):
-            frame.insert(position, axis, marker[axis])
-        return frame
 
     def _mark(self, job: Job, **content: Any) -> dict[str, Any]:
         marker = {
@@ -143,6 +148,42 @@ class Store:
         }
         write_text(self.jobs / f"{job.key}.json", json.dumps(marker, indent=2))
         return marker
+
+
+class StoredParts(Mapping[Place, pd.DataFrame]):
+    """Tables of finished jobs by problem and method, read when they are asked for: all may be more than fits memory."""
+
+    def __init__(self, folder: Path, markers: Sequence[dict[str, Any]], axes: tuple[str, str], ending: str) -> None:
+        self._axes, self._files = axes, dict[Place, list[Path]]()
+        for marker in markers:
+            path = folder / f"{marker['key']}{ending}"
+            if path.exists():
+                self._files.setdefault((marker[axes[0]], marker[axes[1]]), []).append(path)
+
+    def __getitem__(self, place: Place) -> pd.DataFrame:
+        table = pd.concat([_table(path) for path in self._files[place]], ignore_index=True)
+        for position, (axis, label) in enumerate(zip(self._axes, place, strict=True)):
+            table.insert(position, axis, label)
+        return table
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._files
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: expected a table as a run leaves it, got one that cannot be read ({error}): delete it, and the "
+            "same command makes it again"
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -177,6 +218,21 @@ def write_text(path: Path, text: str) -> None:
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def commit() -> str | None:
+    """Returns the commit of a checkout, with a plus where files were changed; None where vbandits was installed."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = [
+            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
+            for command in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found[0].stdout.strip() + ("+" if found[1].stdout.strip() else "")
 
 
 def machine() -> dict[str, Any]:

@@ -11,7 +11,8 @@ RELATIVE = 1e-5
 ROUNDINGS = 8
 """The same in roundings of the numbers' own type, where it is coarser than float32."""
 LAST = 500
-"""Decisions at the end of a run over which simple regret is a mean."""
+LATE = 0.2
+"""Part of a run, at its end, over which late regret is a mean."""
 
 
 def from_info(info: Mapping[str, Any]) -> Any:
@@ -58,14 +59,14 @@ def check(regret: np.ndarray, rewards: np.ndarray) -> np.ndarray:
     return np.where(regret < 0, 0.0, regret)
 
 
-def simple_regret(cumulative: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Returns the mean regret of the last 500 decisions, or of all where there are fewer.
+def late_regret(cumulative: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Returns the mean regret per decision of about the last fifth of a run [...], exploration included.
 
     Args:
         cumulative: regret summed up to each recorded step [..., G].
-        steps: the recorded steps, counted from 0 [G]; the last, and the one 500 before it, must be among them.
+        steps: the recorded steps, counted from 0 [G], the last one of the run among them.
     """
-    last = steps[-1]
-    if last < LAST:
-        return cumulative[..., -1] / (last + 1)
-    return (cumulative[..., -1] - cumulative[..., np.flatnonzero(steps == last - LAST)[0]]) / LAST
+    start = np.searchsorted(steps, (1 - LATE) * steps[-1], side="right") - 1
+    if start < 0 or start == len(steps) - 1:  # nothing is recorded before it
+        return cumulative[..., -1] / (steps[-1] + 1)
+    return (cumulative[..., -1] - cumulative[..., start]) / (steps[-1] - steps[start])

@@ -18,7 +18,7 @@ LEFT = 44.0
 FONT = 12.0
 LETTER = 6.7
 """Width of a letter, in points, by which room for labels is made."""
-LONGEST = 18
+LONGEST = 23
 """Most letters of a label in a figure."""
 
 
@@ -122,30 +122,45 @@ class Canvas:
             self._figure.text((x + 18) / self._width, y, text, color=MUTED, va="baseline")
             x += 52
 
-    def svg(self, label: str) -> str:
-        """Returns the figure as SVG for a page, with a text for those who do not see it."""
+    def svg(self, label: str, under: str = "") -> str:
+        """Returns the figure as SVG for a page, with a text for those who do not see it.
+
+        Args:
+            label: the text.
+            under: identifier of a `symbol` of the same size that is shown below it.
+        """
+        box, body = self._parts()
+        below = f'<use href="#{under}"/>' if under else ""
+        return f'<svg class="figure" role="img" aria-label="{html.escape(label)}" {box}>{below}{body}'
+
+    def symbol(self, identifier: str) -> str:
+        """Returns the figure as SVG that is not shown by itself, for others to refer to."""
+        box, body = self._parts()
+        hidden = '<svg class="shared" width="0" height="0" aria-hidden="true">'
+        return f'{hidden}<symbol id="{identifier}" {box}>{body.removesuffix("</svg>")}</symbol></svg>'
+
+    def _parts(self) -> tuple[str, str]:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         file = io.StringIO()
         metadata: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
         FigureCanvasSVG(self._figure).print_svg(file, metadata=metadata)
-        return embed(file.getvalue(), self._salt, label)
+        return embed(file.getvalue(), self._salt)
 
 
-def embed(svg: str, prefix: str, label: str) -> str:
-    """Returns an SVG file as an element of a page: with its own ids, the page's colours and its container's size."""
+def embed(svg: str, prefix: str) -> tuple[str, str]:
+    """Returns the view box of an SVG file, and what is in it with ids of its own and the page's colours."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None
-    head = f'<svg class="figure" role="img" aria-label="{html.escape(label)}" {box.group()}>'
     body = re.sub(r"<[^>]*>", lambda tag: _adapted(tag.group(), prefix), svg[svg.index(">") + 1 :])
-    return head + re.sub(r"\n\s*", "\n", body)
+    return box.group(), re.sub(r"\n\s*", "\n", body)
 
 
 def _adapted(tag: str, prefix: str) -> str:
     tag = re.sub(r'\b(?:xlink:)?href="#', f'href="#{prefix}-', tag)
-    tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)  # a hundredth of a point is not seen
+    tag = re.sub(r"(\.\d)\d+", r"\1", tag)  # a tenth of a point is hardly seen
     tag = re.sub(r'\bid="', f'id="{prefix}-', tag).replace("url(#", f"url(#{prefix}-")
     return re.sub("#[0-9a-f]{6}", lambda color: _themed(color.group()), tag)
 

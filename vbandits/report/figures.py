@@ -60,6 +60,7 @@ def curves(
     *,
     finish: Callable[["Axes"], Any] = lambda axes: None,
     named: Sequence[Curve] | None = None,
+    banded: Sequence[str] | None = None,
     panel: tuple[float, float] | None = None,
 ) -> str:
     """Returns curves with their bands as SVG.
@@ -72,13 +73,14 @@ def curves(
         salt: makes ids unique.
         finish: draws more.
         named: curves whose names stand beside their ends; by default all.
+        banded: labels of the curves whose bands are drawn; by default all.
         panel: width and height in points of a figure without names at the curves; by default a large one with names.
     """
     canvas = Canvas(height(len(shown)), salt) if panel is None else Canvas(panel[1], salt, panel[0])
     with canvas:
         margin = canvas.label_width([curve.label for curve in shown]) + 22 if panel is None else EDGE
         axes = canvas.axes(LEFT, TOP, margin, BOTTOM)
-        draw(axes, shown, styles)
+        draw(axes, shown, styles, banded)
         axes.set(xlim=frame.x, ylim=frame.y, xlabel=frame.axis, ylabel="")
         canvas.heading(axes, frame.heading)
         finish(axes)
@@ -90,20 +92,23 @@ def curves(
         return canvas.svg(f"{what}. Means over seeds at the end: {texts}.")
 
 
-def draw(axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style]) -> None:
+def draw(
+    axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style], banded: Sequence[str] | None = None
+) -> None:
     """Draws curves and their bands."""
     import seaborn
 
     for curve in shown:
         style = styles[curve.label]
-        axes.fill_between(
-            curve.x,
-            curve.low,
-            curve.high,
-            facecolor=(style.color, 0.12),
-            edgecolor=(style.color, 0.45),
-            linewidth=0.5,
-        )
+        if banded is None or curve.label in banded:
+            axes.fill_between(
+                curve.x,
+                curve.low,
+                curve.high,
+                facecolor=(style.color, 0.12),
+                edgecolor=(style.color, 0.45),
+                linewidth=0.5,
+            )
         seaborn.lineplot(
             x=curve.x,
             y=curve.mean,
@@ -114,13 +119,14 @@ def draw(axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style]) -> N
             estimator=None,
             errorbar=None,
             legend=False,
+            sort=False,
         )
 
 
 def label_ends(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style]) -> None:
     """Writes each name beside the end of its curve, moved as little as keeps the names apart."""
-    bottom, top = axes.get_ylim()
-    ends = np.array([(curve.mean[-1] - bottom) / (top - bottom) for curve in shown])
+    placed = axes.transData + axes.transAxes.inverted()  # whatever the scale
+    ends = np.array([placed.transform((curve.x[-1], curve.mean[-1]))[1] for curve in shown])
     gap = (FONT + 2.5) / canvas.axes_height(axes)
     for curve, end, place in zip(shown, ends, statistics.spread(np.clip(ends, 0, 1), gap, 0.0, 1.0), strict=True):
         style = styles[curve.label]

@@ -3,19 +3,20 @@
 import re
 from collections.abc import Iterable
 
-from vbandits.report.page import Facts, Report, Section
+from vbandits.report.page import Facts, File, Report, Section, Verdict
 from vbandits.report.tables import Entry, Table
 
 
 def render(report: Report) -> str:
     """Returns the report in Markdown."""
     parts = [f"# {escape(report.name)}", report.lead, *_sections(report.opening)]
-    if report.warnings:
+    if report.failures or (report.warnings and not report.concluded):
         parts += ["## Failed" if report.failures else "## Incomplete", *map(escape, report.warnings)]
     if report.failures:
         lines = [f"- {escape(failure.reason)}: {escape(', '.join(failure.places))}" for failure in report.failures]
         parts.append("\n".join(lines))
     parts += [*_sections(report.sections), "## How this was made", _facts(report.facts)]
+    parts += _items(report.made)
     parts += ["### What the numbers are", _facts(report.definitions)]
     for title, entries in report.settings:
         parts += [f"### {title}", *(f"**{escape(label)}**\n\n{_facts(facts)}" for label, facts in entries)]
@@ -31,11 +32,20 @@ def _sections(sections: Iterable[Section]) -> list[str]:
     parts = []
     for section in sections:
         parts.append(f"## {escape(section.title)}")
-        for item in section.items:
-            if isinstance(item, str):
-                parts.append(escape(item))
-            elif isinstance(item, Table):
-                parts += [f"### {escape(item.title)}" if item.title else "", _table(item)]
+        parts += _items(section.items)
+    return parts
+
+
+def _items(items: Iterable[object]) -> list[str]:
+    parts = []
+    for item in items:
+        own = item.item if isinstance(item, File) else item
+        if isinstance(own, str):
+            parts.append(escape(own))
+        elif isinstance(own, Verdict):
+            parts += [*map(escape, own.sentences), _facts(own.evidence)]
+        elif isinstance(own, Table):
+            parts += [f"### {escape(own.title)}" if own.title else "", _table(own)]
     return parts
 
 

@@ -1,7 +1,7 @@
-"""A report as parts that a page and a Markdown file both show, and the page."""
+"""A report as parts that a page, a Markdown file and files of figures and tables all show, and the page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vbandits.report.formats import count
@@ -30,6 +30,7 @@ class Panels:
         legend: names of the lines and how they are drawn.
         caption: of all.
         columns: panels in a row.
+        shared: what all panels refer to, drawn once.
     """
 
     title: str
@@ -37,12 +38,21 @@ class Panels:
     legend: Sequence[tuple[str, Style]]
     caption: str
     columns: int
+    shared: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a report concludes, in sentences, and the evidence for it by name."""
+
+    sentences: Sequence[str]
+    evidence: "Facts"
 
 
 Figures = Callable[[], Sequence[Drawing | Panels]]
-"""Draws figures that stand side by side, or panels; called when a page is written, and by nothing else."""
-Item = str | Table | Figures
-"""A part of a section: a note, a table, or figures."""
+"""Draws figures that stand side by side, or panels; called once, when a report is written."""
+Item = str | Verdict | Table | Figures
+"""A part of a section: a note, a verdict, a table, or figures."""
 Facts = list[tuple[str, str]]
 """Names and texts, in order."""
 
@@ -94,6 +104,7 @@ class Report:
         facts: how it was made.
         settings: by title, the full configuration of every method and problem, by label.
         styles: how the methods are drawn, by label.
+        made: sections that stand under how it was made, such as how methods differ in their settings.
     """
 
     name: str
@@ -106,11 +117,61 @@ class Report:
     settings: list[tuple[str, list[tuple[str, Facts]]]]
     opening: Sequence[Section] = ()
     styles: Mapping[str, Style] = field(default_factory=dict)
+    made: Sequence[Item] = ()
+
+    @property
+    def concluded(self) -> bool:
+        """Whether there is a verdict, which says what is missing."""
+        return any(isinstance(item, Verdict) for section in self.opening for item in section.items)
 
     @property
     def failed(self) -> str:
         """How many jobs failed, in words."""
         return count(sum(len(failure.jobs) for failure in self.failures), "job")
+
+
+@dataclass(frozen=True)
+class File:
+    """A table or a figure with the name of its files, without their ending."""
+
+    name: str
+    item: Table | Drawing | Panels
+
+
+Drawn = str | Verdict | File | Sequence[File]
+"""An item whose figures are drawn: those that stand side by side are a sequence."""
+
+
+def drawn(report: Report) -> tuple[Report, list[File]]:
+    """Returns the report with its figures drawn and named, and all of its figures and tables."""
+    files: list[File] = []
+
+    def named(section: Section) -> Section:
+        items: list = []
+        for item in section.items:
+            if isinstance(item, Table):
+                place = 1 + sum(isinstance(file.item, Table) and _of(file, section) for file in files)
+                items.append(File(f"{section.anchor}-table-{place}", item))
+                files.append(items[-1])
+            elif callable(item):
+                group = []
+                for figure in item():
+                    place = 1 + sum(not isinstance(file.item, Table) and _of(file, section) for file in files)
+                    group.append(File(f"{section.anchor}-figure-{place}", figure))
+                    if not isinstance(figure, Drawing) or figure.svg:
+                        files.append(group[-1])
+                items.append(group)
+            else:
+                items.append(item)
+        return replace(section, items=items)
+
+    opening, sections = ([named(section) for section in own] for own in (report.opening, report.sections))
+    made = named(Section("", "made", report.made)).items
+    return replace(report, opening=opening, sections=sections, made=made), files
+
+
+def _of(file: File, section: Section) -> bool:
+    return file.name.rpartition("-")[0].rpartition("-")[0] == section.anchor
 
 
 def templates(*packages: str) -> "Environment":
@@ -122,6 +183,6 @@ def templates(*packages: str) -> "Environment":
 
 
 def render(report: Report) -> str:
-    """Returns the page; figures are drawn now."""
+    """Returns the page of a report; figures that are not drawn yet are drawn now."""
     template = templates("vbandits.report").get_template("report.html.j2")
-    return template.render(report=report, styles=report.styles)
+    return template.render(report=drawn(report)[0], styles=report.styles)

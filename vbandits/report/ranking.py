@@ -1,125 +1,143 @@
-"""Which method leads: in each problem, and over all of them."""
+"""The ranking of methods: a table of problems by methods, with what a reader needs in order not to be misled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from vbandits.report import statistics
-from vbandits.report.statistics import NAN, Interval
+from vbandits.metrics import intervals
+from vbandits.report import tables
+from vbandits.report.comparison import Comparison, mean_of, signed
+from vbandits.report.formats import DASH, decimals, number, percent_decimals
+from vbandits.report.statistics import NAN, NOTHING, Interval
+from vbandits.report.tables import Column, Entry, Head, Table
 
-NOTHING: Interval = (NAN, NAN, NAN)
-
-
-@dataclass(frozen=True)
-class ProblemRanking:
-    """One problem of the ranking.
-
-    Attributes:
-        label: of the problem.
-        estimates: mean over seeds with its interval, by method; NaN for a method without results.
-        leaders: the best method, and those not told apart from it; empty with a single seed.
-        measure: the column of the summary that is shown.
-        unit: of it, in words.
-        relative: whether it is a percentage of a reference, over which means can be taken.
-        higher: whether higher is better.
-    """
-
-    label: str
-    estimates: Mapping[str, Interval]
-    leaders: frozenset[str]
-    measure: str
-    unit: str
-    relative: bool = True
-    higher: bool = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are no results of any method."""
-        return not any(np.isfinite(value) for value, _, _ in self.estimates.values())
-
-    def place(self, method: str) -> float:
-        """Returns a method's place, counted from 1; NaN without results."""
-        sign = -1 if self.higher else 1
-        own = sign * self.estimates[method][0]
-        return 1 + sum(sign * value[0] < own for value in self.estimates.values()) if np.isfinite(own) else NAN
+LOPSIDED = "†"
+"""Marks a number whose interval rests on one seed."""
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Methods over all problems.
-
-    Attributes:
-        methods: labels, the best first; those without results in every problem come last.
-        ranks: counted from 1; None for a method without results in every problem.
-        means: over the problems with a relative measure, with its interval.
-        leaders: the best method by this mean, and those not told apart from it.
-        problems: what is known of each.
-        behind: by how much a method's mean is above the best one's, paired by seed, with its interval.
-        middle: the interquartile mean of runs with its interval; empty where runs cannot be compared.
-    """
-
-    methods: tuple[str, ...]
-    ranks: Mapping[str, int | None]
-    means: Mapping[str, Interval]
-    leaders: frozenset[str]
-    problems: tuple[ProblemRanking, ...]
-    behind: Mapping[str, Interval] = field(default_factory=dict)
-    middle: Mapping[str, Interval] = field(default_factory=dict)
-
-    @property
-    def comparable(self) -> tuple[ProblemRanking, ...]:
-        """The problems with a relative measure, over which means are taken."""
-        return tuple(problem for problem in self.problems if problem.relative)
-
-    def problem(self, label: str) -> ProblemRanking:
-        """Returns a problem by its label."""
-        return next(problem for problem in self.problems if problem.label == label)
-
-
-def rank(
-    methods: Sequence[str],
-    problems: Sequence[ProblemRanking],
-    by_seed: Mapping[str, pd.Series],
-    runs: Mapping[str, np.ndarray] | None = None,
-) -> Ranking:
-    """Ranks methods by their mean over problems with a relative measure, or where there is none by their mean place.
+def table(found: Comparison, what: str, anchors: Mapping[str, str], title: str = "") -> Table:
+    """Returns methods by problems, the best first: means with their intervals, ranks, and lost seeds.
 
     Args:
-        methods: labels.
-        problems: in their order.
-        by_seed: the mean over problems as each seed has it (`statistics.mean_ratio`), of the methods that have one.
-        runs: the measure of every run [R, P], seeds by problems, of the methods that have all.
+        found: the comparison.
+        what: a method is called.
+        anchors: of the problems' sections.
+        title: of the table.
     """
-    relative = [problem for problem in problems if problem.relative]
-    means = {method: _mean(method, relative, by_seed) for method in methods}
-    complete = {
-        method: all(np.isfinite(problem.estimates[method][0]) for problem in relative or problems) for method in methods
-    }
-    score = {method: means[method][0] if relative else _place(method, problems) for method in methods}
-    ordered = sorted(methods, key=lambda method: (not complete[method], np.nan_to_num(score[method], nan=np.inf)))
-    behind = statistics.behind({method: own for method, own in by_seed.items() if complete[method]})
-    return Ranking(
-        methods=tuple(ordered),
-        ranks={method: place if complete[method] else None for place, method in enumerate(ordered, 1)},
-        means=means,
-        leaders=statistics.leading(behind),
-        problems=tuple(problems),
-        behind=dict([*behind.items()][1:]),  # the first is the best itself
-        middle={method: statistics.interquartile_mean(own) for method, own in (runs or {}).items()},
+    methods = list(found.ranked)
+    columns: list[Column] = []
+    if len(found.problems) > 1:
+        columns.append((Head("Mean", found.measure.unit, first=True), _means(found, methods)))
+        columns.append((Head("Behind the best", "paired by seed", first=True), _behind(found, methods)))
+        middle = [found.middles[method] for method in methods]
+        columns.append((Head("IQM", "middle half of runs"), tables.numbers(middle, places_of(middle))))
+    for problem in found.problems:
+        first = len(found.problems) == 1
+        head = Head(problem, found.measure.unit, anchors.get(problem, ""), first)
+        columns.append((head, _problem(found, problem, methods)))
+    if len(found.problems) == 1:
+        columns.append((Head("Behind the best", "paired by seed", first=True), _behind(found, methods)))
+    columns.append((Head("Median", "of runs"), _plain(found, methods, lambda runs: float(np.median(runs)))))
+    columns.append((Head("Worst", "of runs"), _plain(found, methods, lambda runs: float(runs.max()))))
+    lost = [found.lost_of(method) for method in methods]
+    columns.append(
+        (
+            Head("Lost", f"of {found.size} runs"),
+            [_counted(own, method, found) for own, method in zip(lost, methods, strict=True)],
+        )
     )
+    seeds = [_ranks(found.rank_intervals.get(method)) for method in methods]
+    columns.append((Head("Rank", "by seeds"), seeds))
+    if found.problem_rank_intervals:
+        columns.append((Head("Rank", "by problems"), [_ranks(found.problem_rank_intervals.get(m)) for m in methods]))
+    labels = [*methods, *(label for label in found.labels if label in found.incomplete)]
+    lacking = len(labels) - len(methods)
+    columns = [(head, [*entries, *([Entry(DASH)] * lacking)]) for head, entries in columns]
+    places = {method: str(place) for place, method in enumerate(found.contenders, 1)}
+    return tables.table(labels, columns, what, title, [places.get(label, DASH) for label in labels])
 
 
-def _mean(method: str, relative: Sequence[ProblemRanking], by_seed: Mapping[str, pd.Series]) -> Interval:
-    """Returns the mean over the problems in which a method has results; over one problem it is that problem's."""
-    found = [problem.estimates[method] for problem in relative]
-    known = [estimate for estimate in found if np.isfinite(estimate[0])]
-    if not known or method not in by_seed:
-        return NOTHING
-    return known[0] if len(known) == 1 else statistics.mean_interval(by_seed[method])
+def places_of(values: Sequence[Interval]) -> int:
+    """Returns the decimals of a column of values."""
+    middles = [value for value, _, _ in values]
+    return percent_decimals(middles) if max(map(abs, middles), default=0) < 1000 else decimals(middles)
 
 
-def _place(method: str, problems: Sequence[ProblemRanking]) -> float:
-    places = [place for place in (problem.place(method) for problem in problems) if np.isfinite(place)]
-    return float(np.mean(places)) if places else NAN
+def _means(found: Comparison, methods: Sequence[str]) -> list[Entry]:
+    values = [found.means[method] for method in methods]
+    lopsided = [intervals.rests_on_one(found.of(method)) for method in methods]
+    strong = [method in found.candidates for method in methods]
+    return _compared(found, values, found.behind, methods, strong, lopsided)
+
+
+def _problem(found: Comparison, problem: str, methods: Sequence[str]) -> list[Entry]:
+    place = found.problems.index(problem)
+    losses = {method: found.counted[found.labels.index(method), :, place] for method in methods}
+    values = [found.measure.value(mean_of(losses[method], found.measure.limits())) for method in methods]
+    lopsided = [intervals.rests_on_one(losses[method]) for method in methods]
+    kept = found.candidates_in(problem)
+    return _compared(found, values, found.behind_in(problem), methods, [m in kept for m in methods], lopsided)
+
+
+def _compared(
+    found: Comparison,
+    values: Sequence[Interval],
+    behind: Mapping[str, Interval],
+    methods: Sequence[str],
+    strong: Sequence[bool],
+    lopsided: Sequence[bool],
+) -> list[Entry]:
+    """Returns a column shaded by the difference from its best, with paired differences for those who ask."""
+    places = places_of(values)
+    losses = np.array([found.measure.sign * value for value, _, _ in values])
+    shades = shaded(losses, [method == found.baseline for method in methods])
+    made = tables.numbers(values, places, strong)
+    entries = []
+    for entry, method, shade, alone in zip(made, methods, shades, lopsided, strict=True):
+        difference = behind.get(method)
+        text = DASH if difference is None else signed_interval(difference, places)
+        marked = f"{entry.text}{LOPSIDED}" if alone else entry.text
+        entries.append(Entry(marked, entry.interval, entry.strong, shade, numbers=entry.numbers, difference=text))
+    return entries
+
+
+def shaded(losses: np.ndarray, chance: Sequence[bool]) -> list[float]:
+    """Returns how strongly each number of a column is coloured: 1 the best, 0 the worst that does not act by chance."""
+    learned = losses[~np.asarray(chance, bool)]
+    learned = learned[np.isfinite(learned)]
+    if len(learned) < 2 or learned.max() == learned.min():
+        return [0.0] * len(losses)
+    low, high = learned.min(), learned.max()
+    return [float(np.clip((high - loss) / (high - low), 0, 1)) if np.isfinite(loss) else 0.0 for loss in losses]
+
+
+def signed_interval(difference: Interval, places: int) -> str:
+    """Returns "+2.0 [1.3, 3.1]"."""
+    middle, low, high = difference
+    if not np.isfinite(middle):
+        return DASH
+    ends = f" [{number(low, places)}, {number(high, places)}]" if np.isfinite(low) else ""
+    return f"{signed(middle, places)}{ends}"
+
+
+def _behind(found: Comparison, methods: Sequence[str]) -> list[Entry]:
+    values = [found.behind.get(method, NOTHING) for method in methods]
+    return tables.numbers(values, places_of([value for value in values if np.isfinite(value[0])]))
+
+
+def _plain(found: Comparison, methods: Sequence[str], statistic) -> list[Entry]:
+    """Returns a statistic of all runs of a method, seeds and problems together."""
+    values = [found.measure.sign * statistic(found.imputed_runs[found.labels.index(method)]) for method in methods]
+    return tables.numbers(values, places_of([(value, NAN, NAN) for value in values]))
+
+
+def _counted(lost: int, method: str, found: Comparison) -> Entry:
+    chance = method == found.baseline
+    return Entry(DASH if chance else str(lost), alarm=not chance and lost > 0, numbers=(float(lost),))
+
+
+def _ranks(ends: tuple[int, int] | None) -> Entry:
+    if ends is None:
+        return Entry(DASH)
+    low, high = ends
+    return Entry(str(low) if low == high else f"{low}{DASH}{high}", numbers=(float(low),))

@@ -23,6 +23,8 @@ class Entry:
         shade: from 0, plain, to 1, the best.
         alarm: whether it counts something that went wrong.
         words: whether it is a text, of which lines may break.
+        numbers: the number in full, with the two ends of its interval if there is one; rows are sorted by it.
+        difference: what is shown instead where a reader asks for differences.
     """
 
     text: str
@@ -31,15 +33,18 @@ class Entry:
     shade: float = 0.0
     alarm: bool = False
     words: bool = False
+    numbers: tuple[float, ...] = ()
+    difference: str = ""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a column: its name, a second line, and the section that it links to."""
+    """The head of a column: its name, a second line, the section that it links to, and whether a phone shows it."""
 
     text: str
     detail: str = ""
     anchor: str = ""
+    first: bool = False
 
 
 Column = tuple[Head, Sequence[Entry]]
@@ -69,6 +74,11 @@ class Table:
     def intervals(self) -> bool:
         """Whether any cell has an interval."""
         return any(entry.interval for row in self.rows for entry in row.entries)
+
+    @property
+    def differences(self) -> bool:
+        """Whether any cell has a difference to show instead."""
+        return any(entry.difference for row in self.rows for entry in row.entries)
 
     @property
     def wide(self) -> bool:
@@ -113,11 +123,14 @@ def numbers(
             intervals[i] if intervals else "",
             bool(strong[i]) if len(strong) else False,
             max(0.0, 1 - value / 100) if shaded and np.isfinite(value) else 0.0,
+            numbers=tuple(row),
         )
-        for i, value in enumerate(middle)
+        for i, (value, row) in enumerate(zip(middle, given.reshape(len(given), -1).tolist(), strict=True))
     ]
 
 
 def failures(counts: Iterable[int]) -> Column:
     """Returns how many seeds failed, which alarms."""
-    return Head("Failures", "seeds"), [Entry(str(count), alarm=count > 0) for count in map(int, counts)]
+    return Head("Failures", "seeds"), [
+        Entry(str(count), alarm=count > 0, numbers=(float(count),)) for count in map(int, counts)
+    ]

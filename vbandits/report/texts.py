@@ -1,7 +1,23 @@
 """What the reports of all benchmarks say in the same words."""
 
+from vbandits.report.comparison import FEW
+from vbandits.report.ranking import LOPSIDED
+
 NO_RESULTS = "There are no results here: all runs have failed, or none has been made yet."
-BAND = "the mean over seeds and its 95% band, pointwise."
+COMPARISON = [
+    (
+        "Rank intervals",
+        "The ranks that these seeds leave a method, with 95% confidence for all methods at once (Mogstad, Romano, "
+        "Shaikh and Wilhelm, 2024); and those that it takes when the problems are drawn again, which says how far the "
+        "choice of problems decides.",
+    ),
+    (
+        "Seeds to tell them apart",
+        "How many seeds a paired t test at 5% would need to tell the first two apart in 8 of 10 experiments, were "
+        "their difference and its spread what they are here.",
+    ),
+]
+BAND = "the mean over seeds and its 95% band, which holds at all points at once."
 
 
 def comparison(noun: str, seeds: int) -> str:
@@ -13,10 +29,11 @@ def comparison(noun: str, seeds: int) -> str:
     """
     if seeds < 2:
         return f"There is a single seed, and so no interval: no difference between {noun}s is more than an anecdote."
+    few = f" {seeds} seeds are few: differences are hints." if seeds < FEW else ""
     return (
-        f"Bold: the best, and every {noun} whose mean difference from it, paired by seed, has a 95% interval that "
-        f"includes 0. {noun.capitalize()}s in bold are tied: these seeds do not tell them apart. Brackets are 95% "
-        "intervals over seeds."
+        f"Bold: every {noun} that is not excluded as best. One is excluded where some other has a lower loss by a "
+        f"paired one-sided t test at 0.05 divided by the number of others.{few} Brackets are 95% intervals of means "
+        "over seeds."
     )
 
 
@@ -24,16 +41,26 @@ def intervals(more: str) -> tuple[str, str]:
     """Returns how intervals are made, and what more is to be said of those of a benchmark."""
     return (
         "Intervals",
-        "95% intervals of the mean over seeds: Student's t for fewer than 10 seeds, else a bootstrap that resamples "
-        f"whole seeds, never steps. {more} Nothing is corrected for many comparisons.",
+        "95% intervals of means over seeds, everywhere the same: the studentised bootstrap of whole seeds, never of "
+        "steps, within what is possible (Efron and Tibshirani, 1993, chapter 12). With few seeds, or where a seed in "
+        f"ten goes wrong, no interval can be trusted, which is why every run is shown. {more} Bands of curves hold at "
+        f"all points at once unless they are called pointwise. A number with {LOPSIDED} rests on one seed: without it, "
+        "the mean would move by more than half of the others' interval.",
     )
 
 
-def failures(diverged: str) -> tuple[str, str]:
-    """Returns what counts as a failure, and what becomes of seeds that diverged."""
+def failures(diverged: str, imputed: str) -> tuple[str, str]:
+    """Returns what counts as a failure, and what becomes of runs that failed.
+
+    Args:
+        diverged: what a method does that diverged.
+        imputed: what its run counts as.
+    """
     return (
         "Failures",
-        f"Seeds that diverged ({diverged}, and stay in every mean) or whose job stopped with an error (no results).",
+        f"Seeds that diverged ({diverged}), and seeds whose job stopped with an error. Predictions of a method that "
+        f"diverged are scored as nothing. {imputed} A run without a result counts as the worst run of any method in "
+        "the same problem: in means, ranks, intervals and everything else that needs a number.",
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 
-from vbandits.experiment.report import facts_of, failures_of, settings, warnings_of
+from vbandits.experiment.made import facts_of, settings
+from vbandits.experiment.report import failures_of, warnings_of
 from vbandits.experiment.results import StoredResults
 from vbandits.report import palette, tables, texts
 from vbandits.report.formats import DASH, TIMES, count, decimals
 from vbandits.report.page import Facts, Item, Report, Section
 from vbandits.report.palette import Style
-from vbandits.report.ranking import NOTHING
+from vbandits.report.statistics import NOTHING
 from vbandits.report.tables import Column, Entry, Head, Table
 from vbandits.tuning import figures, search
 from vbandits.tuning.files import words
@@ -37,7 +38,7 @@ def report(results: StoredResults) -> Report:
         opening=[Section("Chosen", "chosen", [_chosen(tuning, anchors), *_notes(tuning)])],
         sections=[_section(tuning, one, styles[one.name], anchors[one.name]) for one in tuning.methods if one.axes],
         definitions=_definitions(tuning),
-        facts=facts_of(experiment, _facts(tuning)),
+        facts=facts_of(results, _facts(tuning)),
         settings=[
             ("What was searched", [(one.name, _searched(one)) for one in tuning.methods if one.axes]),
             (f"{problem.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{problem}s"]]),
@@ -118,7 +119,7 @@ def _definitions(tuning: Tuning) -> Facts:
         texts.intervals(
             "In bold are the best setting and those whose difference to it has an interval that includes 0."
         ),
-        texts.failures("their runs go on"),
+        texts.failures("their runs go on", "A setting with one cannot be chosen."),
         ("Seconds", "Wall time of all jobs of a setting, or of all settings, whatever it was spent on."),
     ]
 

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vbandits.experiment.results import StoredResults
-from vbandits.report.ranking import NOTHING
-from vbandits.report.statistics import Interval, mean_interval
+from vbandits.report.statistics import NOTHING, Interval, mean_interval
 from vbandits.tuning import search
 
 

@@ -4,9 +4,9 @@ from functools import partial
 
 from vbandits.benchmarks.active import figures, tables
 from vbandits.benchmarks.active.results import ActiveResults
-from vbandits.experiment.report import assemble, comparison, cost_section, problem_sections
+from vbandits.experiment.report import Costs, assemble, averages, comparison, problem_sections
 from vbandits.report import texts
-from vbandits.report.page import Item, Report, Section
+from vbandits.report.page import Item, Report
 from vbandits.report.palette import GRID, INK
 from vbandits.report.terminal import Column, Layout
 
@@ -14,13 +14,17 @@ RANKED = (
     "By how much the mean accuracy (or RMSE) over labels is better than that of the learner of the same method that "
     "buys at random, in percent of what there was to learn, and its mean over problems, each of which has the same "
     "weight. Higher is better; below 0, labels bought at random would be worth more. It says what an acquisition "
-    "is worth to its method, not which method is best: that is in the column of what was learned. A learner without "
-    "results on every problem has no mean."
+    "is worth to its method, not which method is best: see what was learned."
 )
 UNPAIRED = (
     "Mean accuracy (or RMSE) over labels, in percent of what there was to learn, and its mean over problems, each of "
     "which has the same weight. Higher is better. Not every method has a learner that buys at random, so there is "
-    "nothing to pair with. A learner without results on every problem has no mean."
+    "nothing to pair with."
+)
+
+TRUSTED = (
+    "Predictions at the end, the mean over the problems in which a score is known. A perfect model's ECE is what "
+    "chance alone would show at that many rows."
 )
 
 DEFINITIONS = [
@@ -85,14 +89,12 @@ DEFINITIONS = [
         "Scores on the rest of the pool are of the rows not bought, which differ by learner: what they would have said "
         "of the labels that they left.",
     ),
-    texts.intervals(
-        "Differences are paired by seed; those of labels saved are the jackknife's. Bands in figures are Student's t "
-        "intervals."
-    ),
+    texts.intervals("Differences are paired by seed; those of labels saved are the jackknife's."),
     texts.failures(
-        "they are scored as nothing: predictions at the end are of the other seeds, curves stop; in accuracy, RMSE and "
-        "area a seed stands as the worst that any learner has in the problem"
+        "they are scored as nothing: predictions at the end are of the other seeds, and curves stop",
+        "In accuracy, RMSE and area a seed that diverged stands as the worst that any learner has in the problem.",
     ),
+    *texts.COMPARISON,
     texts.cost("training, querying (choosing what to buy), and the rest: evaluation and the environment"),
 ]
 
@@ -140,8 +142,7 @@ def report(results: ActiveResults) -> Report:
             partial(figures.calibration_of, results, label, how, anchor),
         ]
 
-    cost = cost_section(
-        results,
+    costs = Costs(
         tables.cost(results),
         (
             ("training_seconds", "Training", "seconds"),
@@ -152,28 +153,20 @@ def report(results: ActiveResults) -> Report:
         ),
         {"training_seconds": None, "querying_seconds": INK, "rest_seconds": GRID},
         "Training (coloured), querying (black), rest",
-        how.learner_styles(),
+        rate="rate",
+        per="label",
+        what="time of training and querying per label bought",
     )
     evaluations = results.experiment.get("evaluations")
     return assemble(
         results,
-        opening=_overall(results),
-        sections=[*problem_sections(results, items), cost],
+        problems=problem_sections(results, items),
+        trust=averages(results, tables.TRUST, TRUSTED),
+        costs=costs,
+        notes=[RANKED if results.paired else UNPAIRED],
+        ranked=tables.overall_map(results) if len(results.labels("problem")) > 1 else [],
         definitions=DEFINITIONS,
         styles=how.learner_styles(),
         facts={"Evaluated": f"at most {evaluations:,} times per seed" if evaluations else None},
         diverging=" (scored as nothing: in accuracy, RMSE and area they stand as the worst run of the problem)",
     )
-
-
-def _overall(results: ActiveResults) -> list[Section]:
-    """Returns how the learners stand over all problems, where there are several."""
-    labels, ranking = results.labels("problem"), tables.rank(results)
-    if len(labels) < 2 or not ranking.problems:
-        return []
-    heat = tables.overall_map(results, ranking)
-    known = [problem.label for problem in ranking.problems]
-    missing = [label for label in labels if label not in known]
-    notes = [RANKED if results.paired else UNPAIRED, comparison(results)]
-    notes += [f"{', '.join(missing)}: nothing was learned there, or nothing is known."] if missing else []
-    return [Section("Overall", "overall", [*heat, tables.ranking_table(results, ranking), *notes])]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.metrics import learning
+from vbandits.report.comparison import Measure
 
 MEASURES = {"classes": "accuracy", "regression": "rmse"}
 """What the learners of a task are evaluated by."""
@@ -257,6 +258,17 @@ class ActiveResults(StoredResults):
         if column == self.measure(problem):
             return self.final(problem, learner)
         return self.traces[problem, learner].last(column)
+
+    @property
+    def compared_by(self) -> Measure:
+        """The gain over random in percent of what there was to learn, or without random what was learned."""
+        name = "gain over random" if self.paired else "area learned"
+        return Measure(name, "% of what there was to learn", sign=-1.0, scale=100.0)
+
+    def unknown(self, problem: str) -> str:
+        """Returns why learners are not compared on a problem."""
+        known = {place[0] for place in self.parts}
+        return "nothing was learned there" if problem in known else super().unknown(problem)
 
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
         """Returns a column of the summary as each seed has it, with the sign by which lower is better."""

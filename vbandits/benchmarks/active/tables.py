@@ -1,19 +1,17 @@
 """The tables of an active-learning report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vbandits.benchmarks.active.results import LEVELS, POOL, SCORES, SIGN, ActiveResults
-from vbandits.experiment.report import ProblemTable, anchors, estimates_of, leaders
-from vbandits.report import ranking, statistics, tables
-from vbandits.report.formats import DASH, decimals, interval, number, percent_decimals
-from vbandits.report.ranking import ProblemRanking, Ranking
-from vbandits.report.statistics import Interval
-from vbandits.report.tables import Column, Entry, Head, Places, Table
+from vbandits.experiment.report import ProblemTable, estimates_of, leaders
+from vbandits.report import statistics, tables
+from vbandits.report.formats import decimals, interval, number, percent_decimals
+from vbandits.report.statistics import NOTHING, Interval
+from vbandits.report.tables import Entry, Head, Places, Table
 
 LEARNING, PREDICTIONS = "What labels were worth", "Predictions at the end"
 MAPS = {
@@ -21,7 +19,6 @@ MAPS = {
     "rmse": "Mean RMSE over labels, by method and acquisition",
 }
 OVERALL_MAP = "Learned on average over labels and problems, %, by method and acquisition"
-OVERALL = "All learners"
 HEADS = {
     "accuracy": ("Accuracy", "%"),
     "rmse": ("RMSE", ""),
@@ -37,39 +34,6 @@ HEADS = {
 PERCENT = tuple(name for name, (_, unit) in HEADS.items() if unit == "%")
 RANKED = ("nll", "brier", "crps", "accuracy", "rmse")
 """Scores by which a best one is in bold: one of calibration alone is no measure of how good a prediction is."""
-UNIT = "% of what there was to learn"
-
-
-def rank(results: ActiveResults) -> Ranking:
-    """Ranks learners by the mean over problems of the headline, `relative_area` in percent, the highest first.
-
-    A learner that lacks one of the problems with such a number has no mean.
-    """
-    learners, losses = results.labels("learner"), []
-    for problem in results.labels("problem"):
-        if statistics.exists(results.rows(problem), "relative_area"):
-            estimates = _turned(estimates_of(results, problem, "relative_area", 100))
-            losses.append(
-                ProblemRanking(problem, estimates, leaders(results, problem, "relative_area"), "relative_area", UNIT)
-            )
-    by_seed = {learner: own for learner in learners if len(own := _mean_loss(results, learner, losses))}
-    order = ranking.rank(learners, losses, by_seed)
-    shown = [replace(problem, estimates=_turned(problem.estimates), higher=True) for problem in order.problems]
-    return replace(order, means=_turned(order.means), problems=tuple(shown))
-
-
-def _mean_loss(results: ActiveResults, learner: str, problems: Sequence[ProblemRanking]) -> pd.Series:
-    """Returns the mean over problems by seed, of those that have all; without values where one is missing."""
-    if not problems or not all(np.isfinite(problem.estimates[learner][0]) for problem in problems):
-        return pd.Series(dtype=float)
-    found = [results.loss(problem.label, learner, "relative_area") for problem in problems]
-    both: Any = pd.concat(found, axis=1, join="inner")
-    return 100 * both.mean(axis=1)
-
-
-def _turned(estimates: Mapping[str, Interval]) -> dict[str, Interval]:
-    """Returns estimates with the other sign."""
-    return {name: (-value, -high, -low) for name, (value, low, high) in estimates.items()}
 
 
 def learned(results: ActiveResults, problems: Sequence[str]) -> dict[str, pd.Series]:
@@ -77,32 +41,10 @@ def learned(results: ActiveResults, problems: Sequence[str]) -> dict[str, pd.Ser
     found = {}
     for learner in results.labels("learner"):
         own = [results.learned(label, learner) for label in problems if (label, learner) in results.traces]
-        if len(own) == len(problems) and all(len(values) for values in own):
+        if problems and len(own) == len(problems) and all(len(values) for values in own):
             both: Any = pd.concat(own, axis=1, join="inner")
             found[learner] = 100 * both.mean(axis=1)
     return found
-
-
-def ranking_table(results: ActiveResults, order: Ranking) -> Table:
-    """Returns learners by problems: the headline with its interval, its mean, and beside it what was learned."""
-    methods, heading = order.methods, "Gain over random" if results.paired else "Learned"
-    strong = [method in order.leaders for method in methods]
-    means = tables.numbers([order.means[method] for method in methods], percent_decimals, strong)
-    columns: list[Column] = [(Head(heading, f"mean, {UNIT}"), means)]
-    if results.paired:
-        level = learned(results, [problem.label for problem in order.problems])
-        shown = [float(level[method].mean()) if method in level else np.nan for method in methods]
-        columns.append((Head("Learned", "mean, % of the same"), tables.numbers(shown, percent_decimals)))
-    links = anchors(results)
-    for problem in order.problems:
-        strong = [method in problem.leaders for method in methods]
-        values = [problem.estimates[method] for method in methods]
-        head = Head(problem.label, "%", links[problem.label])
-        columns.append((head, tables.numbers(values, percent_decimals, strong)))
-    failed: Any = results.summary().groupby("learner")["failures"].sum()
-    columns.append(tables.failures(failed.loc[list(methods)]))
-    ranks = [str(order.ranks[method] or DASH) for method in methods]
-    return tables.table(methods, columns, "Learner", OVERALL, ranks)
 
 
 def heat_map(
@@ -151,10 +93,10 @@ def area_map(results: ActiveResults, problem: str) -> list[Table]:
     return heat_map(results, MAPS[measure], values, best, places(middles), SIGN[measure])
 
 
-def overall_map(results: ActiveResults, order: Ranking) -> list[Table]:
+def overall_map(results: ActiveResults) -> list[Table]:
     """Returns the heat map of the mean over problems of what was learned, in percent: of levels, not of gains."""
-    by_seed = learned(results, [problem.label for problem in order.problems])
-    values = dict.fromkeys(results.labels("learner"), ranking.NOTHING)
+    by_seed = learned(results, results.comparison.problems)
+    values = dict.fromkeys(results.labels("learner"), NOTHING)
     values |= {learner: statistics.mean_interval(own) for learner, own in by_seed.items()}
     best = statistics.leaders({learner: -own for learner, own in by_seed.items()})
     return heat_map(results, OVERALL_MAP, values, best, percent_decimals(v for v, _, _ in values.values()), 1.0)
@@ -184,6 +126,19 @@ def learning_table(results: ActiveResults, problem: str) -> Table:
     return made.table(LEARNING)
 
 
+TRUST = (
+    ("ece", "ECE", "% test", 100.0),
+    ("ece_null", "ECE if perfect", "% test", 100.0),
+    ("ece_debiased", "ECE debiased", "% test", 100.0),
+    ("pool_ece_debiased", "ECE debiased", "% pool", 100.0),
+    ("coverage_90", "90%", "covered, test", 100.0),
+    ("pool_coverage_90", "90%", "covered, pool", 100.0),
+    ("nll", "NLL", "mean, test", 1.0),
+    ("nll_median", "NLL", "median, test", 1.0),
+)
+"""Whether learners can be trusted: columns of the summary, their heads, and by what they are multiplied."""
+
+
 def prediction_table(results: ActiveResults, problem: str) -> list[Table]:
     """Returns the scores at the end, on the test set and on the rest of the pool; nothing without any."""
     made, measure = ProblemTable(results, problem), results.measure(problem)
@@ -211,7 +166,9 @@ def cost(results: ActiveResults) -> pd.DataFrame:
     totals = results.costs(*(f"{purpose}_seconds" for purpose in purposes))
     summary = results.summary()
     bought: Any = (summary["bought"] * summary["seeds"]).groupby(summary["learner"]).sum()
+    training = totals["training_seconds"] + totals["querying_seconds"]
     return totals.assign(
+        rate=training / bought.where(bought > 0),
         rest_seconds=totals["evaluation_seconds"] + totals["environment_seconds"],
         milliseconds=1e3 * totals["querying_seconds"] / bought.where(bought > 0),
     )

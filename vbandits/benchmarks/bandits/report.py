@@ -1,28 +1,19 @@
 """What the report of a bandit experiment says: a ranking over environments, and each of them."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
-from vbandits.benchmarks.bandits import figures
-from vbandits.benchmarks.bandits.ranking import UNITS, rank
+from vbandits.benchmarks.bandits import figures, trust
 from vbandits.benchmarks.bandits.results import BASELINE, Results
-from vbandits.experiment.report import (
-    ProblemTable,
-    assemble,
-    comparison,
-    cost_section,
-    problem_sections,
-    ranking_table,
-)
-from vbandits.report import palette, texts
+from vbandits.experiment.report import Costs, ProblemTable, assemble, problem_sections
+from vbandits.report import palette, statistics, tables, texts
 from vbandits.report.formats import percent_decimals
-from vbandits.report.page import Item, Report, Section
+from vbandits.report.page import Drawing, Item, Panels, Report
 from vbandits.report.palette import GRID, MUTED, Style
-from vbandits.report.ranking import ProblemRanking, Ranking
 from vbandits.report.statistics import exists
-from vbandits.report.tables import Table
+from vbandits.report.tables import Column as TableColumn
+from vbandits.report.tables import Entry, Head, Table
 from vbandits.report.terminal import Column, Layout
 
 NO_REGRET = (
@@ -31,6 +22,14 @@ NO_REGRET = (
 )
 NO_UNIFORM = (
     "There is no relative regret here, as the uniform agent has no regret to compare with: shown is cumulative regret."
+)
+RELATIVE = (
+    "Relative regret in percent of the uniform agent's (100 = choosing at random), shaded within columns by the "
+    "difference from the best."
+)
+GAIN = (
+    "No environment tells regret: agents are compared by the mean reward that they gain over the uniform agent's, in "
+    "standard deviations of its single rewards."
 )
 
 DEFINITIONS = [
@@ -50,13 +49,15 @@ DEFINITIONS = [
         "Interquartile mean: of all runs, seeds times environments, the mean of the middle half, which no single run "
         "moves much; its interval resamples the seeds of each environment (Agarwal et al., 2021).",
     ),
+    ("Late regret", "Mean regret per decision over the last fifth of a run, exploration included."),
     (
         "Simple regret",
-        "Mean regret of the last 500 decisions (of all, in a shorter run): how good the agent has become.",
+        "What the arm that the agent believes to be the best loses against the best, on inputs held out of the run, at "
+        "its end: how good the agent has become, without its exploration.",
     ),
     texts.intervals(
         "Ratios and differences are paired by seed. For the mean over environments, each seed counts with its linear "
-        "influence on the ratios. Bands and bars in figures are Student's t intervals."
+        "influence on the ratios."
     ),
     ("Reward", "Mean reward per decision."),
     (
@@ -74,12 +75,18 @@ DEFINITIONS = [
     ("NLL", "Negative log density (or probability) of the outcome under the predictive distribution; lower is better."),
     ("CRPS", "Continuous ranked probability score, in units of reward; lower is better."),
     ("Brier score", "Squared error of the predicted probability of a reward of 1; for rewards in {0, 1} only."),
+    *texts.COMPARISON,
+    (
+        "Lost runs",
+        "Runs that failed, or whose regret is nearer to choosing at random than to the median run of the best agent in "
+        "the same environment.",
+    ),
     (
         "Coverage",
         "How often the outcome falls into the central 50%, 90% or 95% interval of the predictive distribution. A "
         "calibrated agent comes close to the nominal number; below it, the agent is overconfident.",
     ),
-    texts.failures("their agents act uniformly from then on"),
+    texts.failures("their agents act uniformly from then on", "Their regret is what it is, and counts."),
     texts.cost("the agent (choosing and learning), the environment, and scoring"),
 ]
 
@@ -89,7 +96,7 @@ LAYOUT = Layout(
         Column("relative_regret_interval", "95%", 3, places=percent_decimals),
         Column("cumulative_regret", "regret", 4),
         Column("cumulative_regret_interval", "95%", 10),
-        Column("simple_regret", "simple", 9),
+        Column("late_regret", "late", 9),
         Column("reward", "reward", 5),
         Column("nll", "NLL", 6),
         Column("coverage_90", "90% covers", 7, places=1, scale=100),
@@ -103,21 +110,30 @@ LAYOUT = Layout(
 
 def report(results: Results) -> Report:
     """Returns the report of an experiment."""
-    experiment, ranking = results.experiment, rank(results)
+    experiment, found = results.experiment, results.comparison
     styles = palette.styles(results.labels("agent"), BASELINE)
+    agents = list(found.ranked) or results.labels("agent")
+    rewarded = [label for label in results.labels("environment") if _rewarded(results, label)]
 
     def items(label: str, anchor: str) -> list[Item]:
-        own = ranking.problem(label)
-        drawn = partial(figures.drawings, results, label, own.measure, styles, anchor)
-        notes = {"reward": [NO_REGRET], "cumulative_regret": [NO_UNIFORM]}.get(own.measure, [])
-        return [*([] if own.empty else notes), *([drawn] if results.of(label) else []), _table(results, own)]
+        if not results.of(label):
+            return [_table(results, label)]
+        leader = found.contenders[0] if found.known and found.contenders else ""
+        drawn = partial(_drawings, results, label, leader, styles, anchor)
+        noted = NO_REGRET if label in rewarded else "" if exists(results.rows(label), "relative_regret") else NO_UNIFORM
+        return [*([noted] if noted else []), drawn, _table(results, label), *_arms(results, label)]
 
+    notes = []
+    if rewarded and results.regretful:
+        notes.append(f"{', '.join(rewarded)}: no regret is known there, and agents are compared by reward there alone.")
     return assemble(
         results,
-        opening=[Section("Ranking", "ranking", [ranking_table(results, ranking), *_notes(results, ranking)])],
-        sections=[*problem_sections(results, items), _cost(results, ranking, styles)],
+        problems=problem_sections(results, items),
+        trust=trust.items(results, agents, styles),
+        costs=_costs(results),
         definitions=DEFINITIONS,
         styles=styles,
+        notes=[f"{RELATIVE if results.regretful else GAIN}", *notes],
         steps="step",
         facts={
             "Decisions": f"{experiment['steps']:,} per seed",
@@ -125,64 +141,107 @@ def report(results: Results) -> Report:
             if experiment.get("recorded")
             else None,
         },
-        lacking=", and an agent that lacks an environment is ranked last",
-        diverging=", and went on with uniform actions",
+        diverging=", and went on with uniform actions, whose regret counts; their predictions are scored as nothing",
     )
 
 
-def _notes(results: Results, ranking: Ranking) -> list[str]:
-    notes = []
-    if ranking.comparable:
-        over = "its mean over environments" if len(ranking.comparable) > 1 else "it"
-        notes.append(f"Relative regret in percent of the uniform agent's (100 = choosing at random); ranked by {over}.")
-    else:
-        notes.append("There is no relative regret; ranked by the mean place over environments.")
-    notes.append(comparison(results))
-    rewarded = [one.label for one in ranking.problems if one.measure == "reward" and not one.empty]
-    if rewarded:
-        names = ", ".join(rewarded)
-        notes.append(f"{names}: no regret is known there; shown is mean reward (higher is better), outside the mean.")
-    return notes
+def _rewarded(results: Results, environment: str) -> bool:
+    """Returns whether agents are compared by reward in an environment, as no regret is known."""
+    return not exists(results.rows(environment), "cumulative_regret")
 
 
-def _table(results: Results, own: ProblemRanking) -> Table:
+def _drawings(
+    results: Results, environment: str, leader: str, styles: dict[str, Style], anchor: str
+) -> list[Drawing | Panels]:
+    methods = results.of(environment)
+    digests = {agent: own for agent in methods if (own := results.digest(environment, agent)) is not None}
+    drawn: list[Drawing | Panels] = [
+        figures.panels(digests, styles, _rewarded(results, environment), leader, anchor),
+        *figures.growth(digests, styles, environment, anchor),
+    ]
+    learned = figures.learned(digests, styles, environment, results.experiment["steps"], anchor)
+    return drawn if learned is None else [*drawn, learned]
+
+
+def _table(results: Results, environment: str) -> Table:
     """Returns everything measured in one environment; a column that exists for no agent is left out."""
-    made = ProblemTable(results, own.label)
-    rewarded = own.measure == "reward"
+    made = ProblemTable(results, environment)
+    rewarded = _rewarded(results, environment)
     if rewarded:
-        made.add("reward", "Mean reward", "per decision", given=own.estimates)
+        rewards = {
+            agent: statistics.mean_interval(own.mean_reward)
+            for agent in results.labels("agent")
+            if (own := results.digest(environment, agent)) is not None
+        }
+        made.add("reward", "Mean reward", "per decision", given=rewards, first=True)
     made.add("cumulative_regret", "Cumulative regret")
-    relative = UNITS["relative_regret"]
-    made.add("relative_regret", "Relative regret", relative, places=percent_decimals, shaded=True)
-    made.add("simple_regret", "Simple regret", bold=False)
+    made.add("relative_regret", "Relative regret", "% of uniform", places=percent_decimals, shaded=True, first=True)
+    made.add("late_regret", "Late regret", "per decision", bold=False)
+    made.add("simple_regret", "Simple regret", "of the greedy arm", bold=False)
     if not rewarded:
         made.add("reward", "Reward", bold=False)
-    made.add("nll", "NLL", bold=False)
+    made.add("nll", "NLL", "mean", bold=False)
+    made.add("nll_median", "NLL", "median", bold=False)
     if not exists(made.rows, "brier") or not np.allclose(made.rows["crps"], made.rows["brier"], equal_nan=True):
         made.add("crps", "CRPS", bold=False)  # of a probability it is the Brier score
     made.add("brier", "Brier score", bold=False)
     for level in ("50", "90", "95"):
         made.add(f"coverage_{level}", f"{level}%", "covered, %", scale=100, places=1, bold=False)
     made.ended()
-    return made.table()
+    return made.table("Measured")
 
 
-def _cost(results: Results, ranking: Ranking, styles: Mapping[str, Style]) -> Section:
-    totals = results.costs("seconds", "environment_seconds", "scoring_seconds").loc[list(ranking.methods)]
+MOST_ARMS = 10
+
+
+def _arms(results: Results, environment: str) -> list[Table]:
+    """Returns how often agents played each arm, and how often it was the best; nothing where there is one arm."""
+    digests = {
+        agent: own for agent in results.of(environment) if (own := results.digest(environment, agent)) is not None
+    }
+    size = max(own.arms.shape[1] for own in digests.values())
+    shares = {agent: np.pad(own.arms.mean(0), (0, size - own.arms.shape[1])) for agent, own in digests.items()}
+    best = next((own.best for own in digests.values() if own.best.size), np.zeros(0))
+    if size < 2:
+        return []
+    weight = np.pad(best, (0, max(size - len(best), 0))) if best.size else np.max([*shares.values()], 0)
+    order = np.argsort(-weight[:size], kind="stable")
+    kept, others = np.sort(order[:MOST_ARMS]), order[MOST_ARMS:]
+    rows = {**({"the best arm": np.pad(best, (0, max(size - len(best), 0)))[:size]} if best.size else {}), **shares}
+    columns: list[TableColumn] = [(Head(f"arm {arm}"), _shares([own[arm] for own in rows.values()])) for arm in kept]
+    if len(others):
+        columns.append((Head(f"{len(others)} others"), _shares([own[others].sum() for own in rows.values()])))
+    return [tables.table([*rows], columns, "Agent", "How often each arm was played, %", heat=True)]
+
+
+def _shares(values: list[float]) -> list[Entry]:
+    return [Entry(f"{100 * value:.0f}", shade=float(value), numbers=(100 * float(value),)) for value in values]
+
+
+def _costs(results: Results) -> Costs:
+    order = list(results.comparison.ranked) or results.labels("agent")
+    order += [agent for agent in results.labels("agent") if agent not in order]
+    totals = results.costs("seconds", "environment_seconds", "scoring_seconds").loc[order]
     summary = results.summary().dropna(subset="seconds")
     decisions = (summary["seeds"] * summary["steps"]).groupby(summary["agent"]).sum()
-    columns = (
-        ("seconds", "Agent", "seconds"),
-        ("microseconds", "Agent", "µs per decision"),
-        ("environment_seconds", "Environment", "seconds"),
-        ("scoring_seconds", "Scoring", "seconds"),
-        ("memory_mb", "Memory", "MB at most"),
-    )
-    return cost_section(
-        results,
-        totals.assign(microseconds=1e6 * totals["seconds"] / decisions),
-        columns,
+    whole = totals["seconds"] + totals["environment_seconds"] + totals["scoring_seconds"]
+    return Costs(
+        totals.assign(
+            microseconds=1e6 * totals["seconds"] / decisions,
+            rate=totals["seconds"] / decisions,
+            share=100 * totals["scoring_seconds"] / whole,
+        ),
+        (
+            ("seconds", "Agent", "seconds"),
+            ("microseconds", "Agent", "µs per decision"),
+            ("environment_seconds", "Environment", "seconds"),
+            ("scoring_seconds", "Scoring", "seconds"),
+            ("share", "Scoring", "% of all"),
+            ("memory_mb", "Memory", "MB at most"),
+        ),
         {"seconds": None, "environment_seconds": MUTED, "scoring_seconds": GRID},
         "Agent (its colour), environment (dark grey), scoring (light grey)",
-        styles,
+        rate="rate",
+        per="decision",
+        what="mean time of the agent per decision, choosing and learning, seeds in lockstep",
     )

@@ -1,14 +1,16 @@
 """What a bandit run left, read back: its records, and the summary that every report shows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from vbandits.experiment.results import StoredResults, estimated
+from vbandits.benchmarks.bandits.digest import SCORES, Digest, digest
+from vbandits.experiment.results import Place, StoredResults, estimated
 from vbandits.metrics import calibration
-from vbandits.metrics.regret import simple_regret
+from vbandits.report.comparison import Measure
 from vbandits.report.statistics import mean_ratio
 
 BASELINE = "uniform"
@@ -36,61 +38,116 @@ class Results(StoredResults):
 
         Columns: environment, agent, seeds (with results), failures (seeds that diverged or whose job failed), steps;
         cumulative_regret and relative_regret (percent of the uniform agent's), each with `_low` and `_high`, the 95%
-        interval of the mean over seeds; simple_regret (mean regret of the last 500 decisions); reward (mean per
-        decision); nll, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (coverage is
-        empty for rewards in {0, 1}, brier for all others); seconds of the agent, environment_seconds,
-        scoring_seconds, and memory_mb, the largest of the process.
+        interval of the mean over seeds; late_regret (mean regret per decision of the last fifth of a run),
+        simple_regret (of the greedy arm on held-out inputs, at the end); reward (mean per decision); nll, nll_median,
+        nll_trimmed, crps, brier, coverage_50, coverage_90, coverage_95 of the prequential predictions (brier is empty
+        for rewards other than 0 and 1); seconds of the agent, environment_seconds, scoring_seconds, and memory_mb, the
+        largest of the process.
         """
         return super().summary()
 
+    def digest(self, problem: str, method: str) -> Digest | None:
+        """Returns what reports need of the records of an agent in an environment, None where there are none."""
+        place = (problem, method)
+        if place in self.parts and place not in self._digests:
+            self._digests[place] = digest(self.parts[place])
+        return self._digests.get(place)
+
+    @cached_property
+    def _digests(self) -> dict[Place, Digest]:
+        return {}
+
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
         """Returns what agents are compared by, by seed: the cumulative regret, or the reward with its sign turned."""
-        part = self.parts[problem, method]
-        return -mean_reward(part) if column == "reward" else final(part, "cumulative_regret")
+        own = self.digest(problem, method)
+        if own is None:
+            return pd.Series(dtype=float)
+        return -own.mean_reward if column == "reward" else own.final_regret
+
+    @cached_property
+    def regretful(self) -> bool:
+        """Whether relative regret is known in any environment; elsewhere agents are compared by reward."""
+        uniform = [self.loss(label, BASELINE, "cumulative_regret") for label in self.labels("environment")]
+        return any(len(own) and own.mean() > 0 for own in uniform)
+
+    @property
+    def baseline(self) -> str:
+        """The uniform agent."""
+        return BASELINE
+
+    @property
+    def compared_by(self) -> Measure:
+        """Relative regret, or where no environment tells regret the reward gained over the uniform agent's."""
+        if self.regretful:
+            signed = any(self._signed(label) for label in self.labels("environment"))
+            bounds = (-np.inf if signed else 0.0, np.inf)
+            return Measure("relative regret", "% of uniform", bounds=bounds, chance=100.0)
+        return Measure("gain in reward", "standard deviations of uniform's", sign=-1.0, chance=0.0)
+
+    def _signed(self, problem: str) -> bool:
+        """Returns whether regret may fall in an environment, as it is measured with noise."""
+        return any(
+            bool((np.diff(own.regret, axis=1) < 0).any())
+            for agent in self.labels("agent")
+            if (own := self.digest(problem, agent)) is not None
+        )
 
     def headline_loss(self, problem: str, method: str) -> pd.Series:
         """Returns the relative regret, as each seed has its part in the ratio; without seeds where there is none."""
-        if (problem, BASELINE) not in self.parts:
+        if not self.regretful:
+            return self._gain(problem, method)
+        own, uniform = (self.loss(problem, name, "cumulative_regret") for name in (method, BASELINE))
+        return 100 * mean_ratio([(own, uniform)]) if len(own) and uniform.mean() > 0 else pd.Series(dtype=float)
+
+    def runs(self, problem: str, method: str) -> pd.Series:
+        """Returns the regret of each run in percent of the uniform agent's mean."""
+        if not self.regretful:
+            return self._gain(problem, method)
+        return (
+            100
+            * self.loss(problem, method, "cumulative_regret")
+            / self.loss(problem, BASELINE, "cumulative_regret").mean()
+        )
+
+    def _gain(self, problem: str, method: str) -> pd.Series:
+        """Returns what the uniform agent's mean reward is above a run's, in standard deviations of single rewards."""
+        own, uniform = self.digest(problem, method), self.digest(problem, BASELINE)
+        if own is None or uniform is None or not uniform.deviation > 0:
             return pd.Series(dtype=float)
-        own, uniform = (final(self.parts[problem, name], "cumulative_regret") for name in (method, BASELINE))
-        return 100 * mean_ratio([(own, uniform)]) if uniform.mean() > 0 else pd.Series(dtype=float)
+        return (uniform.mean_reward.mean() - own.mean_reward) / uniform.deviation
+
+    def unknown(self, problem: str) -> str:
+        """Returns why agents are not compared in an environment."""
+        if (problem, BASELINE) not in self.parts and any(place[0] == problem for place in self.parts):
+            return "the uniform agent, by which regret is measured, has no results there"
+        return super().unknown(problem) if not self.regretful else "no regret is known there"
 
     def measured(self, problem: str, method: str) -> dict[str, Any]:
         """Returns regret, reward and scores of predictions; NaN where they are not known."""
-        return _measures(self.parts.get((problem, method)), self.parts.get((problem, BASELINE)))
+        row = _measures(self.digest(problem, method), self.digest(problem, BASELINE))
+        found = self.held_out.get((problem, method))
+        last = np.nan if found is None else found.loc[found["step"] == found["step"].max(), "greedy_regret"].mean()
+        return row | {"simple_regret": last}
 
 
-def final(records: pd.DataFrame, column: str) -> pd.Series:
-    """Returns a column at the last step, by seed."""
-    last: Any = records[records["step"] == records["step"].max()]
-    return pd.Series(last[column].to_numpy(), index=last["seed"].to_numpy()).sort_index()
+COVERAGES = tuple(f"coverage_{100 * level:.0f}" for level in calibration.LEVELS)
 
 
-def mean_reward(records: pd.DataFrame) -> pd.Series:
-    """Returns the mean reward per decision, by seed."""
-    return final(records, "cumulative_reward") / (records["step"].max() + 1)
-
-
-def _measures(records: pd.DataFrame | None, uniform: pd.DataFrame | None) -> dict[str, float]:
-    nan, nothing = float("nan"), np.array([])
+def _measures(own: Digest | None, uniform: Digest | None) -> dict[str, float]:
+    nothing = np.array([])
     row = estimated("cumulative_regret", nothing) | estimated("relative_regret", nothing)
-    row |= dict.fromkeys(("simple_regret", "reward", "nll", "crps", "brier"), nan)
-    row |= {f"coverage_{100 * level:.0f}": nan for level in calibration.LEVELS}
-    if records is None:
+    row |= dict.fromkeys(("late_regret", "reward", "nll", "nll_median", "nll_trimmed", *SCORES[1:], *COVERAGES), np.nan)
+    if own is None:
         return row
-    regret = final(records, "cumulative_regret")
-    row |= estimated("cumulative_regret", regret.to_numpy())
+    row |= estimated("cumulative_regret", own.final_regret.to_numpy())
     if uniform is not None:
-        both = pd.concat([regret, final(uniform, "cumulative_regret")], axis=1, join="inner", keys=["own", "uniform"])
-        own, reference = both["own"].to_numpy(), both["uniform"].to_numpy()
-        if np.isfinite(reference).all() and reference.mean() > 0:
-            row |= {name: 100 * value for name, value in estimated("relative_regret", own, reference).items()}
-    curves = records.pivot(index="seed", columns="step", values="cumulative_regret")
-    row["simple_regret"] = simple_regret(curves.to_numpy(), curves.columns.to_numpy()).mean()
-    row["reward"] = mean_reward(records).to_numpy().mean()
-    for name in ("nll", "crps", "brier"):
-        known = records[name].dropna().to_numpy()
-        row[name] = known.mean() if known.size else nan
-    for level in calibration.LEVELS:
-        row[f"coverage_{100 * level:.0f}"] = calibration.coverage(records["pit"].to_numpy(), level)
-    return row
+        both = pd.concat([own.final_regret, uniform.final_regret], axis=1, join="inner").to_numpy()
+        if len(both) and np.isfinite(both).all() and both[:, 1].mean() > 0:
+            row |= {name: 100 * value for name, value in estimated("relative_regret", *both.T).items()}
+    row |= {"late_regret": own.late.mean(), "reward": own.mean_reward.to_numpy().mean()}
+    return row | {name: _known_mean(values) for name, values in own.scores.items()}
+
+
+def _known_mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else np.nan

@@ -1,15 +1,36 @@
 """What the report of a supervised experiment says, dataset by dataset."""
 
-from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from vbandits.benchmarks.supervised import figures, tables
 from vbandits.benchmarks.supervised.results import SupervisedResults
-from vbandits.experiment.report import assemble, comparison, cost_section, problem_sections
+from vbandits.experiment.report import Costs, assemble, averages, comparison, problem_sections
 from vbandits.report import palette, texts
 from vbandits.report.page import Item, Report
 from vbandits.report.palette import GRID
 from vbandits.report.terminal import Column, Layout
+
+RANKED = (
+    "Negative log-likelihood on the clean test set in percent of the reference's, the deterministic network's where "
+    "there is one, else the first method's; its mean over datasets gives each the same weight. Lower is better."
+)
+TRUST = (
+    ("ece", "ECE", "%", 100.0),
+    ("ece_null", "ECE if perfect", "%", 100.0),
+    ("ece_debiased", "ECE debiased", "%", 100.0),
+    ("smooth_ece", "Smooth ECE", "%", 100.0),
+    ("nll_calibration", "NLL", "its calibration", 1.0),
+    ("nll_refinement", "NLL", "its refinement", 1.0),
+    ("excess_aurc", "Excess AURC", "", 1.0),
+    ("corrupted_ece", "ECE", "%, corrupted", 100.0),
+    ("severest_ece", "ECE", "%, most severe", 100.0),
+)
+"""Whether methods can be trusted: columns of the summary, their heads, and by what they are multiplied."""
+TRUSTED = (
+    "The mean over the datasets in which a score is known, on the clean test set unless it says otherwise. A perfect "
+    "model's ECE is what chance alone would show at that many rows."
+)
 
 DEFINITIONS = [
     ("Error", "Part of the test images whose most probable class is not their label, in percent."),
@@ -69,7 +90,11 @@ DEFINITIONS = [
         "evaluated on the same images.",
     ),
     texts.intervals("They say nothing of other training or test rows."),
-    texts.failures("they are scored as nothing: in means they stand as the worst that any method has there"),
+    texts.failures(
+        "their predictions are scored as nothing",
+        "In means they stand as the worst that any method has on the dataset.",
+    ),
+    *texts.COMPARISON,
     texts.cost("training and all predictions"),
 ]
 
@@ -103,9 +128,10 @@ def report(results: SupervisedResults) -> Report:
         note = f"Ordered by NLL in distribution. {comparison(results)}"
         return [*tables.all_tables(results, label), note, *(drawn if tables.known(results, label) else [])]
 
-    cost = cost_section(
-        results,
-        results.costs("seconds", "prediction_seconds"),
+    totals = results.costs("seconds", "prediction_seconds")
+    by_method: Any = results.summary().groupby("method")["seeds"]
+    costs = Costs(
+        totals.assign(rate=totals["seconds"] / by_method.sum().reindex(totals.index)),
         (
             ("seconds", "Training", "seconds"),
             ("prediction_seconds", "Prediction", "seconds"),
@@ -113,15 +139,20 @@ def report(results: SupervisedResults) -> Report:
         ),
         {"seconds": None, "prediction_seconds": GRID},
         "Training (the method's colour), prediction (light grey)",
-        styles,
+        rate="rate",
+        per="run",
+        what="time of training per run, seeds in lockstep",
     )
-    made = assemble(
+    return assemble(
         results,
-        sections=[*problem_sections(results, items), cost],
+        problems=problem_sections(results, items),
+        trust=averages(results, TRUST, TRUSTED),
+        costs=costs,
+        notes=[] if len(results.labels("dataset")) == 1 else [RANKED],
         definitions=DEFINITIONS,
         styles=styles,
         steps="gradient step",
         facts={"Training": f"{experiment['steps']:,} gradient steps on {experiment['batch_size']:,} rows each"},
         diverging=" (scored as nothing: in means they stand as the worst that any method has there)",
+        warnings=tables.warnings(results),
     )
-    return replace(made, warnings=[*made.warnings, *tables.warnings(results)])

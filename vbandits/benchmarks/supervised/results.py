@@ -9,6 +9,7 @@ import pandas as pd
 
 from vbandits.experiment.results import StoredResults, estimated
 from vbandits.metrics import class_calibration
+from vbandits.report.comparison import Measure
 
 MEASURES = (
     "error",
@@ -105,6 +106,35 @@ class SupervisedResults(StoredResults):
     def _known(self) -> dict[tuple[str, str], dict[str, pd.Series]]:
         """Columns of the summary by problem, and in them by method and seed, as they are asked for."""
         return {}
+
+    @property
+    def reference(self) -> str:
+        """The method that others are measured by over datasets: the deterministic network, else the first one."""
+        labels = self.labels("method")
+        return "deterministic" if "deterministic" in labels else labels[0]
+
+    @property
+    def compared_by(self) -> Measure:
+        """The negative log-likelihood in percent of the reference's; in nats where there is one dataset."""
+        single = len(self.labels("dataset")) == 1
+        return Measure("negative log-likelihood", "nats" if single else f"% of {self.reference}", bounds=(0.0, np.inf))
+
+    def compared_loss(self, problem: str, method: str) -> pd.Series:
+        """Returns the negative log-likelihood of each seed, over that of the reference where there are more datasets.
+
+        It is without values where the reference has none.
+        """
+        own = self.loss(problem, method, "nll")
+        if len(self.labels("dataset")) == 1:
+            return own
+        if (problem, self.reference) not in self.parts:
+            return pd.Series(dtype=float)
+        return 100 * own / self.loss(problem, self.reference, "nll").mean()
+
+    def unknown(self, problem: str) -> str:
+        """Returns why methods are not compared on a dataset."""
+        known = {place[0] for place in self.parts}
+        return f"{self.reference} has no results there" if problem in known else super().unknown(problem)
 
     def loss(self, problem: str, method: str, column: str) -> pd.Series:
         """Returns a column of the summary as each seed has it, an AUROC with its sign turned."""

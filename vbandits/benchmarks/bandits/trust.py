@@ -1,0 +1,293 @@
+"""Whether agents know what they do not know: calibration over environments, each figure beside a perfect model's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from vbandits.benchmarks.bandits.digest import BINS
+from vbandits.benchmarks.bandits.results import BASELINE, Results
+from vbandits.metrics.calibration import LEVELS
+from vbandits.report import statistics, tables
+from vbandits.report.canvas import Canvas
+from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Frame, dot, height, rows
+from vbandits.report.formats import MINUS, decimals, interval, number
+from vbandits.report.multiples import multiples
+from vbandits.report.page import Drawing, Item, Panels
+from vbandits.report.palette import GRID, INK, Style
+from vbandits.report.statistics import NAN, Interval
+from vbandits.report.tables import Column, Entry, Head, Table
+
+MARKERS = dict(zip(LEVELS, "os^", strict=True))
+NULL = "a perfect model"
+"""Row of the table that says what chance alone would show."""
+
+Statistic = Callable[[str, str], float]
+"""Of an environment and an agent; NaN where it is not known."""
+
+
+def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> list[Item]:
+    """Returns the section's table and figures; nothing where no agent predicts anything.
+
+    Args:
+        results: of the experiment.
+        agents: in the order of rows.
+        styles: by agent.
+    """
+    known = [agent for agent in agents if agent != BASELINE and _scored(results, agent)]
+    if not known:
+        return []
+    return [
+        table(results, known),
+        "Each number is the mean over the environments in which it is known. Prequential scores are of the arms taken, "
+        "before their outcomes were learned from; scores on all arms are of inputs held out of the run, at its end: "
+        "the gap between the two is what the agent's own choice of arms hides. The last row is what a perfect model "
+        "would show with as many scored decisions, in 95% of experiments; decisions of a run depend on each other, so "
+        "that the truth is a little wider.",
+        partial(_figures, results, known, styles),
+    ]
+
+
+def table(results: Results, agents: Sequence[str]) -> Table:
+    """Returns a row for every agent, and one for a perfect model."""
+    columns: list[Column] = []
+    for level in ("50", "90", "95"):
+        _add(
+            columns,
+            results,
+            agents,
+            Head(f"{level}%", "of outcomes covered", first=level == "90"),
+            partial(_covered, results, level),
+        )
+    _add(columns, results, agents, Head("90%", "on all arms"), partial(_held_out, results, "all_90", 100.0))
+    _add(columns, results, agents, Head("90%", "of true means"), partial(_held_out, results, "noiseless_90", 100.0))
+    _add(columns, results, agents, Head("Optimism", "of the greedy arm, % of SD"), partial(_optimism, results))
+    _add(
+        columns, results, agents, Head("Thompson", f"probability {MINUS} hit rate, %"), partial(_thompson_gap, results)
+    )
+    _add(
+        columns,
+        results,
+        agents,
+        Head("NLL", "trimmed, over the best"),
+        _over_best(results, agents, partial(_score, results, "nll_trimmed")),
+    )
+    _add(
+        columns,
+        results,
+        agents,
+        Head("NLL", "mean, over the best"),
+        _over_best(results, agents, partial(_score, results, "nll")),
+    )
+    _add(
+        columns,
+        results,
+        agents,
+        Head("Joint", "log-loss, over the best"),
+        _over_best(results, agents, partial(_held_out, results, "joint_nll", 1.0)),
+    )
+    _add(
+        columns,
+        results,
+        agents,
+        Head("Brier", "over the best"),
+        _over_best(results, agents, partial(_score, results, "brier")),
+    )
+    return tables.table([*agents, NULL], columns, "Agent", "Calibration over all environments")
+
+
+def _add(columns: list[Column], results: Results, agents: Sequence[str], head: Head, statistic: Statistic) -> None:
+    """Adds a column, unless it is known of no agent; a coverage has a perfect model's range in the last row."""
+    labels = results.labels("environment")
+    found = [[statistic(label, agent) for label in labels] for agent in agents]
+    values = [_mean(own) for own in found]
+    if not np.isfinite(values).any():
+        return
+    covers = head.text.endswith("%")
+    entries = tables.numbers(values, 1 if covers else decimals(values))
+    columns.append((head, [*entries, _perfect(results, agents, float(head.text[:-1]) / 100) if covers else Entry("0")]))
+
+
+def _perfect(results: Results, agents: Sequence[str], level: float) -> Entry:
+    """Returns the range in which the coverage of a perfect model lies in 95% of experiments."""
+    scored = [
+        own.scored
+        for label in results.labels("environment")
+        for agent in agents
+        if (own := results.digest(label, agent)) is not None and own.scored
+    ]
+    if not scored:
+        return Entry(f"{100 * level:.0f}")
+    size = int(np.median(scored))
+    low, high = stats.binom.interval(0.95, size, level)
+    return Entry(f"{100 * level:.0f}", interval(100 * low / size, 100 * high / size, 1), numbers=(100 * level,))
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else NAN
+
+
+def _scored(results: Results, agent: str) -> bool:
+    return any(np.isfinite(_score(results, "nll", label, agent)) for label in results.labels("environment"))
+
+
+def _score(results: Results, name: str, environment: str, agent: str) -> float:
+    own = results.digest(environment, agent)
+    return NAN if own is None else _mean(own.scores[name].tolist())
+
+
+def _covered(results: Results, level: str, environment: str, agent: str) -> float:
+    return 100 * _score(results, f"coverage_{level}", environment, agent)
+
+
+def _held_out(results: Results, column: str, scale: float, environment: str, agent: str) -> float:
+    """Returns a column of what was found on held-out inputs, at the end of the runs."""
+    found = results.held_out.get((environment, agent))
+    if found is None or column not in found:
+        return NAN
+    last = found[found["step"] == found["step"].max()]
+    return scale * _mean(last[column].tolist())
+
+
+def _optimism(results: Results, environment: str, agent: str) -> float:
+    """Returns the greedy arm's predicted minus true value, in percent of a reward's standard deviation."""
+    uniform = results.digest(environment, BASELINE)
+    if uniform is None or not uniform.deviation > 0:
+        return NAN
+    return _held_out(results, "greedy_optimism", 100.0, environment, agent) / uniform.deviation
+
+
+def _thompson_gap(results: Results, environment: str, agent: str) -> float:
+    """Returns how far the probability to be the best arm is from how often it was, in points; weighted by
+    probability, so that the many arms that are hopeless do not hide it."""
+    own = results.digest(environment, agent)
+    if own is None or not own.thompson[0].sum():
+        return NAN
+    counts, probability, hits = own.thompson.sum(1)
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(counts > 0, (probability - hits) / counts, 0)
+    return 100 * float((gaps * probability).sum() / probability.sum())
+
+
+def _over_best(results: Results, agents: Sequence[str], statistic: Statistic) -> Statistic:
+    """Returns a score less that of the best agent in the environment, so that environments can be averaged."""
+    best: dict[str, float] = {}
+    for label in results.labels("environment"):
+        known = [value for agent in agents if np.isfinite(value := statistic(label, agent))]
+        best[label] = min(known, default=NAN)
+    return lambda environment, agent: statistic(environment, agent) - best[environment]
+
+
+def _figures(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> list[Drawing | Panels]:
+    drawn = [_coverage(results, agents, styles), _histograms(results, agents, styles)]
+    drawn.append(_reliability(results, agents, styles))
+    return [one for one in drawn if one is not None]
+
+
+def _coverage(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Drawing | None:
+    """Returns how much more or less often outcomes fall into intervals than they should."""
+    gaps = {agent: {level: _gap(results, agent, level) for level in LEVELS} for agent in agents}
+    gaps = {agent: own for agent, own in gaps.items() if np.isfinite(own[LEVELS[0]][0])}
+    if not gaps:
+        return None
+    with Canvas(height(len(gaps)), "trust-coverage") as canvas:
+        axes = canvas.axes(canvas.label_width([*gaps]) + 8, TOP, EDGE, BOTTOM)
+        rows(axes, [*gaps])
+        ends = [-8.0, 8.0]
+        for row, (agent, by_level) in enumerate(gaps.items()):
+            for place, (level, estimate) in enumerate(by_level.items()):
+                dot(axes, row + 0.24 * (place - 1), estimate, styles[agent], MARKERS[level])
+                ends += [value for value in estimate if np.isfinite(value)]
+        margin = 0.04 * (max(ends) - min(ends))
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
+        axes.axvspan(-1, 1, color=GRID, zorder=0, linewidth=0)
+        axes.axvline(0, color=INK, linewidth=1.0, zorder=1)
+        axes.set_xlabel("← too narrow · points · too wide →")
+        canvas.legend(
+            axes, f"Observed {MINUS} nominal coverage", [(MARKERS[level], f"{100 * level:.0f}%") for level in LEVELS]
+        )
+        values = ", ".join(f"{agent} {number(own[0.9][0], 0)}" for agent, own in gaps.items())
+        svg = canvas.svg(f"Observed minus nominal coverage. Points off for 90% intervals: {values}.")
+    return Drawing(
+        svg,
+        "How much more or less often outcomes fall into central predictive intervals than they should: mean over "
+        "environments with continuous or few-valued rewards, and its 95% interval over seeds. Left of zero an agent is "
+        "surer than it should be. All three levels on one side are a matter of width; levels on both sides are a "
+        "matter of shape: tails heavier or lighter than the truth.",
+    )
+
+
+def _gap(results: Results, agent: str, level: float) -> Interval:
+    """Returns observed minus nominal coverage in points: the mean over environments, by seed."""
+    found = []
+    for label in results.labels("environment"):
+        own = results.digest(label, agent)
+        if own is not None and own.scored:
+            found.append(100 * (own.scores[f"coverage_{100 * level:.0f}"] - level))
+    sizes = {len(own) for own in found}
+    if not found:
+        return NAN, NAN, NAN
+    return statistics.mean_interval(np.nanmean(found, 0) if len(sizes) == 1 else np.concatenate(found))
+
+
+def _histograms(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Panels | None:
+    """Returns histograms of the randomised probability integral transform, over all environments."""
+    shown, sizes = [], []
+    for agent in agents:
+        known = [own for label in results.labels("environment") if (own := results.digest(label, agent)) and own.scored]
+        if not known:
+            continue
+        shares = np.mean([own.pit.sum(0) / own.scored for own in known], 0) * BINS
+        x, y = np.repeat(np.linspace(0, 1, BINS + 1), 2)[1:-1], np.repeat(shares, 2)
+        shown.append(Curve(agent, x, y, y, y))
+        sizes.append(sum(own.scored for own in known))
+    if not shown:
+        return None
+    top = min(max(2.0, 1.1 * max(float(curve.mean.max()) for curve in shown)), 6.0)
+    share = 0.05 / BINS  # Bonferroni: all bins at once
+    low, high = (BINS * end / min(sizes) for end in stats.binom.interval(1 - share, min(sizes), 1 / BINS))
+
+    def finish(axes) -> None:
+        axes.axhspan(low, high, color=GRID, linewidth=0, zorder=0)
+        axes.axhline(1, color=INK, linewidth=0.8, zorder=0.5)
+
+    caption = (
+        "Probability integral transform of outcomes (randomised where rewards take few values), relative to a "
+        "calibrated agent's, at the line: a hill is too cautious, a valley too sure, a slope a bias. The band is where "
+        "all bars of a perfect model lie in 95% of experiments."
+    )
+    frame = Frame((0, 1), (0, top), "Predictive quantile", "Outcomes by predictive quantile")
+    return multiples(shown, styles, frame, caption, "trust-pit", finish=finish)
+
+
+def _reliability(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Panels | None:
+    """Returns how often arms were the best, against the probability that agents gave them."""
+    shown = []
+    for agent in agents:
+        counts = np.zeros((3, 10))
+        for label in results.labels("environment"):
+            own = results.digest(label, agent)
+            if own is not None:
+                counts += own.thompson.sum(1)
+        size, probability, hits = counts
+        kept = size >= 30
+        if not kept.any():
+            continue
+        share, x = hits[kept] / size[kept], probability[kept] / size[kept]
+        low, high = (end / size[kept] for end in stats.binom.interval(0.95, size[kept].astype(int), x))
+        shown.append(Curve(agent, x, share, low, high))
+    if not shown:
+        return None
+
+    def finish(axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, zorder=0.5)
+
+    caption = (
+        "Thompson probabilities: how often an arm was the best one, against the posterior's probability that it is, "
+        "over all arms of scored decisions in which the best is known. Below the diagonal an agent is surer than it "
+        "should be. Bands around the diagonal are where a perfect model would lie, pointwise 95%."
+    )
+    frame = Frame((0, 1), (0, 1), "Probability to be the best arm", "Was the best arm, by probability")
+    return multiples(shown, styles, frame, caption, "trust-thompson", finish=finish)

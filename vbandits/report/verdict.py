@@ -1,0 +1,138 @@
+"""What a comparison concludes, in generated sentences: who may be best, what cannot be told, and what failed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vbandits.metrics import comparison, intervals
+from vbandits.report.comparison import FEW, Comparison, signed
+from vbandits.report.formats import DASH, count, number
+from vbandits.report.page import Facts, Verdict
+from vbandits.report.ranking import places_of
+
+SHOWN = 6
+"""Most methods that a sentence names."""
+
+
+def verdict(found: Comparison, noun: str, problem: str, failures: Sequence[str]) -> Verdict:
+    """Returns the verdict of a report.
+
+    Args:
+        found: the comparison.
+        noun: what a method is called.
+        problem: what a problem is called.
+        failures: what failed, in sentences; empty where nothing did.
+    """
+    if not found.known or not found.contenders:
+        return Verdict([f"There is nothing to compare: no {noun} has results in every {problem}.", *failures], [])
+    sentences = [_best(found, noun, problem), _untold(found, noun, problem)]
+    sentences.append(" ".join(failures) if failures else f"No run failed, and none diverged, of any {noun}.")
+    return Verdict([sentence for sentence in sentences if sentence], _evidence(found, problem))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns "a, b and c", or where there are too many how many more there are."""
+    if len(names) > SHOWN:
+        return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+
+
+def units(found: Comparison) -> str:
+    """Returns what a difference is counted in."""
+    return "points" if "%" in found.measure.unit else found.measure.unit
+
+
+def _where(found: Comparison, problem: str) -> str:
+    return f"in {found.problems[0]}" if len(found.problems) == 1 else f"over {count(len(found.problems), problem)}"
+
+
+def _best(found: Comparison, noun: str, problem: str) -> str:
+    best, *others = found.contenders
+    middle, low, high = found.means[best]
+    places = places_of([found.means[label] for label in found.ranked])
+    ends = f" [{number(low, places)}, {number(high, places)}]" if np.isfinite(low) else ""
+    mean = f"mean {found.measure.name} of {number(middle, places)}{ends} ({found.measure.unit})"
+    if not others:
+        return f"{best} is the only {noun} that learns here: it has a {mean}."
+    kept = [label for label in found.contenders if label in found.candidates or len(found.seeds) < 2]
+    gap, lower, upper = found.behind[others[0]]
+    ends = f" [{number(lower, places)}, {number(upper, places)}]" if np.isfinite(lower) else ""
+    behind = f"the next, {others[0]}, is {number(gap, places)}{ends} {units(found)} behind"
+    if len(kept) == 1:
+        return (
+            f"{best} is the only {noun} that is not excluded as best {_where(found, problem)}: it has a {mean}, and "
+            f"{behind}."
+        )
+    return f"Not excluded as best {_where(found, problem)}: {listed(kept)}. {best} has the best {mean}; {behind}."
+
+
+def _untold(found: Comparison, noun: str, problem: str) -> str:
+    best, *others = found.contenders
+    parts = []
+    if len(found.seeds) < FEW:
+        parts.append(
+            f"{count(len(found.seeds), 'seed').capitalize()} {'is' if len(found.seeds) == 1 else 'are'} few: below "
+            f"{FEW}, differences are hints, and a seed in ten that goes wrong may not have been seen."
+        )
+    if others and len(found.seeds) > 1:
+        needed = _needed(found)
+        if len([label for label in found.contenders if label in found.candidates]) > 1:
+            much = f"about {needed:,} seeds would" if needed else "more seeds than 10,000 would be needed, if any"
+            parts.append(
+                f"These seeds do not tell {best} from {others[0]}"
+                + (f"; {much}." if not needed else f": {much}, if the difference is what it seems.")
+            )
+    ends = found.problem_rank_intervals.get(best)
+    if ends and ends[1] > 1:
+        parts.append(
+            f"How far {best} leads depends on the {problem}s: drawn again, they would give it a rank from {ends[0]} to "
+            f"{ends[1]}."
+        )
+    lopsided = [label for label in found.contenders[:SHOWN] if intervals.rests_on_one(found.of(label))]
+    if lopsided:
+        parts.append(f"The mean of {listed(lopsided)} rests on one seed.")
+    if found.left_out:
+        parts.append(" ".join(f"{label} is left out: {why}." for label, why in found.left_out.items()))
+    if found.incomplete:
+        labels = [label for label in found.labels if label in found.incomplete]
+        parts.append(f"Not ranked, for want of results in every {problem}: {listed(labels)}.")
+    return " ".join(parts)
+
+
+def _needed(found: Comparison) -> int | None:
+    best, second = found.contenders[:2]
+    return comparison.seeds_to_tell(found.of(second) - found.of(best))
+
+
+def _evidence(found: Comparison, problem: str) -> Facts:
+    best, *others = found.contenders
+    facts = [
+        ("Compared by", f"{found.measure.name}, {found.measure.unit}; {found.measure.better} is better"),
+        ("Evidence", f"{count(len(found.seeds), 'seed')}, {count(len(found.problems), problem)}"),
+    ]
+    if others and len(found.seeds) > 1:
+        places = places_of([found.behind[others[0]]])
+        gap, low, high = found.behind[others[0]]
+        ends = f"[{number(low, places)}, {number(high, places)}]"
+        facts.append(("First to second", f"{signed(gap, places)} {ends}, paired by seed"))
+        own, other = (found.imputed_runs[found.labels.index(label)] for label in (best, others[0]))
+        chance, low, high = comparison.probability_of_improvement(own, other)
+        facts.append(
+            (
+                "First better than second",
+                f"in {number(100 * chance, 0)}% of pairs of runs [{number(100 * low, 0)}, {number(100 * high, 0)}]",
+            )
+        )
+        needed = _needed(found)
+        told = f"about {needed:,}" if needed else "more than 10,000"
+        facts.append(("Seeds to tell them apart", f"{told}, 8 times in 10"))
+        facts.append(("Rank of the first", _rank_text(found, best, problem)))
+    facts.append(("Lost runs of the first", f"{found.lost_of(best)} of {found.size}"))
+    return facts
+
+
+def _rank_text(found: Comparison, best: str, problem: str) -> str:
+    by = (("seeds", found.rank_intervals.get(best)), (f"{problem}s", found.problem_rank_intervals.get(best)))
+    return ", ".join(
+        f"{ends[0] if ends[0] == ends[1] else f'{ends[0]}{DASH}{ends[1]}'} by {name}" for name, ends in by if ends
+    )
