@@ -42,16 +42,18 @@ class Bandit(SubEnvironment):
         super().__init__(environment)
         assert isinstance(environment.action_space, Discrete)
         self._start = int(environment.action_space.start)
-        space = environment.observation_space
+        self._given, space = environment.observation_space, spaces.flattened(environment.observation_space)
         self._shapes = {name: part.shape for name, part in space.spaces.items()} if isinstance(space, Dict) else None
         self._shape = space.shape or ()
         self._form = ObservationSpec.from_spaces(space, environment.action_space)
         parts = space.spaces if isinstance(space, Dict) else {"context": space}
+        self._action_type = environment.action_space.dtype.type
         small = all(part.dtype.kind in "iub" and part.dtype.itemsize <= 2 for part in parts.values())
         self._kind = np.float32 if small else np.float64
         self.action_space = Discrete(self._form.arms)
         self.observation_space = self._form.space(self._kind)
         self.sizes = f"{self._form}, the first called {self._start}"
+        self._unseen = self._nothing()
         self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
         self._largest = 0.0  # regret so far
 
@@ -71,16 +73,29 @@ class Bandit(SubEnvironment):
 
     def translated(self, action: Any) -> Any:
         """Returns an action, counted from 0, as the user's environment counts it."""
-        return np.int64(self._start + int(action))
+        return self._action_type(self._start + int(action))
+
+    def offers(self) -> dict[str, Any]:
+        """Returns what was done to observations."""
+        if spaces.flattened(self._given) == self._given:
+            return {"notes": ()}
+        return {"notes": (f"observations were flattened, indicators in the place of numbers of things: {self._given}",)}
 
     def first(self, observation: Any, info: Any, call: str) -> Any:
         """Returns the first context of an episode. The info of a reset is not read: no action has been taken."""
         return self._context(observation, call)
 
     def next(self, action: Any, observation: Any, info: Any, ended: bool, call: str) -> Any:
-        """Returns the next context, and keeps the regret of the action."""
+        """Returns the next context, and keeps the regret of the action. What comes with the end of an episode nobody
+        sees, the next episode's first context takes its place: it need not be anything."""
         self.info = {"regret": self._regret(info, call)}
-        return self._context(observation, call)
+        return self._unseen if ended else self._context(observation, call)
+
+    def _nothing(self) -> np.ndarray | dict[str, np.ndarray]:
+        space = self.observation_space
+        if not isinstance(space, Dict):
+            return np.zeros(space.shape or (), space.dtype)
+        return {name: np.ones(part.shape or (), part.dtype) for name, part in space.spaces.items()}
 
     def held_out(self, contexts: int, rewards: int) -> tuple[list[Any], np.ndarray, np.ndarray] | None:
         """Returns what the environment holds out, checked; None if it holds out nothing.
@@ -102,6 +117,10 @@ class Bandit(SubEnvironment):
         return seen, _numbers(found[1], shape, call), _numbers(found[2], (rewards, *shape), call)
 
     def _context(self, observation: Any, call: str) -> np.ndarray | dict[str, np.ndarray]:
+        try:
+            observation = spaces.flat(self._given, observation)
+        except Exception as error:
+            raise wrong(call, f"an observation in {self._given}, got {shown(observation)}") from error
         if self._shapes is None:
             return finite(observation, self._shape, "an observation", "the observation", call, self._kind).ravel()
         given = parts_of(observation, self._shapes, call, exactly=True)

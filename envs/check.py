@@ -59,6 +59,7 @@ def check(
     _can_be_repeated(spec, played, report)
     kind = family(played.environment)
     if kind == BANDIT:
+        _pays_differently(played, report)
         _has_regret(played, report)
     else:
         _has_rows(played.environment, report)
@@ -229,6 +230,16 @@ def _can_be_repeated(spec: EnvironmentSpec, first: Play, report: CheckReport) ->
         )
     else:
         report.add("passed", f"repeatable: the same seed and actions give the same {what} and rewards")
+
+
+def _pays_differently(first: Play, report: CheckReport) -> None:
+    paid = np.unique(first.rewards)
+    if len(paid) == 1:
+        report.add(
+            "advice",
+            f"rewards: all {first.rewards.size} were {paid[0]:.4g}, whatever was done: there is nothing to learn, and "
+            "agents will differ by chance alone. Let the reward depend on the action, at once and not only later",
+        )
 
 
 def _has_regret(first: Play, report: CheckReport) -> None:

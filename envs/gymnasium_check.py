@@ -42,7 +42,8 @@ class Checkable(gymnasium.Wrapper):
         for wanted in np.atleast_1d(action - start).tolist():
             left = [place for place in free if place not in chosen] or [wanted]
             chosen.append(next((place for place in left if place >= wanted), left[0]))
-        return start + (np.array(chosen, np.int64) if np.ndim(action) else np.int64(chosen[0]))
+        possible = start + np.array(chosen if np.ndim(action) else chosen[0])
+        return possible.astype(self.action_space.dtype)[()]
 
     def _shown(self, observation: Any, info: Any) -> Any:
         parts = observation if isinstance(observation, dict) else {}

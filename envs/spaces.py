@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, MultiBinary
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple, flatten, flatten_space
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -22,6 +22,8 @@ FAMILIES = {
 }
 MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
 """The parts of an observation that nothing else has, of which one tells the family even where another is forgotten."""
+INDICATORS = 100_000
+"""Most values of a number of a thing that become indicators."""
 DICT = "Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))"
 
 
@@ -59,7 +61,8 @@ class ObservationSpec:
 
     @classmethod
     def from_spaces(cls, observations: Any, actions: Any) -> "ObservationSpec":
-        """Returns the form of one sub-environment's observations; contexts of any shape are flat."""
+        """Returns the form of one sub-environment's observations; contexts of any shape or kind are flat."""
+        observations = flattened(observations)
         parts = observations.spaces if isinstance(observations, Dict) else {"context": observations}
         features = math.prod(parts["context"].shape) if "context" in parts else 0
         arm_features = parts["arms"].shape[1] if "arms" in parts else 0
@@ -108,6 +111,38 @@ def next_available(arm: int, mask: Bool[Tensor, "R A"]) -> Int64[Tensor, " R"]:
     return (arm + mask.roll(-arm, 1).int().argmax(1)) % mask.shape[1]
 
 
+def flattened(space: Any) -> Any:
+    """Returns the space of what is seen once contexts are arrays: Discrete and MultiDiscrete become indicators of their
+    values, and a Tuple, or a Dict with none of the parts of a bandit's, one array of all that is in it."""
+    if isinstance(space, Dict) and set(space.spaces) & {*KEYS, "action_mask"}:
+        return Dict({name: flattened(part) if name == "context" else part for name, part in space.spaces.items()})
+    return space if isinstance(space, Box) or not _can_be_flattened(space) else flatten_space(space)
+
+
+def flat(space: Any, observation: Any) -> Any:
+    """Returns an observation of a space as one of its flattened space.
+
+    Raises:
+        Exception: of many kinds, if it is not in the space.
+    """
+    if isinstance(space, Box):
+        return observation
+    if isinstance(space, Dict) and set(space.spaces) & {*KEYS, "action_mask"}:
+        kinds = space.spaces
+        return {name: flat(kinds[name], part) if name == "context" else part for name, part in observation.items()}
+    return flatten(space, observation)
+
+
+def _can_be_flattened(space: Any) -> bool:
+    """Says whether a space is made of numbers, as many in every observation."""
+    if isinstance(space, Dict | Tuple):
+        parts = space.spaces.values() if isinstance(space, Dict) else space.spaces
+        return len(parts) > 0 and all(map(_can_be_flattened, parts))
+    if isinstance(space, Discrete | MultiDiscrete):
+        return int(space.n if isinstance(space, Discrete) else space.nvec.sum()) <= INDICATORS
+    return isinstance(space, Box | MultiBinary)
+
+
 def space_errors(space: Any, arms: int | None) -> list[str]:
     """Returns what keeps an observation space from being a bandit's, in plain words; empty if nothing does.
 
@@ -119,10 +154,13 @@ def space_errors(space: Any, arms: int | None) -> list[str]:
         if math.prod(space.shape) == 0:
             return [f"expected an observation of at least one number, got {space}: return a constant 1"]
         return []
-    if not isinstance(space, Dict):
+    space = flattened(space)
+    if isinstance(space, Box):
+        return []
+    if not isinstance(space, Dict) or not set(space.spaces) & {*KEYS, "action_mask"}:
         return [
-            f"expected a Box observation space, or {DICT}, got {space}: gymnasium.wrappers.FlattenObservation turns "
-            "discrete and nested spaces into one"
+            f"expected a Box observation space, or {DICT}, got {space}: turn it into numbers, as many in every "
+            "observation, in a gymnasium.ObservationWrapper"
         ]
     parts, found = space.spaces, []
     unknown = set(parts) - set(KEYS)

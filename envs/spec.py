@@ -168,8 +168,7 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
         if callable(source):
             return source
         raise ValueError(
-            f"expected an id, or a class or function that makes an environment, got {source!r}: give the class, not an "
-            "environment that is already made"
+            f"expected an id, or a class or function that makes an environment, got {source!r}: {instead(source)}"
         )
     module, separator, name = source.partition(":")
     if not separator:
@@ -186,6 +185,18 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
         if "/" not in name and "-" not in name:
             raise
         raise ValueError(unknown(f"environment, also after importing {module}:", name, _nearest(name))) from error
+
+
+def instead(source: Any) -> str:
+    """Returns what to give in the place of an environment that is made already: every seed needs one of its own."""
+    made = getattr(source, "spec", None)
+    if isinstance(made, EnvSpec):
+        kwargs = f" with kwargs = {made.kwargs}" if made.kwargs else ""
+        wrapped = ", or a function that makes and wraps it" if made.additional_wrappers else ""
+        return f"each seed needs one of its own, so give its id, {made.id!r}{kwargs}{wrapped}"
+    if isinstance(source, gymnasium.Env):
+        return f"each seed needs one of its own, so give the class {type(source.unwrapped).__name__}, or a function"
+    return "give a text, a class or a function"
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,9 @@ class SubEnvironment(gymnasium.Env):
         raise NotImplementedError
 
     def translated(self, action: Any) -> Any:
-        """Returns an action, counted from 0, as the user's environment takes it."""
-        return np.int64(action) if np.ndim(action) == 0 else np.array(action)
+        """Returns an action, counted from 0, as the user's environment takes it: an element of its action space."""
+        chosen = np.array(action, self.environment.action_space.dtype)
+        return chosen[()] if chosen.ndim == 0 else chosen
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode; without a seed, the next one of the same problem."""
@@ -97,11 +98,12 @@ class SubEnvironment(gymnasium.Env):
             raise wrong(call, f"a finite reward, got {paid}: mend the environment's reward")
         if not isinstance(info, dict):
             raise wrong(call, f"info to be a dict, got {shown(info)}")
-        ended = bool(terminated or truncated)
+        terminated, truncated = truth(terminated, "terminated", call), truth(truncated, "truncated", call)
+        ended = terminated or truncated
         seen = self.next(action, observation, info, ended, call)
         self.steps += 1
         self.episodes += ended
-        return seen, paid, bool(terminated), bool(truncated), {}
+        return seen, paid, terminated, truncated, {}
 
     def close(self) -> None:
         """Closes the environment. That it fails to close is no reason to lose what was played."""
@@ -125,15 +127,28 @@ def wrong(call: str, what: str) -> ValueError:
     return ValueError(f"in {call}: expected {what}")
 
 
+def truth(value: Any, name: str, call: str) -> bool:
+    """Returns a truth value, also from a number, array or tensor that holds a single one. Text is none, nor is None."""
+    bare = _single(value)
+    if not (isinstance(bare, bool) or (isinstance(bare, int | float) and bare in (0, 1))):
+        raise wrong(call, f"{name} to be True or False, got {shown(value)}")
+    return bool(bare)
+
+
 def number(value: Any, name: str, call: str) -> float:
     """Returns a number, also from an array or tensor that holds a single one. Text is not a number, nor is None."""
-    try:
-        bare = math.nan if np.ma.is_masked(value) else value.item() if hasattr(value, "item") else value
-    except (TypeError, ValueError, RuntimeError):  # more than one value
-        bare = value
+    bare = math.nan if np.ma.is_masked(value) else _single(value)
     if not isinstance(bare, numbers.Real):
         raise wrong(call, f"{name} to be a number, got {shown(value)}")
     return float(bare)
+
+
+def _single(value: Any) -> Any:
+    """Returns what an array or tensor with a single value holds; anything else as it is."""
+    try:
+        return value.item() if hasattr(value, "item") else value
+    except (TypeError, ValueError, RuntimeError):  # more than one value
+        return value
 
 
 def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str, kind: Any = np.float64) -> np.ndarray:

@@ -250,7 +250,7 @@ def test_faults_of_a_mask_are_named(fault, message):
     [
         ({"context": spaces.Box(0, 1, (2,)), "age": spaces.Discrete(3)}, "keys context, arms, mask alone, got age too"),
         ({"mask": spaces.MultiBinary(4)}, "a context or arms in .*, got neither"),
-        ({"context": spaces.Discrete(3)}, "the context to be a Box"),
+        ({"context": spaces.Text(3)}, "the context to be a Box"),
         ({"arms": spaces.Box(0, 1, (3, 2))}, r"arms to be a Box of shape \(4, F\), a row for each action"),
         ({"context": spaces.Box(0, 1, (2,)), "mask": spaces.MultiBinary(5)}, r"mask to be MultiBinary\(4\)"),
     ],

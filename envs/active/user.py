@@ -116,10 +116,10 @@ class ActiveEnvironment(SubEnvironment):
         self._take_mask(info, call, closed=self.family == POOL and self._known(seen[self.label]))
         return seen
 
-    def _following(self, observation: Any, bought: int, call: str) -> dict[str, np.ndarray]:
+    def _following(self, observation: Any, bought: int, ended: bool, call: str) -> dict[str, np.ndarray]:
         """Returns the observation after so many labels were bought."""
         self._left -= bought
-        seen = self._observation(observation, call)
+        seen = self._observation(observation, call, ended)
         if seen["budget_left"] != self._left:
             raise wrong(call, f"a budget_left of {self._left}, {bought} less than before, got {seen['budget_left']}")
         return seen
@@ -127,9 +127,12 @@ class ActiveEnvironment(SubEnvironment):
     def _known(self, labels: np.ndarray) -> np.ndarray:
         return np.asarray(labels >= 0 if self.classes else ~np.isnan(labels))
 
-    def _observation(self, observation: Any, call: str) -> dict[str, np.ndarray]:
-        """Returns the parts of an observation, each checked by itself."""
+    def _observation(self, observation: Any, call: str, ended: bool = False) -> dict[str, np.ndarray]:
+        """Returns the parts of an observation, each checked by itself. Of the row that comes with the end of a stream
+        nothing is asked: it need not be anything."""
         given = parts_of(observation, sorted(PARTS[self.family]), call, exactly=False)
+        if ended and "context" in self.observation_space.spaces:
+            given = {**given, "context": np.zeros(self.observation_space["context"].shape or ())}
         return {name: _part(given[name], name, space, call) for name, space in self.observation_space.items()}
 
     def _take_mask(self, info: Any, call: str, *, closed: Any = False, ended: bool = False) -> None:
@@ -174,7 +177,7 @@ class PoolEnvironment(ActiveEnvironment):
 
     def next(self, action: Any, observation: Any, info: Any, ended: bool, call: str) -> Any:
         """Returns the observation after rows were asked for: with their labels, and no others that are new."""
-        seen, rows = self._following(observation, self._batch, call), np.atleast_1d(action)
+        seen, rows = self._following(observation, self._batch, ended, call), np.atleast_1d(action)
         labels, asked, others = seen["labels"], rows.tolist(), np.ones(len(seen["labels"]), bool)
         if sorted(seen["queried"].tolist()) != sorted(asked):
             raise wrong(call, f"queried to be the rows of the action, {asked}, got {seen['queried'].tolist()}")
@@ -215,7 +218,7 @@ class StreamEnvironment(ActiveEnvironment):
     def next(self, action: Any, observation: Any, info: Any, ended: bool, call: str) -> Any:
         """Returns the observation after a row was or was not asked for: with its label, or without."""
         asked = int(action) == self._choices - 1
-        seen = self._following(observation, int(asked), call)
+        seen = self._following(observation, int(asked), ended, call)
         if asked != bool(self._known(seen["label"])):
             wanted = "the label of the row that was queried" if asked else "no label, as no row was queried"
             raise wrong(call, f"{wanted}, got {seen['label']}")

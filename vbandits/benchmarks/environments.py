@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from vbandits.envs.spec import EnvironmentSpec, parameters
+from vbandits.envs.spec import EnvironmentSpec, instead, parameters
 from vbandits.experiment.config import Config, Entry
 
 
@@ -42,7 +42,7 @@ class Problem:
 def arguments(config: Config, entry: EnvironmentEntry, where: str, example: str) -> dict[str, Any] | None:
     """Returns what an environment is made with, settings included; None if its id can be none."""
     if not (isinstance(entry.id, str) or callable(entry.id)):
-        config.errors.append(f"{where}.id: expected an id such as {example!r}, got {entry.id!r}")
+        config.errors.append(f"{where}.id: expected an id such as {example!r}, got {entry.id!r}: {instead(entry.id)}")
         return None
     return entry.kwargs | dict(config.settings.of("kwargs", {*entry.kwargs, *parameters(entry.id)}))
 

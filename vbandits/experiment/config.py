@@ -128,11 +128,12 @@ class Config:
         return kept
 
     def entry(self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()) -> Any:
-        """Returns an entry of a list as its model; a text is its id. None if it is faulty.
+        """Returns an entry of a list as its model; a text is its id, as is what no file holds. None if it is faulty.
 
         Unknown keys are told here, so that the rest is looked at too; `settable` ones may be changed by settings.
         """
-        given = {"id": given} if isinstance(given, str) or callable(given) else given
+        if isinstance(given, str) or callable(given) or type(given).__module__ != "builtins":
+            given = given if isinstance(given, Mapping | model) else {"id": given}
         if isinstance(given, Mapping):
             known = model.model_fields
             keys = sorted(given.keys() - known.keys())

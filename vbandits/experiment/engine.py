@@ -9,11 +9,12 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any, cast
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Job
@@ -42,18 +43,30 @@ def run_jobs(
         for marker in _parallel(jobs, folder, paths, workers, backend):
             del waiting[marker["key"]]
             yield marker
-    except TerminatedWorkerError:  # out of memory, or a crash: try the rest one by one, to see which job it was
+    except (BrokenProcessPool, PicklingError):
+        # out of memory, a crash, or a job that cannot go to a worker: try the rest one by one, to see which it was
         for job in waiting.values():
             if (finished := store.finished(job.key)) is not None:
                 yield finished
                 continue
             try:
                 yield from _parallel([job], folder, paths, 2, backend)
-            except TerminatedWorkerError as error:
+            except PicklingError:  # an open file, a lock or a connection is part of it: it stays in this process
+                yield execute(job, folder, tuple(paths), os.getpid())
+            except BrokenProcessPool as error:
                 (store.jobs / f"{job.key}.progress").unlink(missing_ok=True)
-                yield store.fail(
-                    job, "the worker process died (out of memory, or a crash in compiled code)", str(error)
-                )
+                yield store.fail(job, _broken(error), str(error))
+
+
+def _broken(error: BrokenProcessPool) -> str:
+    """Returns why a worker broke, in words."""
+    if isinstance(error, TerminatedWorkerError):
+        return "the worker process died (out of memory, or a crash in compiled code)"
+    cause = str(error.__cause__ or error).strip('" \n').splitlines()[-1]
+    return (
+        f"it cannot be sent to a worker process: {cause}; write what it is made of into a module, make what cannot be "
+        "copied inside the function, or run with workers=1"
+    )
 
 
 def _parallel(
