@@ -13,20 +13,21 @@ __version__ = "0.1.0"
 
 register_environments()
 
-__all__ = ["AgentSpec", "ConfigError", "EnvironmentSpec", "Results", "__version__", "check", "load", "run"]
+__all__ = ["AgentSpec", "ConfigError", "EnvironmentSpec", "Results", "__version__", "check", "compare", "load", "run"]
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
     "ConfigError": "vbandits.errors",
     "Results": "vbandits.benchmarks.bandits.results",
     "check": "vbandits.envs.check",
+    "compare": "vbandits.api",
     "load": "vbandits.api",
     "run": "vbandits.api",
 }
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
-    from vbandits.api import load, run
+    from vbandits.api import compare, load, run
     from vbandits.benchmarks.bandits.results import Results
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from vbandits.errors import ConfigError
+from vbandits.experiment import comparing
 from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.progress import ProgressDisplay, print_line
@@ -77,6 +78,26 @@ def load(folder: str | Path) -> Any:
         vbandits.ConfigError: if there are none.
     """
     return Store(folder).load()
+
+
+def compare(*folders: str | Path, **named: Any) -> Any:
+    """Returns results of several folders as one: two versions of a method, or of the code, paired by seed.
+
+    A method whose label occurs more than once is called "label (folder)"; the report says first what changed.
+
+    Args:
+        folders: what runs left.
+        named: others by name, folders or results.
+
+    Returns:
+        The results of the benchmark, of the problems and seeds that all have.
+
+    Raises:
+        vbandits.ConfigError: if they cannot be compared.
+    """
+    found = comparing.loaded(folders)
+    found |= {name: load(own) if isinstance(own, str | Path) else own for name, own in named.items()}
+    return comparing.combined(found)
 
 
 def execute(

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -184,6 +184,37 @@ def report(folder: Path) -> int:
     return _show(results, folder)
 
 
+@app.command
+def compare(*folders: Path, out: Path | None = None) -> int:
+    """Set results folders side by side, paired by seed: two versions of a method, or of the code.
+
+    Parameters
+    ----------
+    folders
+        What runs left, such as results/before results/after: what changed is told against the first.
+    out
+        Folder of the report; results/compare-NAME-NAME by default.
+    """
+    from vbandits.experiment import changes, comparing
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.report import terminal
+    from vbandits.report.terminal import shown
+
+    extend_path([str(Path.cwd())])
+    found = comparing.loaded(folders)
+    results = comparing.combined(found, shlex.join(["vbandits", *sys.argv[1:]]))
+    name = "-".join(["compare", *found]).replace("/", "-")
+    page = comparing.write(results, out or Path("results") / name)
+    for note in results.experiment["compared"]["notes"]:
+        print_line(Console(stderr=True), f"note: {note}", "yellow")
+    if (changed := changes.table(results)) is not None:
+        Console().print(shown(changed, changes.TITLE), "")
+    Console().print(terminal(results))
+    print_line(Console(stderr=True), f"Report: {page}")
+    return 0
+
+
 @app.command(name="list")
 def list_(what: str) -> None:
     """List what can be named in an experiment file.
@@ -194,11 +225,12 @@ def list_(what: str) -> None:
         One of acquisitions, agents, datasets (as `vbandits data list`), environments, learners, methods.
     """
     from vbandits import catalogue
+    from vbandits.experiment.progress import print_rows
 
     if what == "datasets":
         list_data()
         return
-    _print(catalogue.rows(what))
+    print_rows(Console(), catalogue.rows(what))
 
 
 @app.command
@@ -234,10 +266,10 @@ def list_data(*, data_dir: Path | None = None) -> None:
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.data import inventory
-    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.progress import print_line, print_rows
 
     rows = inventory.listing(data_dir)
-    _print([{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
+    print_rows(Console(), [{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
         if row[inventory.TO_HAVE]:
             print_line(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
@@ -253,8 +285,9 @@ def fetch(*names: str) -> int:
         Such as mushroom.
     """
     from vbandits.data import inventory
+    from vbandits.experiment.progress import print_outcomes
 
-    return _print_outcomes(inventory.fetch(names))
+    return 0 if print_outcomes(Console(), inventory.fetch(names)) else FAILED
 
 
 @data.command
@@ -269,8 +302,9 @@ def verify(*names: str, data_dir: Path | None = None) -> int:
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.data import inventory
+    from vbandits.experiment.progress import print_outcomes
 
-    return _print_outcomes(inventory.verify(names, data_dir))
+    return 0 if print_outcomes(Console(), inventory.verify(names, data_dir)) else FAILED
 
 
 @app.command
@@ -339,32 +373,6 @@ def main(arguments: list[str] | None = None) -> None:
             print_line(Console(stderr=True), f"error: {message}", "red")
         code = INVALID
     sys.exit(code or 0)
-
-
-def _print(rows: list[dict[str, str]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
-
-
-def _print_outcomes(outcomes: Iterable[Any]) -> int:
-    """Prints what became of each dataset, as soon as it is known."""
-    from vbandits.experiment.progress import print_line
-
-    good = True
-    for outcome in outcomes:
-        good = good and outcome.good
-        print_line(
-            Console(),
-            f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}",
-            "" if outcome.good else "red",
-        )
-    return 0 if good else FAILED
 
 
 def _show(results: Any, folder: Path, presets: Path | None = None) -> int:

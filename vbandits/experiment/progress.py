@@ -2,11 +2,12 @@
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.engine import INTERVAL
@@ -21,6 +22,26 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 def print_failed(console: Console, marker: Mapping[str, Any], axes: Sequence[str]) -> None:
     """Prints which job failed, and why."""
     print_line(console, f"failed: {place(marker, axes)}: {marker['reason']}", "red")
+
+
+def print_rows(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+    """Prints a table."""
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+def print_outcomes(console: Console, outcomes: Iterable[Any]) -> bool:
+    """Prints what became of each dataset, as soon as it is known, and returns whether all are good."""
+    good = True
+    for outcome in outcomes:
+        good = good and outcome.good
+        text = f"{'ok' if outcome.good else 'failed'}: {outcome.name}: {outcome.says}"
+        print_line(console, text, "" if outcome.good else "red")
+    return good
 
 
 def place(marker: Mapping[str, Any], axes: Sequence[str]) -> str:

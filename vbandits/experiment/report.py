@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 
 TUNING = "vbandits.tuning.report:report"
 """Reports settings that were tried, whatever the benchmark."""
+COMPARED = "vbandits.experiment.changes:report"
+"""Reports folders that are set side by side."""
 WHOLE = ("memory_mb", "microseconds")
 """Columns of the cost without decimals."""
 
 
 def report_of(results: StoredResults) -> Report:
-    """Returns the report that the benchmark of these results makes of them, or of a tuning that of its settings."""
-    return load(TUNING if "tuning" in results.experiment else benchmark(results.benchmark).report)(results)
+    """Returns the report that the benchmark of these results makes of them, of a tuning that of its settings, and of
+    several folders that of their comparison."""
+    special = {"tuning": TUNING, "compared": COMPARED}
+    reports = [place for key, place in special.items() if key in results.experiment]
+    return load(next(iter(reports), benchmark(results.benchmark).report))(results)
 
 
 def write(results: StoredResults, folder: Path) -> Path:

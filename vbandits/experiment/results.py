@@ -51,6 +51,9 @@ class StoredResults:
     """Column of the summary whose mean over problems compares settings that are tried, with a minus in front where
     higher is better; by default the first of `losses`."""
 
+    groups: ClassVar[tuple[str, ...]] = ()
+    """Keys of a method as the experiment describes it, by which methods belong together within one experiment."""
+
     @property
     def axes(self) -> tuple[str, str]:
         """What problems and methods are called, as columns of `records`."""

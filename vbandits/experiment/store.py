@@ -252,17 +252,22 @@ def _processor() -> str:
 
 
 def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
-    old, new = (_leaves({name: document.get(name) for name in now}) for document in (before, now))
-    changed = [
-        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
-        for path in dict.fromkeys([*old, *new])
-        if old.get(path) != new.get(path)
-    ]
+    changed = differences({name: before.get(name) for name in now}, now)
     shown = "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
     return (
         f"{folder}: expected the experiment that was begun in this folder, got another (changed: {shown}): give a new "
         "--out, or --overwrite to discard its results"
     )
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """Returns what differs between two descriptions in JSON, as "path old -> new"."""
+    old, new = _leaves(before), _leaves(now)
+    return [
+        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vbandits.report.formats import compact
+from vbandits.report.formats import compact, shortened
 from vbandits.report.palette import GRID, INK, MUTED, VARIABLES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LONGEST = 23
 
 def shorten(label: str) -> str:
     """Returns a label cut to what a figure has room for."""
-    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
+    return shortened(label, LONGEST)
 
 
 class Canvas:

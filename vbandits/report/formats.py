@@ -51,3 +51,13 @@ def compact(value: float) -> str:
             divisor = 1e3 if unit == "k" else size
             return f"{value / divisor:g}{unit}".replace("-", MINUS)
     return f"{value:,.10g}".replace("-", MINUS)
+
+
+def shortened(label: str, longest: int) -> str:
+    """Returns a label cut to so many letters; what stands in brackets at its end tells it from others, and stays."""
+    if len(label) <= longest:
+        return label
+    own, bracket, end = label.rpartition(" (")
+    if bracket and label.endswith(")") and len(end) < longest - 6:
+        return f"{own[: longest - len(end) - 3]}… ({end}"
+    return f"{label[: longest - 1]}…"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vbandits.report.formats import decimals, interval, number
+from vbandits.report import tables
+from vbandits.report.formats import decimals, interval, number, shortened
 from vbandits.report.statistics import exists
 from vbandits.report.tables import Places
 
@@ -137,5 +138,23 @@ class Tables:
 
     def _labels(self, summary: pd.DataFrame) -> list[str]:
         """Returns the methods, their labels cut to what fits."""
-        labels = map(str, summary[self.axes[1]])
-        return [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in labels]
+        return [shortened(str(label), LONGEST) for label in summary[self.axes[1]]]
+
+
+def shown(given: tables.Table, title: str) -> "Table":
+    """Returns a table of a report as rich prints it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, GAP, 0, 0))
+    table.add_column(given.what.lower(), no_wrap=True, header_style="dim")
+    for head in given.heads:
+        words = any(entry.words for row in given.rows for entry in (row.entries[given.heads.index(head)],))
+        table.add_column(Text(head.text), justify="left" if words else "right", overflow="fold", header_style="dim")
+    for row in given.rows:
+        cells = [
+            Text(f"{entry.text} {entry.interval}".strip(), style="bold" if entry.strong else "")
+            for entry in row.entries
+        ]
+        table.add_row(Text(shortened(row.label, LONGEST)), *cells)
+    return table

@@ -61,6 +61,7 @@ class ActiveResults(StoredResults):
     seconds: ClassVar = {f"{name}_seconds": name for name in ("training", "querying", "environment", "evaluation")}
     losses: ClassVar = ("-relative_area",)  # and the area among equals
     headline: ClassVar = "-relative_area"
+    groups: ClassVar = ("method",)
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per problem and learner, the problems in the experiment's order, the best first.

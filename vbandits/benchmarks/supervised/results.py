@@ -109,9 +109,12 @@ class SupervisedResults(StoredResults):
 
     @property
     def reference(self) -> str:
-        """The method that others are measured by over datasets: the deterministic network, else the first one."""
+        """The method that others are measured by over datasets: the deterministic network, else the first one.
+
+        Where folders are compared, it is the deterministic network of the first one.
+        """
         labels = self.labels("method")
-        return "deterministic" if "deterministic" in labels else labels[0]
+        return next((label for label in labels if label.partition(" (")[0] == "deterministic"), labels[0])
 
     @property
     def compared_by(self) -> Measure:
