@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.made import differing, facts_of, seeds_text, settings
@@ -52,7 +53,8 @@ def write(results: StoredResults, folder: Path) -> Path:
         The page's path.
     """
     folder = Path(folder)
-    report, drawn = page.drawn(report_of(results))
+    with threadpool_limits(1):  # arrays are small, and threads that wait for each other cost more than they do
+        report, drawn = page.drawn(report_of(results))
     html = page.render(report)  # before anything is replaced
     for name in ("figures", "tables"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -212,7 +214,7 @@ def comparison(results: StoredResults) -> str:
 
 def leaders(results: StoredResults, problem: str, column: str) -> frozenset[str]:
     """Returns the best methods of a problem by a column of the summary."""
-    own = results.of(problem)
+    own = results.present(problem)
     return statistics.leaders({method: results.loss(problem, method, column) for method in own})
 
 

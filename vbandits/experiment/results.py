@@ -116,10 +116,13 @@ class StoredResults:
         """Returns the rows of the summary on a problem, the best method first."""
         return self._summary.loc[self._summary[self.axes[0]] == problem].copy()
 
+    def present(self, problem: str) -> list[str]:
+        """Returns the methods that have records of a problem, the best first."""
+        return [method for method in map(str, self.rows(problem)[self.axes[1]]) if (problem, method) in self.parts]
+
     def of(self, problem: str) -> dict[str, pd.DataFrame]:
         """Returns the records of a problem by method, the best first; without methods that have none."""
-        methods = map(str, self.rows(problem)[self.axes[1]])
-        return {method: self.parts[problem, method] for method in methods if (problem, method) in self.parts}
+        return {method: self.parts[problem, method] for method in self.present(problem)}
 
     def costs(self, *columns: str) -> pd.DataFrame:
         """Returns by method, in the experiment's order: the sum of columns over all problems, and the most memory."""

@@ -116,7 +116,7 @@ def report(results: Results) -> Report:
     rewarded = [label for label in results.labels("environment") if _rewarded(results, label)]
 
     def items(label: str, anchor: str) -> list[Item]:
-        if not results.of(label):
+        if not results.present(label):
             return [_table(results, label)]
         leader = found.contenders[0] if found.known and found.contenders else ""
         drawn = partial(_drawings, results, label, leader, styles, anchor)
@@ -153,8 +153,9 @@ def _rewarded(results: Results, environment: str) -> bool:
 def _drawings(
     results: Results, environment: str, leader: str, styles: dict[str, Style], anchor: str
 ) -> list[Drawing | Panels]:
-    methods = results.of(environment)
-    digests = {agent: own for agent in methods if (own := results.digest(environment, agent)) is not None}
+    digests = {
+        agent: own for agent in results.present(environment) if (own := results.digest(environment, agent)) is not None
+    }
     drawn: list[Drawing | Panels] = [
         figures.panels(digests, styles, _rewarded(results, environment), leader, anchor),
         *figures.growth(digests, styles, environment, anchor),
@@ -197,7 +198,7 @@ MOST_ARMS = 10
 def _arms(results: Results, environment: str) -> list[Table]:
     """Returns how often agents played each arm, and how often it was the best; nothing where there is one arm."""
     digests = {
-        agent: own for agent in results.of(environment) if (own := results.digest(environment, agent)) is not None
+        agent: own for agent in results.present(environment) if (own := results.digest(environment, agent)) is not None
     }
     size = max(own.arms.shape[1] for own in digests.values())
     shares = {agent: np.pad(own.arms.mean(0), (0, size - own.arms.shape[1])) for agent, own in digests.items()}

@@ -62,36 +62,34 @@ def table(results: Results, agents: Sequence[str]) -> Table:
         )
     _add(columns, results, agents, Head("90%", "on all arms"), partial(_held_out, results, "all_90", 100.0))
     _add(columns, results, agents, Head("90%", "of true means"), partial(_held_out, results, "noiseless_90", 100.0))
-    _add(columns, results, agents, Head("Optimism", "of the greedy arm, % of SD"), partial(_optimism, results))
-    _add(
-        columns, results, agents, Head("Thompson", f"probability {MINUS} hit rate, %"), partial(_thompson_gap, results)
-    )
+    _add(columns, results, agents, Head("Optimism", "greedy arm, % of SD"), partial(_optimism, results))
+    _add(columns, results, agents, Head("Thompson", f"{MINUS} hit rate, %"), partial(_thompson_gap, results))
     _add(
         columns,
         results,
         agents,
-        Head("NLL", "trimmed, over the best"),
+        Head("NLL", "trimmed, to the best"),
         _over_best(results, agents, partial(_score, results, "nll_trimmed")),
     )
     _add(
         columns,
         results,
         agents,
-        Head("NLL", "mean, over the best"),
+        Head("NLL", "mean, to the best"),
         _over_best(results, agents, partial(_score, results, "nll")),
     )
     _add(
         columns,
         results,
         agents,
-        Head("Joint", "log-loss, over the best"),
+        Head("Joint", "log-loss, to the best"),
         _over_best(results, agents, partial(_held_out, results, "joint_nll", 1.0)),
     )
     _add(
         columns,
         results,
         agents,
-        Head("Brier", "over the best"),
+        Head("Brier", "to the best"),
         _over_best(results, agents, partial(_score, results, "brier")),
     )
     return tables.table([*agents, NULL], columns, "Agent", "Calibration over all environments")
@@ -144,11 +142,7 @@ def _covered(results: Results, level: str, environment: str, agent: str) -> floa
 
 def _held_out(results: Results, column: str, scale: float, environment: str, agent: str) -> float:
     """Returns a column of what was found on held-out inputs, at the end of the runs."""
-    found = results.held_out.get((environment, agent))
-    if found is None or column not in found:
-        return NAN
-    last = found[found["step"] == found["step"].max()]
-    return scale * _mean(last[column].tolist())
+    return scale * results.held_out_end(environment, agent, column)
 
 
 def _optimism(results: Results, environment: str, agent: str) -> float:
