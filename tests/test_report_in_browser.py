@@ -34,7 +34,7 @@ def active():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [375, 800, 1400])
+@pytest.mark.parametrize("width", [390, 800, 1440])
 @pytest.mark.parametrize("kind", ["bandits", "active"])
 def test_page_fits_the_screen(tmp_path, kind, width):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,7 @@ class StoredResults:
         groups: Any = self.data.groupby(list(self.axes))
         return {(str(problem), str(method)): part for (problem, method), part in groups}
 
-    def in_memory(self) -> Self:
+    def in_memory(self) -> Any:
         """Returns the same results without their folder, which may then go."""
         return replace(self, data=self.records, held_out=dict(self.held_out), folder=None)
 

@@ -57,8 +57,9 @@ def paired_p(losses: np.ndarray) -> np.ndarray:
 def paired_difference(own: np.ndarray, reference: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """Returns the mean of own - reference over seeds, both [R] of the same seeds, and the two ends of its interval.
 
-    The interval is symmetric, as the difference of two equal methods is, however skewed their losses are. All three
-    are NaN where a value is missing: the caller leaves out seeds that one of the two lacks, or imputes them.
+    The interval is Student's t, as the test of `confidence_set` is: the difference of two equal methods is symmetric,
+    however skewed their losses are. All three are NaN where a value is missing: the caller leaves out seeds that one of
+    the two lacks, or imputes them.
     """
     difference = np.asarray(own, dtype=float) - np.asarray(reference, dtype=float)
     if not len(difference) or not np.isfinite(difference).all():
@@ -256,7 +257,7 @@ def seeds_to_tell(differences: np.ndarray, level: float = 0.05, power: float = 0
     def enough(size: int) -> bool:
         beyond = stats.t.ppf(1 - level / 2, size - 1)
         away = min(np.sqrt(size) * mean / spread, 1e8)  # beyond that, the function has no value
-        return special.nctdtr(size - 1, away, beyond) <= 1 - power
+        return bool(special.nctdtr(size - 1, away, beyond) <= 1 - power)
 
     if not enough(most):
         return None

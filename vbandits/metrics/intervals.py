@@ -35,15 +35,15 @@ def mean_interval(
     high: float = np.inf,
     symmetric: bool = False,
 ) -> tuple[float, float]:
-    """Returns the interval of the mean over seeds: the bootstrap-t, or Student's t for 2 and 3 seeds.
+    """Returns the interval of the mean over seeds: the bootstrap-t, or Student's t for 2 and 3 seeds and differences.
 
     Args:
         values: one number per seed [R].
         level: of the interval.
         low: least possible value of a mean; the interval is clipped to it.
         high: largest possible value of a mean.
-        symmetric: both ends are as far from the mean (P. Hall, "On Symmetric Bootstrap Confidence Intervals", 1988),
-            for values whose distribution is symmetric; else each side misses as often as the other.
+        symmetric: Student's t, for differences of pairs, whose distribution is nearly symmetric however skewed that of
+            each is: so that an interval excludes 0 where the t test of `comparison.confidence_set` says so.
 
     Returns:
         Both ends; NaN below two seeds or where a value is not finite; the value itself where all are the same.
@@ -52,11 +52,11 @@ def mean_interval(
     if len(values) < 2 or not np.isfinite(values).all():
         return NAN, NAN
     mean, error = _mean_and_error(values[:, None])
-    if len(values) < FEWEST:
+    if symmetric or len(values) < FEWEST:
         above = -stats.t.ppf((1 - level) / 2, len(values) - 1)
         below = above
     else:
-        below, above = _critical(values[:, None], level, symmetric=symmetric)
+        below, above = _critical(values[:, None], level)
     ends = np.clip([mean[0] - below * error[0], mean[0] + above * error[0]], low, high)
     return float(ends[0]), float(ends[1])
 
@@ -204,13 +204,10 @@ def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / (size * max(size - 1, 1)))
 
 
-def _critical(
-    values: np.ndarray, level: float, resamples: int = RESAMPLES, symmetric: bool = False
-) -> tuple[float, float]:
+def _critical(values: np.ndarray, level: float, resamples: int = RESAMPLES) -> tuple[float, float]:
     """Returns how many standard errors the ends are below and above the means of values [R, G].
 
-    They are those of the resampled means that are farthest from the means, over all G: on each side by itself, or on
-    either.
+    They are those of the resampled means that are farthest from the means on each side, over all G.
     """
     size = len(values)
     mean, error = _mean_and_error(values)
@@ -224,9 +221,6 @@ def _critical(
     squares = counts @ np.rint(DIGITS * centred**2) / (DIGITS * size)
     own = (centred**2).sum(0) / (size * (size - 1))
     away = means / np.sqrt(np.maximum((squares - means**2) / (size - 1), FLOOR**2 * own))
-    if symmetric:
-        either = float(np.quantile(np.abs(away).max(1), level))
-        return either, either
     below = np.quantile(away.max(1), (1 + level) / 2)
     above = np.quantile(away.min(1), (1 - level) / 2)
     return float(below), float(-above)

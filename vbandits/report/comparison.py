@@ -1,7 +1,7 @@
 """Methods compared by one measure over seeds and problems: everything that a report concludes is concluded here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -78,7 +78,7 @@ class Comparison:
     runs: np.ndarray
     failed: np.ndarray
     incomplete: frozenset[str] = frozenset()
-    left_out: Mapping[str, str] = ()  # type: ignore[assignment]
+    left_out: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""
 
     @property

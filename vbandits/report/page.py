@@ -41,20 +41,30 @@ class Panels:
     shared: str = ""
 
 
+Facts = list[tuple[str, str]]
+"""Names and texts, in order."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a report concludes, in sentences, and the evidence for it by name."""
 
     sentences: Sequence[str]
-    evidence: "Facts"
+    evidence: Facts
+
+
+@dataclass(frozen=True)
+class File:
+    """A table or a figure with the name of its files, without their ending."""
+
+    name: str
+    item: Table | Drawing | Panels
 
 
 Figures = Callable[[], Sequence[Drawing | Panels]]
 """Draws figures that stand side by side, or panels; called once, when a report is written."""
-Item = str | Verdict | Table | Figures
-"""A part of a section: a note, a verdict, a table, or figures."""
-Facts = list[tuple[str, str]]
-"""Names and texts, in order."""
+Item = str | Verdict | Table | Figures | File | Sequence[File]
+"""A part of a section: a note, a verdict, a table, or figures; once it is drawn, with names for their files."""
 
 
 @dataclass(frozen=True)
@@ -130,29 +140,17 @@ class Report:
         return count(sum(len(failure.jobs) for failure in self.failures), "job")
 
 
-@dataclass(frozen=True)
-class File:
-    """A table or a figure with the name of its files, without their ending."""
-
-    name: str
-    item: Table | Drawing | Panels
-
-
-Drawn = str | Verdict | File | Sequence[File]
-"""An item whose figures are drawn: those that stand side by side are a sequence."""
-
-
 def drawn(report: Report) -> tuple[Report, list[File]]:
     """Returns the report with its figures drawn and named, and all of its figures and tables."""
     files: list[File] = []
 
     def named(section: Section) -> Section:
-        items: list = []
+        items: list[Item] = []
         for item in section.items:
             if isinstance(item, Table):
                 place = 1 + sum(isinstance(file.item, Table) and _of(file, section) for file in files)
-                items.append(File(f"{section.anchor}-table-{place}", item))
-                files.append(items[-1])
+                files.append(File(f"{section.anchor}-table-{place}", item))
+                items.append(files[-1])
             elif callable(item):
                 group = []
                 for figure in item():

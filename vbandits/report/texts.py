@@ -42,8 +42,9 @@ def intervals(more: str) -> tuple[str, str]:
     return (
         "Intervals",
         "95% intervals of means over seeds, everywhere the same: the studentised bootstrap of whole seeds, never of "
-        "steps, within what is possible (Efron and Tibshirani, 1993, chapter 12). With few seeds, or where a seed in "
-        f"ten goes wrong, no interval can be trusted, which is why every run is shown. {more} Bands of curves hold at "
+        "steps, within what is possible (Efron and Tibshirani, 1993, chapter 12); of paired differences Student's t, "
+        "the test by which methods are excluded. With few seeds, or where a seed in ten goes wrong, no interval can be "
+        f"trusted, which is why every run is shown. {more} Bands of curves hold at "
         f"all points at once unless they are called pointwise. A number with {LOPSIDED} rests on one seed: without it, "
         "the mean would move by more than half of the others' interval.",
     )
