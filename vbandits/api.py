@@ -1,7 +1,9 @@
 """`vbandits.run`: an experiment from Python, and what the command line stands on."""
 
 import contextlib
+import signal
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import joblib
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from vbandits.errors import ConfigError
+from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing
 from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.engine import run_jobs
@@ -115,11 +117,8 @@ def execute(
     console = console or Console(stderr=True)
     for note in experiment.notes:
         print_line(console, f"note: {note}", "yellow")
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{store.folder}: expected a folder to write results to, got: {error}") from None
-    with locked(store.folder):
+    require_writable(store.folder)
+    with interruptible(), locked(store.folder):
         store.prepare(experiment, command, overwrite)
         jobs = [job for job in experiment.jobs() if store.finished(job.key) is None]
         if jobs:
@@ -137,6 +136,20 @@ def _listed(value: Any) -> list[Any]:
 def _workers(experiment: Experiment, jobs: int, wanted: int | None) -> int:
     available = 1 if experiment.device == "cuda" else joblib.cpu_count()
     return max(1, min(wanted or available, jobs))
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Takes SIGTERM, which schedulers of clusters send before they kill, for Ctrl-C, unless a caller handles it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The command line. Heavy imports wait until a command needs them, so that `vbandits --help` answers at once."""
 
+import io
 import shlex
 import sys
 from collections.abc import Callable
@@ -100,11 +101,13 @@ def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chos
     chosen
         What to tune of a section, separated by commas: labels or ids of the file's, such as --agents ibvi,elbo.
     """
-    from vbandits.errors import ConfigError
+    from vbandits.errors import ConfigError, require_writable
     from vbandits.tuning.experiment import check_replaced, resolve_tuning
 
     if write is not None and (write.is_dir() or not write.parent.is_dir()):
         raise ConfigError(f"--write: expected a file in a folder that exists, got {str(write)!r}")
+    if write is not None:
+        require_writable(write.parent)
 
     def resolved(document: dict[str, Any], options: list[str]) -> Any:
         experiment = resolve_tuning(document, chosen, how.set_ or (), how.data_dir, [*options, "write"])
@@ -230,7 +233,7 @@ def list_(what: str) -> None:
     if what == "datasets":
         list_data()
         return
-    print_rows(Console(), catalogue.rows(what))
+    print_rows(_console(), catalogue.rows(what))
 
 
 @app.command
@@ -269,7 +272,7 @@ def list_data(*, data_dir: Path | None = None) -> None:
     from vbandits.experiment.progress import print_line, print_rows
 
     rows = inventory.listing(data_dir)
-    print_rows(Console(), [{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
+    print_rows(_console(), [{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
         if row[inventory.TO_HAVE]:
             print_line(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
@@ -341,21 +344,27 @@ def theory(
     from vbandits.theory import running
 
     if list_:
-        Console().print(running.listing())
+        _console().print(running.listing())
         return 0
+    from vbandits.errors import require_writable
+
     checks = running.chosen(only)
+    require_writable(out)
     outcomes = running.run(checks, Console(stderr=True))
     from vbandits.experiment.progress import print_line
     from vbandits.theory.page import write
 
     page = write(outcomes, out, shlex.join(["vbandits", *sys.argv[1:]]))
-    Console().print(running.table(outcomes))
+    _console().print(running.table(outcomes))
     print_line(Console(stderr=True), f"Page: {page}")
     return 0 if all(outcome.passed for outcome in outcomes) else FAILED
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 some job failed, 2 invalid input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our signs shows others in their place
+            stream.reconfigure(errors="replace")
     try:
         code = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
@@ -375,18 +384,30 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code or 0)
 
 
+def _console() -> Console:
+    """Returns what prints to standard output: lines are as long as they are where another program reads them."""
+    console = Console()
+    return console if console.is_terminal else Console(width=10_000)
+
+
 def _show(results: Any, folder: Path, presets: Path | None = None) -> int:
     """Writes the report of results, of a tuning also its presets, and prints what they say."""
     from vbandits.experiment.progress import print_line
     from vbandits.experiment.report import terminal, write
 
-    console, complete = Console(stderr=True), True
-    page = write(results, folder / "report")
-    if "tuning" in results.experiment:
+    console, complete, page, unwritten = Console(stderr=True), True, None, ""
+    try:
+        page = write(results, folder / "report")
+    except OSError as error:
+        unwritten = f"error: {folder / 'report'}: expected a folder to write the report to, got: {error}"
+    if "tuning" in results.experiment and not unwritten:
         from vbandits.tuning import files
 
         complete = files.leave(results, folder, presets, console)
     else:
         Console().print(terminal(results))
+    if unwritten:
+        print_line(console, unwritten, "red")
+        return INVALID
     print_line(console, f"Report: {page}")
     return FAILED if not complete or any(job["status"] == "failed" for job in results.jobs) else 0

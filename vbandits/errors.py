@@ -1,5 +1,9 @@
 """How bad input is refused."""
 
+import os
+import tempfile
+from pathlib import Path
+
 
 class ConfigError(Exception):
     """Bad input, found before any work; `errors` holds the messages, one for each thing that is wrong."""
@@ -7,6 +11,27 @@ class ConfigError(Exception):
     def __init__(self, *errors: str) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
+
+
+def require_writable(folder: Path) -> None:
+    """Makes a folder, if it is not there, and raises a ConfigError unless files can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # what permissions say is not all: disks are full, or read-only
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"{os.fspath(folder)}: expected a folder to write results to, got: {reason}: give another --out"
+        ) from None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Returns a path with ~ written out; as it is where there is no home folder, as in many containers."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:

@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from vbandits.errors import expanded
+
 VARIABLE = "VBANDITS_DATA"
 """Names the data directory for callers that name none."""
 
@@ -19,7 +21,7 @@ def directory(data_dir: str | os.PathLike[str] | None = None) -> Path | None:
     named = data_dir if data_dir is not None else os.environ.get(VARIABLE)
     if not named:
         return None
-    folder = Path(named).expanduser().resolve()
+    folder = expanded(named).resolve()
     if not folder.is_dir():
         name = VARIABLE if data_dir is None else "data_dir"
         raise ValueError(f"{name}: expected a folder that exists, got {str(named)!r}")

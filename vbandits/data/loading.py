@@ -9,6 +9,7 @@ from vbandits.data import user, user_files
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.folder import VARIABLE, directory, locate
 from vbandits.data.record import Dataset, Layout, Published, checked
+from vbandits.errors import expanded
 from vbandits.registry import unknown
 
 HELD = 2
@@ -57,7 +58,7 @@ def load(
         raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user_files.ENDINGS)}")
     if isinstance(drop, str | int):
         raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
-    path = Path(name).expanduser()
+    path = expanded(name)
     version = (path.absolute(), user_files.version(path) if path.exists() else None)
     return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version, regression)
 
@@ -123,7 +124,7 @@ def cached(published: Published) -> bool:
     if published.fetch is None or published.fetch.cached is None:
         return published.fetch is not None
     home = os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"  # to ask scikit-learn would make the folder
-    return published.fetch.cached(Path(home).expanduser())
+    return published.fetch.cached(expanded(home))
 
 
 @lru_cache(HELD)

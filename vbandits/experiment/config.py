@@ -9,11 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, TypeGuard
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from vbandits.errors import ConfigError
+from vbandits.errors import ConfigError, expanded
 from vbandits.experiment.benchmark import Benchmark, Experiment
 from vbandits.registry import find, unknown
 from vbandits.serialize import CHOICES
 
+MOST_SEEDS = 100_000
+"""In a run that are counted: more is a seed that was meant, not a count."""
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]*$")]
 
@@ -58,7 +60,7 @@ class Config:
         self.errors: list[str] = []
         self.document = document
         self.settings = Settings(settings, self.errors)
-        self.data_dir = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+        self.data_dir = None if data_dir is None else str(expanded(data_dir).resolve())
         self.parsed: Any = validate(self.file, dict(document), "", self.errors)
 
     def experiment(self) -> Experiment:
@@ -245,11 +247,20 @@ def seeds_of(seeds: Any, errors: list[str]) -> tuple[int, ...]:
     """Returns the seeds that a count or a list stands for."""
     plain = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # NumPy's numbers and arrays
     if type(plain) is int and plain >= 1:
+        if plain > MOST_SEEDS:
+            errors.append(f"seeds: expected at most {MOST_SEEDS:,}, got {plain:,}: for one seed write [{plain}]")
+            return ()
         return tuple(range(plain))
     plain = [seed.tolist() if hasattr(seed, "tolist") else seed for seed in (plain if is_list(plain) else ())]
     if plain and all(type(seed) is int and seed >= 0 for seed in plain):
         if len(set(plain)) < len(plain):
             errors.append(f"seeds: expected each seed once, got {plain}")
+        errors.extend(
+            f"seeds: expected at most 2**63 - 1, which tables of results can hold, got {seed}: take the remainder of "
+            "a division by 2**63"
+            for seed in plain
+            if seed >= 2**63
+        )
         return tuple(plain)
     errors.append(f"seeds: expected a count of at least 1, or a list of seeds of at least 0, got {seeds!r}")
     return ()

@@ -9,9 +9,13 @@ from typing import Any
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, Experiment, benchmark, benchmarks
 from vbandits.registry import load, unknown
+from vbandits.serialize import digest
 
 SEARCH = "search"
 """Key of a method whose settings are tried, see `vbandits.tuning`."""
+
+LONGEST = 100
+"""Most bytes of a name that is made of those of what is run."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -143,4 +147,7 @@ def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
     problems, methods = found.sections
     whole = {**document, methods: document.get(methods) or [{"id": name} for name in load(found.presets)]}
     ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]
-    return whole | {"name": "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"}
+    name = "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"
+    if len(name.encode()) > LONGEST:  # the rest would not fit into the name of a folder
+        name = f"{name.encode()[: LONGEST // 2].decode(errors='ignore')}-and-more-{digest(name)[:8]}"
+    return whole | {"name": name}
