@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_and_its_report_is_still_p
     told = outside("report", str(folder))
     assert told.returncode == 2
     assert b"uniform" in told.stdout
-    assert b"expected a folder to write the report to" in told.stderr
+    assert b"expected a place that can be read and written to, got: Permission denied" in told.stderr
     again = outside("run", *SMALL, "--out", str(folder))
     assert again.returncode == 2
     assert b"expected a folder to write results to, got: Permission denied" in again.stderr

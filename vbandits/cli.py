@@ -1,6 +1,5 @@
 """The command line. Heavy imports wait until a command needs them, so that `vbandits --help` answers at once."""
 
-import io
 import shlex
 import sys
 from collections.abc import Callable
@@ -233,7 +232,7 @@ def list_(what: str) -> None:
     if what == "datasets":
         list_data()
         return
-    print_rows(_console(), catalogue.rows(what))
+    print_rows(catalogue.rows(what))
 
 
 @app.command
@@ -272,7 +271,7 @@ def list_data(*, data_dir: Path | None = None) -> None:
     from vbandits.experiment.progress import print_line, print_rows
 
     rows = inventory.listing(data_dir)
-    print_rows(_console(), [{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
+    print_rows([{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
         if row[inventory.TO_HAVE]:
             print_line(Console(), f"{row['dataset']}: {row[inventory.TO_HAVE]}")
@@ -341,10 +340,11 @@ def theory(
     list_
         List the checks instead.
     """
+    from vbandits.experiment.progress import output
     from vbandits.theory import running
 
     if list_:
-        _console().print(running.listing())
+        output().print(running.listing())
         return 0
     from vbandits.errors import require_writable
 
@@ -355,16 +355,15 @@ def theory(
     from vbandits.theory.page import write
 
     page = write(outcomes, out, shlex.join(["vbandits", *sys.argv[1:]]))
-    _console().print(running.table(outcomes))
+    output().print(running.table(outcomes))
     print_line(Console(stderr=True), f"Page: {page}")
     return 0 if all(outcome.passed for outcome in outcomes) else FAILED
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 some job failed, 2 invalid input, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our signs shows others in their place
-            stream.reconfigure(errors="replace")
+    for stream in {sys.stdout, sys.stderr} - {None}:  # a terminal that has not our signs shows others in their place
+        getattr(stream, "reconfigure", dict)(errors="replace")
     try:
         code = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
@@ -372,22 +371,16 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
-        from vbandits.errors import ConfigError
+        from vbandits.errors import told
 
-        if not isinstance(error, ConfigError):
+        if not (messages := told(error)):
             raise
         from vbandits.experiment.progress import print_line
 
-        for message in error.errors:
+        for message in messages:
             print_line(Console(stderr=True), f"error: {message}", "red")
         code = INVALID
     sys.exit(code or 0)
-
-
-def _console() -> Console:
-    """Returns what prints to standard output: lines are as long as they are where another program reads them."""
-    console = Console()
-    return console if console.is_terminal else Console(width=10_000)
 
 
 def _show(results: Any, folder: Path, presets: Path | None = None) -> int:
@@ -395,19 +388,13 @@ def _show(results: Any, folder: Path, presets: Path | None = None) -> int:
     from vbandits.experiment.progress import print_line
     from vbandits.experiment.report import terminal, write
 
-    console, complete, page, unwritten = Console(stderr=True), True, None, ""
-    try:
-        page = write(results, folder / "report")
-    except OSError as error:
-        unwritten = f"error: {folder / 'report'}: expected a folder to write the report to, got: {error}"
-    if "tuning" in results.experiment and not unwritten:
+    console, complete = Console(stderr=True), True
+    if "tuning" in results.experiment:
         from vbandits.tuning import files
 
         complete = files.leave(results, folder, presets, console)
     else:
         Console().print(terminal(results))
-    if unwritten:
-        print_line(console, unwritten, "red")
-        return INVALID
+    page = write(results, folder / "report")  # where that is not possible, the table has been printed
     print_line(console, f"Report: {page}")
     return FAILED if not complete or any(job["status"] == "failed" for job in results.jobs) else 0

@@ -1,5 +1,6 @@
 """How bad input is refused."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +12,19 @@ class ConfigError(Exception):
     def __init__(self, *errors: str) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
+
+
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ENOTDIR)
+"""What is wrong with a place, and not with the program."""
+
+
+def told(error: Exception) -> tuple[str, ...]:
+    """Returns what is said of an error that is a user's to mend, line by line; nothing of any other."""
+    if isinstance(error, ConfigError):
+        return error.errors
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        return (f"{error.filename}: expected a place that can be read and written to, got: {error.strerror}",)
+    return ()
 
 
 def require_writable(folder: Path) -> None:

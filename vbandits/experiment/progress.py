@@ -24,14 +24,20 @@ def print_failed(console: Console, marker: Mapping[str, Any], axes: Sequence[str
     print_line(console, f"failed: {place(marker, axes)}: {marker['reason']}", "red")
 
 
-def print_rows(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
-    """Prints a table."""
+def output() -> Console:
+    """Returns what prints to standard output: lines are as long as they are where another program reads them."""
+    console = Console()
+    return console if console.is_terminal else Console(width=10_000)
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """Prints a table to standard output."""
     table = Table(box=None, pad_edge=False)
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
-    console.print(table)
+    output().print(table)
 
 
 def print_outcomes(console: Console, outcomes: Iterable[Any]) -> bool:
