@@ -104,6 +104,15 @@ def test_curves_are_thinned_to_the_ends():
     np.testing.assert_allclose(found.late, [2.0, 4.0])
 
 
+def test_regret_per_decision_reaches_a_level_where_it_stays_below():
+    steps = np.arange(400)
+    per_step = np.where(steps < 100, 1.0, 0.1) + np.where((steps >= 200) & (steps < 210), 5.0, 0.0)
+    frame = pd.DataFrame({"seed": 0, "step": steps, "cumulative_regret": per_step.cumsum()})
+    plain = {"action": 0, "reward": 0.0, "cumulative_reward": 0.0, "nll": NAN, "crps": NAN, "pit": NAN, "brier": NAN}
+    assert digest(frame.assign(**plain)).reaches(0.25) == pytest.approx(210, abs=12)  # not at 100: it rose again
+    assert digest(frame.assign(**plain)).reaches(0.01) == np.inf
+
+
 def test_uniform_leaves_the_frame_only_where_it_dwarfs_the_others():
     def curve(agent, end):
         mean = np.linspace(0, end, 5)

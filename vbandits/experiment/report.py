@@ -32,7 +32,7 @@ TUNING = "vbandits.tuning.report:report"
 """Reports settings that were tried, whatever the benchmark."""
 COMPARED = "vbandits.experiment.changes:report"
 """Reports folders that are set side by side."""
-WHOLE = ("memory_mb", "microseconds")
+WHOLE = ("memory_mb", "microseconds", "needed")
 """Columns of the cost without decimals."""
 
 

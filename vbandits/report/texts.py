@@ -12,7 +12,7 @@ COMPARISON = [
         "choice of problems decides.",
     ),
     (
-        "Seeds to tell them apart",
+        "Seeds to tell two apart",
         "How many seeds a paired t test at 5% would need to tell the first two apart in 8 of 10 experiments, were "
         "their difference and its spread what they are here.",
     ),

@@ -74,14 +74,11 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
             f"{count(len(found.seeds), 'seed').capitalize()} {'is' if len(found.seeds) == 1 else 'are'} few: below "
             f"{FEW}, differences are hints, and a seed in ten that goes wrong may not have been seen."
         )
-    if others and len(found.seeds) > 1:
-        needed = _needed(found)
-        if len([label for label in found.contenders if label in found.candidates]) > 1:
-            much = f"about {needed:,} seeds would" if needed else "more seeds than 10,000 would be needed, if any"
-            parts.append(
-                f"These seeds do not tell {best} from {others[0]}"
-                + (f"; {much}." if not needed else f": {much}, if the difference is what it seems.")
-            )
+    rivals = [label for label in others if label in found.candidates]
+    if rivals and best in found.candidates:
+        needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best))
+        much = f"about {needed:,} would, were it what it seems" if needed else "nor would 10,000, as it seems"
+        parts.append(f"These seeds do not tell {best} from {listed(rivals)}; from {rivals[0]}, {much}.")
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
         parts.append(
@@ -97,11 +94,6 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
         labels = [label for label in found.labels if label in found.incomplete]
         parts.append(f"Not ranked, for want of results in every {problem}: {listed(labels)}.")
     return " ".join(parts)
-
-
-def _needed(found: Comparison) -> int | None:
-    best, second = found.contenders[:2]
-    return comparison.seeds_to_tell(found.of(second) - found.of(best))
 
 
 def _evidence(found: Comparison, problem: str) -> Facts:
@@ -123,9 +115,9 @@ def _evidence(found: Comparison, problem: str) -> Facts:
                 f"in {number(100 * chance, 0)}% of pairs of runs [{number(100 * low, 0)}, {number(100 * high, 0)}]",
             )
         )
-        needed = _needed(found)
+        needed = comparison.seeds_to_tell(found.of(others[0]) - found.of(best))
         told = f"about {needed:,}" if needed else "more than 10,000"
-        facts.append(("Seeds to tell them apart", f"{told}, 8 times in 10"))
+        facts.append(("Seeds to tell these two apart", f"{told}, 8 times in 10"))
         facts.append(("Rank of the first", _rank_text(found, best, problem)))
     facts.append(("Lost runs of the first", f"{found.lost_of(best)} of {found.size}"))
     return facts

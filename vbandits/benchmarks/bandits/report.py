@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from vbandits.benchmarks.bandits import figures, trust
 from vbandits.benchmarks.bandits.results import BASELINE, Results
@@ -48,6 +49,11 @@ DEFINITIONS = [
         "IQM",
         "Interquartile mean: of all runs, seeds times environments, the mean of the middle half, which no single run "
         "moves much; its interval resamples the seeds of each environment (Agarwal et al., 2021).",
+    ),
+    (
+        "A quarter of chance",
+        "After how many decisions of a seed the mean regret per decision is below a quarter of the uniform agent's and "
+        "stays there, the median over environments, and the agent's seconds for as many; ∞ where it never is.",
     ),
     ("Late regret", "Mean regret per decision over the last fifth of a run, exploration included."),
     (
@@ -219,22 +225,39 @@ def _shares(values: list[float]) -> list[Entry]:
     return [Entry(f"{100 * value:.0f}", shade=float(value), numbers=(100 * float(value),)) for value in values]
 
 
+def _reached(results: Results, agent: str) -> float:
+    """Returns after how many decisions regret per decision is a quarter of the uniform agent's, the median over
+    environments; NaN where no regret is known."""
+    found = []
+    for label in results.labels("environment"):
+        own, uniform = results.digest(label, agent), results.digest(label, BASELINE)
+        if own is not None and uniform is not None and uniform.final_regret.mean() > 0:
+            found.append(own.reaches(float(uniform.final_regret.mean()) / (uniform.steps[-1] + 1) / 4))
+    return float(np.median(found)) if found else np.nan
+
+
 def _costs(results: Results) -> Costs:
     order = list(results.comparison.ranked) or results.labels("agent")
     order += [agent for agent in results.labels("agent") if agent not in order]
     totals = results.costs("seconds", "environment_seconds", "scoring_seconds").loc[order]
     summary = results.summary().dropna(subset="seconds")
     decisions = (summary["seeds"] * summary["steps"]).groupby(summary["agent"]).sum()
+    needed = pd.Series({agent: _reached(results, agent) for agent in order})
+    rate = totals["seconds"] / decisions
     whole = totals["seconds"] + totals["environment_seconds"] + totals["scoring_seconds"]
     return Costs(
         totals.assign(
             microseconds=1e6 * totals["seconds"] / decisions,
-            rate=totals["seconds"] / decisions,
+            rate=rate,
+            needed=needed,
+            reached=rate * needed,
             share=100 * totals["scoring_seconds"] / whole,
         ),
         (
             ("seconds", "Agent", "seconds"),
             ("microseconds", "Agent", "µs per decision"),
+            ("needed", "Decisions", "to a quarter of chance"),
+            ("reached", "Seconds", "to a quarter of chance"),
             ("environment_seconds", "Environment", "seconds"),
             ("scoring_seconds", "Scoring", "seconds"),
             ("share", "Scoring", "% of all"),
