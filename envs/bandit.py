@@ -53,6 +53,7 @@ class Bandit(SubEnvironment):
         self.action_space = Discrete(self._form.arms)
         self.observation_space = self._form.space(self._kind)
         self.sizes = f"{self._form}, the first called {self._start}"
+        self._image = parts["context"].shape if "context" in parts else ()
         self._unseen = self._nothing()
         self.told: dict[str, int] = dict.fromkeys(CONTRACT, 0)
         self._largest = 0.0  # regret so far
@@ -77,9 +78,14 @@ class Bandit(SubEnvironment):
 
     def offers(self) -> dict[str, Any]:
         """Returns what was done to observations."""
-        if spaces.flattened(self._given) == self._given:
-            return {"notes": ()}
-        return {"notes": (f"observations were flattened, indicators in the place of numbers of things: {self._given}",)}
+        notes = []
+        if spaces.flattened(self._given) != self._given:
+            notes.append(f"observations were flattened, indicators in the place of numbers of things: {self._given}")
+        if spaces.channels_last(self._image):
+            height, width, channels = self._image
+            image = [channels, height, width]
+            notes.append(f"images {list(self._image)} are shown channel first, {image}: a network's image is {image}")
+        return {"notes": tuple(notes)}
 
     def first(self, observation: Any, info: Any, call: str) -> Any:
         """Returns the first context of an episode. The info of a reset is not read: no action has been taken."""
@@ -122,7 +128,8 @@ class Bandit(SubEnvironment):
         except Exception as error:
             raise wrong(call, f"an observation in {self._given}, got {shown(observation)}") from error
         if self._shapes is None:
-            return finite(observation, self._shape, "an observation", "the observation", call, self._kind).ravel()
+            whole = finite(observation, self._shape, "an observation", "the observation", call, self._kind)
+            return self._channel_first(whole).ravel()
         given = parts_of(observation, self._shapes, call, exactly=True)
         parts = {
             name: finite(given[name], shape, f"an observation's {name}", f"the {name}", call, self._kind)
@@ -131,9 +138,12 @@ class Bandit(SubEnvironment):
         if "mask" in parts:
             parts["mask"] = _mask(parts["mask"], call)
         if self._form.features:
-            parts["context"] = parts["context"].ravel()
+            parts["context"] = self._channel_first(parts["context"]).ravel()
         # a mask alone, of arms without features, goes beside the context; without a mask or arms it is a plain context
         return parts if self._form.nested else parts["context"]
+
+    def _channel_first(self, context: np.ndarray) -> np.ndarray:
+        return np.moveaxis(context, 2, 0) if spaces.channels_last(context.shape) else context
 
     def _regret(self, info: dict[str, Any], call: str) -> float:
         told = {key: number(info[key], f"info[{key!r}]", call) for key in CONTRACT if key in info}

@@ -22,6 +22,7 @@ FAMILIES = {
 }
 MARKS = {POOL: {"labels", "queried"}, STREAM: {"label", "budget_left"}}
 """The parts of an observation that nothing else has, of which one tells the family even where another is forgotten."""
+CHANNELS = {1, 3, 4}
 INDICATORS = 100_000
 """Most values of a number of a thing that become indicators."""
 DICT = "Dict(context=Box(D), arms=Box(A, F), mask=MultiBinary(A))"
@@ -131,6 +132,12 @@ def flat(space: Any, observation: Any) -> Any:
         kinds = space.spaces
         return {name: flat(kinds[name], part) if name == "context" else part for name, part in observation.items()}
     return flatten(space, observation)
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Says whether arrays of a shape are images [height, width, channels], as cameras and games give them; networks
+    take [channels, height, width]."""
+    return len(shape) == 3 and shape[2] in CHANNELS and not {shape[0], shape[1]} & CHANNELS
 
 
 def _can_be_flattened(space: Any) -> bool:

@@ -216,3 +216,31 @@ def test_a_reward_that_never_varies_is_told():
     assert report.works
     assert "rewards: all 128 were 1, whatever was done" in str(report)
     assert "rewards: all" not in str(check(Plain))
+
+
+class Camera(Plain):
+    """Images as cameras give them: height, width, channels."""
+
+    observation_space = spaces.Box(0, 255, (6, 8, 3), np.uint8)
+
+    def seen(self):
+        return np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+
+
+def test_images_are_shown_channel_first_as_networks_take_them():
+    environment = EnvironmentSpec("it", Camera).open(2)
+    (note,) = environment.notes
+    assert "a network's image is [3, 6, 8]" in note
+    image = Camera().seen()
+    for observation in played(Camera)[0]:
+        shown = observation[0].numpy().reshape(3, 6, 8)
+        np.testing.assert_array_equal(shown, image.transpose(2, 0, 1))
+
+    class First(Camera):
+        observation_space = spaces.Box(0, 255, (3, 6, 8), np.uint8)
+
+        def seen(self):
+            return super().seen().transpose(2, 0, 1)
+
+    assert EnvironmentSpec("it", First).open(1).notes == ()
+    np.testing.assert_array_equal(played(First)[0][0][0].numpy(), image.transpose(2, 0, 1).ravel())

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -73,6 +74,13 @@ def from_module(
                 f"expected a network whose rows do not influence each other, got {type(part).__name__} at {name!r}: "
                 "use GroupNorm or LayerNorm"
             )
+    parts = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.modules.dropout._DropoutNd)]
+    if off := [name for name, part in parts if part.p > 0]:
+        warnings.warn(
+            f"{type(module).__name__}: dropout ({', '.join(off)}) is off here, in training too, as each draw of a "
+            "posterior is one function: use the posterior dropout, which drops the inputs of layers",
+            stacklevel=2,
+        )
     module = copy.deepcopy(module).eval()  # the caller's own stays as it is
     example = _example(module, features)
     layers = group(module, _called(module, example), input, output)
