@@ -120,7 +120,9 @@ def test_a_run_leaves_its_jobs_its_experiment_and_its_report(finished):
     ]
     assert (out / "report" / "index.html").stat().st_size > 10_000
     assert (out / "report" / "report.md").stat().st_size > 500
-    frame = pd.read_parquet(next((out / "cells").glob("wheel--ibvi*.parquet")))
+    tables = sorted((out / "cells").glob("wheel--ibvi*.parquet"))
+    assert [".held-out" in path.name for path in tables] == [True, False]
+    frame = pd.read_parquet(tables[1])
     assert frame.groupby("seed").size().tolist() == [60] * 4
 
 
@@ -250,3 +252,49 @@ def test_the_report_can_be_written_again():
     assert vbandits("report", "results/small") == 0
     assert page.read_bytes() == first
     assert vbandits("report", "nowhere") == 2
+
+
+@pytest.fixture
+def two_jobs(file):
+    assert vbandits("run", file, "--workers", 1, "--agents", "linear-ts", "--environments", "wheel") == 0
+    return Path("results/small"), ("run", file, "--workers", 1, "--agents", "linear-ts", "--environments", "wheel")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+@pytest.mark.parametrize("ending", [".parquet", ".held-out.parquet"])
+def test_a_damaged_table_is_told_by_name_and_made_again(two_jobs, capsys, damage, ending):
+    folder, command = two_jobs
+    whole = (folder / "report" / "report.md").read_text()
+    path = next(
+        path
+        for path in (folder / "cells").glob(f"wheel--linear-ts*{ending}")
+        if ("held" in path.name) == ("held" in ending)
+    )
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flipped" else content[:300])
+    assert vbandits("report", folder) == 2
+    assert f"{path.name}: expected a table as a run left it, got other bytes" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert vbandits(*command) == 0
+    numbers = (folder / "report" / "report.md").read_text()
+    assert numbers.split("## Cost")[0].splitlines()[4:10] == whole.split("## Cost")[0].splitlines()[4:10]
+
+
+def test_what_is_no_job_of_the_experiment_is_passed_over(two_jobs):
+    folder, _ = two_jobs
+    before = table(folder)
+    (folder / "cells" / "notes.json").write_text('["not", "a", "marker"]')
+    marker = json.loads(next((folder / "cells").glob("wheel--linear-ts*.json")).read_text())
+    (folder / "cells" / "copy.json").write_text(json.dumps(marker))  # its key is another file's
+    (folder / "cells" / "other.json").write_text(json.dumps(marker | {"key": "other", "agent": "stranger"}))
+    assert vbandits("report", folder) == 0
+    assert table(folder).equals(before)
+
+
+def test_a_marker_that_is_no_json_is_told_by_name(two_jobs, capsys):
+    folder, _ = two_jobs
+    (folder / "cells" / "torn.json").write_text('{"key": "torn", ')
+    assert vbandits("report", folder) == 2
+    assert "torn.json: expected JSON" in " ".join(capsys.readouterr().err.split())

@@ -1,5 +1,6 @@
 """A results folder: the experiment as run, and a Parquet file and a marker per job, written at once or not at all."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -77,24 +78,27 @@ class Store:
             write_text(self._described, json.dumps(document | made, indent=2))
 
     def marker(self, name: str) -> dict[str, Any] | None:
-        """Returns the marker of the job with a key, if it finished or failed, or None."""
+        """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
         path = self.jobs / f"{name}.json"
-        marker = _read(path) if path.exists() else None
-        whole = marker is not None and (marker["status"] != "done" or path.with_suffix(".parquet").exists())
-        return marker if whole else None
+        marker: Any = _read(path) if path.exists() else None
+        if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
+            return None
+        return marker if marker["status"] != "done" or path.with_suffix(".parquet").exists() else None
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """Returns the marker of the job with a key, if it finished, or None."""
+        """Returns the marker of the job with a key, if it finished and its tables are what it wrote, or None."""
         marker = self.marker(name)
-        return marker if marker is not None and marker["status"] == "done" else None
+        whole = marker is not None and marker["status"] == "done" and all(_sums(self.jobs, marker).values())
+        return marker if whole else None
 
     def finish(self, job: Job, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
         """Writes a finished job under its key and returns its marker."""
-        with atomic(self.jobs / f"{job.key}.parquet") as path:
-            outcome.records.to_parquet(path, index=False)
-        if outcome.held_out is not None:
-            with atomic(self.jobs / f"{job.key}.held-out.parquet") as path:
-                outcome.held_out.to_parquet(path, index=False)
+        tables, written = {RECORDS: outcome.records, HELD_OUT: outcome.held_out}, {}
+        for ending, table in tables.items():
+            if table is not None:
+                with atomic(self.jobs / f"{job.key}{ending}") as path:
+                    table.to_parquet(path, index=False)
+                    written[ending] = checksum(path)
         return self._mark(
             job,
             status="done",
@@ -103,6 +107,7 @@ class Store:
             diverged=list(outcome.diverged),
             seconds=outcome.seconds,
             memory_mb=memory_mb,
+            sha256=written,
         )
 
     def fail(self, job: Job, reason: str, details: str) -> dict[str, Any]:
@@ -119,11 +124,17 @@ class Store:
         if not self._described.exists():
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = self._experiment()
-        markers = list(filter(None, (self.marker(path.stem) for path in sorted(self.jobs.glob("*.json")))))
+        found = filter(None, (self.marker(path.stem) for path in sorted(self.jobs.glob("*.json"))))
         try:
             kind = benchmark(experiment.get("kind", DEFAULT_BENCHMARK))
         except ValueError as error:
             raise ConfigError(f"{self._described}: {error}") from None
+        known = [{entry["label"] for entry in experiment[section]} for section in kind.sections]
+        markers = [
+            marker
+            for marker in found
+            if all(marker.get(axis) in labels for axis, labels in zip(kind.axes, known, strict=True))
+        ]
         done = [marker for marker in markers if marker["status"] == "done"]
         records, held_out = (StoredParts(self.jobs, done, kind.axes, ending) for ending in (RECORDS, HELD_OUT))
         return load(kind.results)(experiment, markers, records, self.folder, held_out)
@@ -154,14 +165,15 @@ class StoredParts(Mapping[Place, pd.DataFrame]):
     """Tables of finished jobs by problem and method, read when they are asked for: all may be more than fits memory."""
 
     def __init__(self, folder: Path, markers: Sequence[dict[str, Any]], axes: tuple[str, str], ending: str) -> None:
-        self._axes, self._files = axes, dict[Place, list[Path]]()
+        self._axes, self._files = axes, dict[Place, list[tuple[Path, str | None]]]()
         for marker in markers:
             path = folder / f"{marker['key']}{ending}"
             if path.exists():
-                self._files.setdefault((marker[axes[0]], marker[axes[1]]), []).append(path)
+                place = (marker[axes[0]], marker[axes[1]])
+                self._files.setdefault(place, []).append((path, marker.get("sha256", {}).get(ending)))
 
     def __getitem__(self, place: Place) -> pd.DataFrame:
-        table = pd.concat([_table(path) for path in self._files[place]], ignore_index=True)
+        table = pd.concat([_table(*file) for file in self._files[place]], ignore_index=True)
         for position, (axis, label) in enumerate(zip(self._axes, place, strict=True)):
             table.insert(position, axis, label)
         return table
@@ -176,14 +188,27 @@ class StoredParts(Mapping[Place, pd.DataFrame]):
         return len(self._files)
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, written: str | None) -> pd.DataFrame:
+    """Reads a table, if it is what was written; older markers do not tell."""
+    fault = "other bytes than were written" if written not in (None, checksum(path)) else ""
     try:
-        return pd.read_parquet(path)
+        if not fault:
+            return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: expected a table as a run leaves it, got one that cannot be read ({error}): delete it, and the "
-            "same command makes it again"
-        ) from None
+        fault = f"one that cannot be read ({error})"
+    raise ConfigError(f"{path}: expected a table as a run left it, got {fault}: the same run makes it again")
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sums(folder: Path, marker: Mapping[str, Any]) -> dict[str, bool]:
+    """Returns by ending whether a job's tables are what its marker says; older markers do not tell."""
+    paths = {ending: folder / f"{marker['key']}{ending}" for ending in marker.get("sha256", {})}
+    return {ending: path.exists() and checksum(path) == marker["sha256"][ending] for ending, path in paths.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
