@@ -147,7 +147,7 @@ def assemble(
             *problems,
             cost_section(results, costs, styles),
         ],
-        definitions=definitions,
+        definitions=[*definitions, texts.LIMITS],
         facts=facts_of(results, facts or {}),
         settings=[
             (f"{axis.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{axis}s"]])

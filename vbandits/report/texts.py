@@ -17,6 +17,12 @@ COMPARISON = [
         "their difference and its spread what they are here.",
     ),
 ]
+LIMITS = (
+    "Limits",
+    "What is said here is of these problems, settings and seeds. Not excluded as best is not the same as best. "
+    "Intervals know nothing of how settings were chosen, nor of what was not run; where a method was tuned on the "
+    "problems that are shown, it looks better than it is.",
+)
 BAND = "the mean over seeds and its 95% band, which holds at all points at once."
 
 
