@@ -308,6 +308,11 @@ def test_whole_numbers_are_classes_of_whatever_type_as_in_a_file(tmp_path, kind)
     assert any("task='regression'" in note for note in pool.notes) == (kind != np.int8)
     assert load_pool((X, y.astype(kind)), task="regression").classes == 0
     assert load_pool((X, y + 0.5)).classes == 0
+    for others in (1e100 * (y + 0.5), np.arange(50.0)):  # every number is whole beyond 2^53; a class has several rows
+        assert load_pool((X, others)).classes == 0
+        pd.DataFrame({"x": X[:, 0], "y": others}).to_csv(file, index=False)
+        with pytest.raises(ValueError, match=r'look continuous.* say task="regression"'):
+            load_pool(str(file), target="y")
 
 
 @pytest.mark.parametrize("rows", [None, 10, 3])

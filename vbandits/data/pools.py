@@ -13,7 +13,7 @@ from vbandits.data import PUBLISHED, Dataset, images, synthetic
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
-from vbandits.data.precision import compact, unmasked
+from vbandits.data.precision import compact, names_things, unmasked
 from vbandits.data.user import LEVELS, Continuous
 from vbandits.data.user_files import ENDINGS
 from vbandits.errors import require
@@ -253,7 +253,7 @@ def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]
         y = y.astype(np.str_)
     require(y.dtype.kind in "biufUS", "pool: y", "numbers, text or truth values", y.dtype)
     # whole numbers are classes, of whatever type, as they are in a file
-    few = y.dtype.kind != "f" or (bool(np.all(np.trunc(y) == y)) and len(np.unique(y)) <= LEVELS)
+    few = y.dtype.kind != "f" or (names_things(y) and len(np.unique(y)) <= LEVELS)
     if (task or ("classes" if few else "regression")) == "regression":
         require(y.dtype.kind in "fiub", "pool: y", "numbers, for a regression", y.dtype)
         numbers = y.astype(np.float64)

@@ -36,6 +36,13 @@ def unmasked(values: Any) -> np.ndarray:
     return np.ma.filled(values.astype(kind), np.nan)
 
 
+def names_things(values: np.ndarray) -> bool:
+    """Says whether floating-point numbers [N] look like those of classes: whole, as no other is beyond 2^53, and not
+    all different."""
+    whole = bool((np.trunc(values) == values).all() and (np.abs(values) < 2**53).all())
+    return whole and len(np.unique(values)) < len(values)
+
+
 def both(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns two arrays of rows as above, both float64 where one of them is."""
     rows, others = compact(rows), compact(others)

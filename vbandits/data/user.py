@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from vbandits.data import user_files
-from vbandits.data.precision import compact
+from vbandits.data.precision import compact, names_things
 from vbandits.data.record import Dataset
 from vbandits.registry import unknown
 
@@ -124,8 +124,8 @@ def _classes(path: Path, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
     if not (_is_number(column) or _is_text(column)):
         raise ValueError(f"{where}: expected text, truth values or whole numbers, got {column.type}")
     values = np.array(column.to_pylist())
-    if kinds.is_floating(column.type) and (values % 1 != 0).any():
-        example = values[values % 1 != 0][0]
+    if kinds.is_floating(column.type) and len(values) and not names_things(values):
+        example = next(iter(values[values % 1 != 0]), values[0])
         raise Continuous(
             f"{where}: expected classes, got numbers that look continuous, such as {example}: "
             "give another target, or cut it into classes"
