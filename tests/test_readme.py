@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_running import vbandits
+from vbandits.api import run as vbandits_run
 from vbandits.experiment.resolve import resolve
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,10 @@ README = (ROOT / "README.md").read_text()
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+EXAMPLES = blocks("python")
+"""Two folders, figures, an environment, a network, a pool, a test."""
 
 
 def test_its_links_lead_somewhere():
@@ -47,10 +52,26 @@ def test_its_active_learning_is_an_experiment():
     assert experiment.problems[0].rounds == 10
 
 
+def test_its_folders_are_compared_and_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    wheel = {"id": "vbandits/Wheel-v0", "kwargs": {"delta": 0.5}, "label": "wheel 0.5"}
+    for folder, scale in (("quickstart", 1.0), ("rank20", 3.0)):
+        agent = {"id": "linear-ts", "rule": {"temper": scale}}
+        vbandits_run(environments=[wheel], agents=[agent], seeds=3, steps=60, workers=1, out=f"results/{folder}")
+    capsys.readouterr()
+    for example in EXAMPLES[:2]:
+        exec(compile(example, "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "linear-ts (rank20)" in said
+    assert "Cumulative regret in wheel 0.5" in said
+    assert "What changed" in Path("comparison/index.html").read_text()
+    assert Path("wheel.pdf").read_bytes()[:4] == Path("means.pdf").read_bytes()[:4] == b"%PDF"
+
+
 @pytest.mark.slow
 def test_its_pool_is_bought_from_as_it_stands(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(blocks("python")[2].replace('"budget": 20', '"budget": 3').replace("seeds=4", "seeds=2"))
+    script.write_text(EXAMPLES[4].replace('"budget": 20', '"budget": 3').replace("seeds=4", "seeds=2"))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ibvi Farthest" in done.stdout
@@ -58,7 +79,7 @@ def test_its_pool_is_bought_from_as_it_stands(tmp_path):
 
 
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
-    source = blocks("python")[0]
+    source = EXAMPLES[2]
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -74,7 +95,7 @@ def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_its_script_runs_as_it_stands(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(blocks("python")[1].replace("seeds=8, steps=500", "seeds=2, steps=60"))
+    script.write_text(EXAMPLES[3].replace("seeds=8, steps=500", "seeds=2, steps=60"))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout
@@ -83,8 +104,8 @@ def test_its_script_runs_as_it_stands(tmp_path):
 
 @pytest.mark.slow
 def test_its_test_passes_as_it_stands(tmp_path):
-    (tmp_path / "my_envs.py").write_text(blocks("python")[0])
-    (tmp_path / "test_mine.py").write_text(blocks("python")[3])
+    (tmp_path / "my_envs.py").write_text(EXAMPLES[2])
+    (tmp_path / "test_mine.py").write_text(EXAMPLES[5])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
     alone = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)

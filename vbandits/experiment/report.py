@@ -13,6 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from vbandits.experiment.benchmark import benchmark
+from vbandits.experiment.figures import common
 from vbandits.experiment.made import differing, facts_of, seeds_text, settings
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import write_text
@@ -21,6 +22,7 @@ from vbandits.report import figures, files, markdown, overview, page, ranking, r
 from vbandits.report.formats import TIMES, count, decimals
 from vbandits.report.page import Drawing, Facts, Failure, Item, Report, Section
 from vbandits.report.palette import Style
+from vbandits.report.paper import Named
 from vbandits.report.statistics import NOTHING, Interval
 from vbandits.report.tables import Column, Entry, Head, Places, Table
 from vbandits.report.verdict import verdict
@@ -111,6 +113,7 @@ def assemble(
     lacking: str = "",
     diverging: str = "",
     warnings: Sequence[str] = (),
+    named: Mapping[str, Named] | None = None,
 ) -> Report:
     """Returns a report: verdict, overview, ranking, robustness, trust, the problems, cost, and how it was made.
 
@@ -128,6 +131,7 @@ def assemble(
         lacking: ends the warning that jobs failed.
         diverging: ends the warning that runs diverged.
         warnings: what else a reader is to be warned of.
+        named: figures that can be asked for by their names, besides those of all benchmarks.
     """
     experiment, failures = results.experiment, failures_of(results)
     problem, method = results.axes
@@ -155,6 +159,7 @@ def assemble(
         ],
         styles=styles,
         made=differing(experiment[f"{method}s"], method),
+        named=common(results, costs, styles) | dict(named or {}),
     )
 
 

@@ -1,10 +1,11 @@
 """What a run left, read back: records, markers of jobs, and the summary that every report shows."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,10 @@ import pandas as pd
 from vbandits.experiment.benchmark import benchmark
 from vbandits.metrics import intervals
 from vbandits.report.comparison import Comparison, Measure, compared
+from vbandits.report.formats import decimals, number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Place = tuple[str, str]
 """Labels of a problem and of a method."""
@@ -73,6 +78,52 @@ class StoredResults:
         if path is None and self.folder is None:
             raise ValueError("expected a path, as these results are in no folder: report('report'), or run(out=...)")
         return write(self, Path(path) if path is not None else Path(self.folder or "") / "report")
+
+    def figure(self, name: str, **where: str) -> "Figure":
+        """Returns a figure of the report as a figure of matplotlib, its caption as its label: for a paper.
+
+            results.figure("regret curves", environment="wheel").savefig("wheel.pdf")
+
+        Args:
+            name: "means", "cost", "profiles", "improvement", "ranks" over all problems; "runs" of one problem; and
+                those of a benchmark: an unknown name tells them all.
+            where: the problem, as in `environment="wheel"`, for a figure of one; not needed where there is one alone.
+
+        Raises:
+            ValueError: for a name or a label that is not known, or if there is nothing to draw.
+        """
+        from vbandits.experiment.figures import figure
+
+        return figure(self, name, where)
+
+    def runs_table(self) -> pd.DataFrame:
+        """Returns one row per problem, method and seed that are compared, in the experiment's order.
+
+        Columns: the two axes, such as environment and agent; seed; value, what methods are compared by (see
+        `compared_by`: its name, unit, and which way is better), NaN for a run that failed without a result; failed;
+        lost (failed, or nearer to chance than to the best method's median).
+        """
+        found = self.comparison
+        values = found.measure.sign * found.runs
+        rows = [
+            (problem, method, seed, values[m, r, p], found.failed[m, r, p], found.lost[m, r, p])
+            for p, problem in enumerate(found.problems)
+            for m, method in enumerate(found.labels)
+            for r, seed in enumerate(found.seeds)
+            if found.failed[m, r, p] or np.isfinite(found.runs[m, r, p])
+        ]
+        return pd.DataFrame(rows, columns=pd.Index([*self.axes, "seed", "value", "failed", "lost"]))
+
+    def held_out_table(self) -> pd.DataFrame:
+        """Returns what was found on inputs held out of the runs, all in one table; empty where nothing was."""
+        return pd.concat(self.held_out.values(), ignore_index=True) if len(self.held_out) else pd.DataFrame()
+
+    def _repr_html_(self) -> str:
+        """Shows what was run, and how it ended, in a notebook."""
+        shown = self._summary[[name for name in self.shown if name in self._summary]]
+        texts = shown.apply(lambda own: own.map(partial(number, places=decimals(own))) if own.dtype == float else own)
+        title = html.escape(f"Results of {self.experiment['name']!r}")
+        return f"<p>{title}</p>\n{texts.to_html(index=False, border=0, escape=True)}"
 
     def __repr__(self) -> str:
         """Shows what was run, and how it ended."""

@@ -4,6 +4,7 @@ import html
 import io
 import re
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from vbandits.report.formats import compact, shortened
@@ -25,6 +26,30 @@ LONGEST = 23
 def shorten(label: str) -> str:
     """Returns a label cut to what a figure has room for."""
     return shortened(label, LONGEST)
+
+
+class Sheet:
+    """Takes what canvases draw as figures of matplotlib, in place of SVG.
+
+    Args:
+        parts: of a figure, that are drawn into one after the other; by default each canvas has a figure of its own.
+    """
+
+    def __init__(self, parts: Sequence[Any] = ()) -> None:
+        self.figures: list[Any] = []
+        self._parts = parts
+
+    def take(self, width: float, height: float) -> Any:
+        """Returns what is drawn into next, for a size in points."""
+        from matplotlib.figure import Figure
+
+        part = self._parts[len(self.figures)] if self._parts else Figure(figsize=(width / 72, height / 72))
+        self.figures.append(part)
+        return part
+
+
+SHEET: ContextVar[Sheet | None] = ContextVar("sheet", default=None)
+"""Where canvases draw, if not for a page."""
 
 
 class Canvas:
@@ -65,11 +90,10 @@ class Canvas:
 
     def __enter__(self) -> "Canvas":
         from matplotlib import rc_context
-        from matplotlib.figure import Figure
 
         self._context = rc_context(self._style)
         self._context.__enter__()
-        self._figure = Figure(figsize=(self._width / 72, self._height / 72))
+        self._figure = (SHEET.get() or Sheet()).take(self._width, self._height)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,6 +153,9 @@ class Canvas:
             label: the text.
             under: identifier of a `symbol` of the same size that is shown below it.
         """
+        if SHEET.get() is not None:
+            self._figure.get_figure(root=True).draw_without_rendering()  # makes ticks while the style holds
+            return ""
         box, body = self._parts()
         below = f'<use href="#{under}"/>' if under else ""
         return f'<svg class="figure" role="img" aria-label="{html.escape(label)}" {box}>{below}{body}'

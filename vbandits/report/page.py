@@ -11,6 +11,8 @@ from vbandits.report.tables import Table
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from vbandits.report.paper import Named
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -115,6 +117,7 @@ class Report:
         settings: by title, the full configuration of every method and problem, by label.
         styles: how the methods are drawn, by label.
         made: sections that stand under how it was made, such as how methods differ in their settings.
+        named: figures that can be asked for by their names.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Report:
     opening: Sequence[Section] = ()
     styles: Mapping[str, Style] = field(default_factory=dict)
     made: Sequence[Item] = ()
+    named: Mapping[str, "Named"] = field(default_factory=dict)
 
     @property
     def concluded(self) -> bool:

@@ -96,6 +96,12 @@ def strips(found: Comparison, styles: Mapping[str, Style]) -> Panels:
     )
 
 
+def runs(found: Comparison, styles: Mapping[str, Style], problem: str) -> Drawing:
+    """Returns every run in one problem as a stroke."""
+    svg = _strip(found, styles, list(found.ranked), found.problems.index(problem))
+    return Drawing(svg, f"Every run in {problem}: {found.measure.name}, {found.measure.unit}. The dot is the median.")
+
+
 def _strip(found: Comparison, styles: Mapping[str, Style], labels: list[str], place: int) -> str:
     runs = found.measure.sign * found.imputed_runs[:, :, place]
     size = TOP + BOTTOM + STRIP * len(labels)

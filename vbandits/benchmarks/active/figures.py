@@ -1,8 +1,9 @@
 """The figures of an active-learning report: learning curves and calibration, a small panel per method."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from vbandits.report.canvas import shorten
 from vbandits.report.figures import Curve, Frame
 from vbandits.report.page import Drawing, Panels
 from vbandits.report.palette import INK, Style, styles
+from vbandits.report.paper import Named
 
 MOST = 8
 """Most lines of a panel: more are not told apart."""
@@ -126,21 +128,38 @@ def lines(results: ActiveResults) -> Lines:
 
 def curves_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
     """Returns the curves of accuracy or RMSE against labels, and of the reward of a stream; none without results."""
+    return [*learning_of(results, problem, how, salt), *rewards_of(results, problem, how, salt)]
+
+
+def learning_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
+    """Returns the curves of accuracy or RMSE against labels."""
     measure = results.measure(problem)
     scale, marks = shown_as(measure)[0] * SIGN[measure], {}
     for panel, own in how.grid.items():
         fits = [results.fit(problem, learner) for learner in own.values()]
         marks[panel] = scale * max((fit for fit in fits if np.isfinite(fit)), default=np.nan)
     learned = _curves(results, problem, how, measure)
+    return _drawn(how, learned, Texts(measure, problem), marks, f"{salt}-curves")
+
+
+def rewards_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
+    """Returns the curves of the reward of a stream."""
     rewarded = _curves(results, problem, how, "reward", "seen")
-    return [
-        *_drawn(how, learned, Texts(measure, problem), marks, f"{salt}-curves"),
-        *_drawn(how, rewarded, Texts("reward", problem, "Rows seen"), {}, f"{salt}-reward"),
-    ]
+    return _drawn(how, rewarded, Texts("reward", problem, "Rows seen"), {}, f"{salt}-reward")
 
 
-def calibration_of(results: ActiveResults, problem: str, how: Lines, salt: str) -> list[Drawing | Panels]:
-    """Returns calibration against labels on the test set and on the rest of the pool, on the same axes."""
+def calibration_of(
+    results: ActiveResults, problem: str, how: Lines, salt: str, wanted: Sequence[str] = tuple(WHERE)
+) -> list[Drawing | Panels]:
+    """Returns calibration against labels on the test set and on the rest of the pool, or one of them, on the same axes.
+
+    Args:
+        results: of the experiment.
+        problem: its label.
+        how: the experiment is drawn.
+        salt: makes ids unique.
+        wanted: "test", "pool" or both.
+    """
     score = CALIBRATION[results.measure(problem)]
     places = {"test": score, "pool": f"{POOL}{score}"}
     shown = {place: _curves(results, problem, how, column) for place, column in places.items()}
@@ -148,8 +167,23 @@ def calibration_of(results: ActiveResults, problem: str, how: Lines, salt: str) 
     return [
         drawing
         for place, own in shown.items()
+        if place in wanted
         for drawing in _drawn(how, own, Texts(score, problem, where=WHERE[place]), marks, f"{salt}-{place}", every)
     ]
+
+
+def named(results: ActiveResults, how: Lines) -> dict[str, Named]:
+    """Returns the figures that can be asked for by their names."""
+
+    def only(draw: Callable[..., list[Drawing | Panels]], problem: str) -> Drawing | Panels | None:
+        return next(iter(draw(results, problem, how, "paper")), None)
+
+    return {
+        "learning curves": Named(partial(only, learning_of)),
+        "reward curves": Named(partial(only, rewards_of), "a stream with a reward"),
+        "calibration": Named(partial(only, partial(calibration_of, wanted=("test",)))),
+        "pool calibration": Named(partial(only, partial(calibration_of, wanted=("pool",)))),
+    }
 
 
 Shown = dict[str, list[Curve]]

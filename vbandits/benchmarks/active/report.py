@@ -169,4 +169,5 @@ def report(results: ActiveResults) -> Report:
         styles=how.learner_styles(),
         facts={"Evaluated": f"at most {evaluations:,} times per seed" if evaluations else None},
         diverging=" (scored as nothing: in accuracy, RMSE and area they stand as the worst run of the problem)",
+        named=figures.named(results, how),
     )

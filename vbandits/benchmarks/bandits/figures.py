@@ -7,7 +7,7 @@ import numpy as np
 
 from vbandits.benchmarks.bandits.digest import Digest
 from vbandits.benchmarks.bandits.results import BASELINE
-from vbandits.report import statistics, texts
+from vbandits.report import paper, statistics, texts
 from vbandits.report.figures import Curve, Frame, curves
 from vbandits.report.multiples import multiples
 from vbandits.report.page import Drawing, Panels
@@ -46,45 +46,85 @@ def panels(digests: Digests, styles: Mapping[str, Style], rewarded: bool, leader
     )
 
 
+def together(digests: Digests, styles: Mapping[str, Style], rewarded: bool, environment: str) -> Drawing | None:
+    """Returns the curves of `panels` in one frame, with a legend; None where they are not known."""
+    shown = [_curve(agent, own, rewarded) for agent, own in digests.items()]
+    shown = [curve for curve in shown if np.isfinite(curve.mean).all()]
+    if not shown:
+        return None
+    bottom, top, clipped = frame(shown, rewarded)
+    heading = "Mean reward per decision so far" if rewarded else "Cumulative regret"
+
+    def finish(axes: "Axes") -> None:
+        drawn = [(curve.label, styles[curve.label]) for curve in shown]
+        paper.legend(axes, drawn, loc="upper left", bbox_to_anchor=(1.015, 1.0))
+
+    svg = curves(
+        shown,
+        styles,
+        Frame((0, 1 + max(int(curve.x[-1]) for curve in shown)), (bottom, top), "Step", heading),
+        f"{heading} against step in {environment}",
+        "together",
+        finish=finish,
+        named=(),
+    )
+    way = "Higher" if rewarded else "Flatter"
+    caption = f"{heading} in {environment}: {texts.BAND} {way} is better.{CLIPPED if clipped else ''}"
+    return Drawing(svg, caption)
+
+
 def growth(digests: Digests, styles: Mapping[str, Style], environment: str, salt: str) -> list[Drawing]:
     """Returns cumulative regret in logarithms, and regret per step; nothing where there is no regret."""
+    drawn = [draw(digests, styles, environment, salt) for draw in (logarithmic, rates)]
+    return [drawing for drawing in drawn if drawing is not None]
+
+
+def _learning(digests: Digests) -> tuple[Digests, str]:
+    """Returns the agents whose regret is drawn in one frame, the uniform one last, and what is said of the others."""
     known = {agent: own for agent, own in digests.items() if np.isfinite(own.regret).all() and own.regret[:, -1].any()}
     learning = [agent for agent in known if agent != BASELINE]
     if not learning:
-        return []
+        return {}, ""
     drawn = [*learning[:MOST], *([BASELINE] if BASELINE in known else [])]
     rest = f" Drawn are the best {MOST} of {len(learning)}." if len(learning) > MOST else ""
-    logs = [_logarithmic(agent, known[agent]) for agent in drawn]
-    logs = [curve for curve in logs if len(curve.x) > 1]
-    rates = [_rate(agent, known[agent]) for agent in drawn]
-    figures = []
-    if logs:
-        least = min(float(curve.mean.min()) for curve in logs)
-        most = max(float(curve.mean.max()) for curve in logs)
-        figures.append(
-            _plain(
-                logs,
-                styles,
-                Frame((1, max(float(c.x[-1]) for c in logs)), (0.8 * least, 1.3 * most), "Step", "Cumulative regret"),
-                f"Cumulative regret against step in {environment}, both in logarithms",
-                "The same in logarithms: straight lines are powers of the number of steps; a slope of 1 is learning "
-                f"nothing, one of 1/2 is what the square root of steps would be.{rest}",
-                f"{salt}-log",
-                log=True,
-            )
-        )
-    top = 1.05 * max(float(curve.mean.max()) for curve in rates) or 1.0
-    figures.append(
-        _plain(
-            rates,
-            styles,
-            Frame((0, 1 + max(float(curve.x[-1]) for curve in rates)), (0, top), "Step", "Regret per step"),
-            f"Regret per step against step in {environment}",
-            f"Regret per step, the mean over seeds and over a part of the run: what is still lost, by then.{rest}",
-            f"{salt}-rate",
-        )
+    return {agent: known[agent] for agent in drawn}, rest
+
+
+def logarithmic(digests: Digests, styles: Mapping[str, Style], environment: str, salt: str) -> Drawing | None:
+    """Returns cumulative regret in logarithms; None where there is no regret."""
+    drawn, rest = _learning(digests)
+    logs = [curve for curve in (_logarithmic(agent, own) for agent, own in drawn.items()) if len(curve.x) > 1]
+    if not logs:
+        return None
+    least = min(float(curve.mean.min()) for curve in logs)
+    most = max(float(curve.mean.max()) for curve in logs)
+    return _plain(
+        logs,
+        styles,
+        Frame((1, max(float(c.x[-1]) for c in logs)), (0.8 * least, 1.3 * most), "Step", "Cumulative regret"),
+        f"Cumulative regret against step in {environment}, both in logarithms",
+        "The same in logarithms: straight lines are powers of the number of steps; a slope of 1 is learning "
+        f"nothing, one of 1/2 is what the square root of steps would be.{rest}",
+        f"{salt}-log",
+        log=True,
     )
-    return figures
+
+
+def rates(digests: Digests, styles: Mapping[str, Style], environment: str, salt: str) -> Drawing | None:
+    """Returns regret per step; None where there is no regret."""
+    drawn, rest = _learning(digests)
+    if not drawn:
+        return None
+    shown = [_rate(agent, own) for agent, own in drawn.items()]
+    top = 1.05 * max(float(curve.mean.max()) for curve in shown) or 1.0
+    return _plain(
+        shown,
+        styles,
+        Frame((0, 1 + max(float(curve.x[-1]) for curve in shown)), (0, top), "Step", "Regret per step"),
+        f"Regret per step against step in {environment}",
+        f"Regret per step, the mean over seeds and over a part of the run: what is still lost, by then.{rest}",
+        f"{salt}-rate",
+    )
 
 
 def learned(digests: Digests, styles: Mapping[str, Style], environment: str, steps: int, salt: str) -> Drawing | None:

@@ -1,17 +1,20 @@
 """What the report of a bandit experiment says: a ranking over environments, and each of them."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from vbandits.benchmarks.bandits import figures, trust
+from vbandits.benchmarks.bandits.digest import Digest
 from vbandits.benchmarks.bandits.results import BASELINE, Results
 from vbandits.experiment.report import Costs, ProblemTable, assemble, problem_sections
 from vbandits.report import palette, statistics, tables, texts
 from vbandits.report.formats import percent_decimals
 from vbandits.report.page import Drawing, Item, Panels, Report
 from vbandits.report.palette import GRID, MUTED, Style
+from vbandits.report.paper import Named
 from vbandits.report.statistics import exists
 from vbandits.report.tables import Column as TableColumn
 from vbandits.report.tables import Entry, Head, Table
@@ -148,7 +151,31 @@ def report(results: Results) -> Report:
             else None,
         },
         diverging=", and went on with uniform actions, whose regret counts; their predictions are scored as nothing",
+        named=_named(results, agents, styles),
     )
+
+
+def _named(results: Results, agents: list[str], styles: dict[str, Style]) -> dict[str, Named]:
+    """Returns the figures that can be asked for by their names."""
+
+    def growth(draw: Callable[..., Drawing | None], environment: str) -> Drawing | None:
+        return draw(_digests(results, environment), styles, environment, "paper")
+
+    def curves(rewarded: bool, environment: str) -> Drawing | None:
+        return figures.together(_digests(results, environment), styles, rewarded, environment)
+
+    def learned(environment: str) -> Drawing | None:
+        steps = results.experiment["steps"]
+        return figures.learned(_digests(results, environment), styles, environment, steps, "paper")
+
+    return {
+        "regret curves": Named(partial(curves, False), "a known regret (or ask for 'reward curves')"),
+        "reward curves": Named(partial(curves, True)),
+        "regret in logarithms": Named(partial(growth, figures.logarithmic), "a known regret"),
+        "regret per step": Named(partial(growth, figures.rates), "a known regret"),
+        "uncertainty": Named(learned, "recorded uncertainty"),
+        "coverage": Named(lambda: trust.coverage(results, agents, styles), "scored predictions", of_problem=False),
+    }
 
 
 def _rewarded(results: Results, environment: str) -> bool:
@@ -159,15 +186,19 @@ def _rewarded(results: Results, environment: str) -> bool:
 def _drawings(
     results: Results, environment: str, leader: str, styles: dict[str, Style], anchor: str
 ) -> list[Drawing | Panels]:
-    digests = {
-        agent: own for agent in results.present(environment) if (own := results.digest(environment, agent)) is not None
-    }
+    digests = _digests(results, environment)
     drawn: list[Drawing | Panels] = [
         figures.panels(digests, styles, _rewarded(results, environment), leader, anchor),
         *figures.growth(digests, styles, environment, anchor),
     ]
     learned = figures.learned(digests, styles, environment, results.experiment["steps"], anchor)
     return drawn if learned is None else [*drawn, learned]
+
+
+def _digests(results: Results, environment: str) -> dict[str, Digest]:
+    """Returns what is known of the agents in an environment, the best first."""
+    methods = results.present(environment)
+    return {agent: own for agent in methods if (own := results.digest(environment, agent)) is not None}
 
 
 def _table(results: Results, environment: str) -> Table:
@@ -203,9 +234,7 @@ MOST_ARMS = 10
 
 def _arms(results: Results, environment: str) -> list[Table]:
     """Returns how often agents played each arm, and how often it was the best; nothing where there is one arm."""
-    digests = {
-        agent: own for agent in results.present(environment) if (own := results.digest(environment, agent)) is not None
-    }
+    digests = _digests(results, environment)
     size = max(own.arms.shape[1] for own in digests.values())
     shares = {agent: np.pad(own.arms.mean(0), (0, size - own.arms.shape[1])) for agent, own in digests.items()}
     best = next((own.best for own in digests.values() if own.best.size), np.zeros(0))

@@ -175,12 +175,12 @@ def _over_best(results: Results, agents: Sequence[str], statistic: Statistic) ->
 
 
 def _figures(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> list[Drawing | Panels]:
-    drawn = [_coverage(results, agents, styles), _histograms(results, agents, styles)]
+    drawn = [coverage(results, agents, styles), _histograms(results, agents, styles)]
     drawn.append(_reliability(results, agents, styles))
     return [one for one in drawn if one is not None]
 
 
-def _coverage(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Drawing | None:
+def coverage(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Drawing | None:
     """Returns how much more or less often outcomes fall into intervals than they should."""
     gaps = {agent: {level: _gap(results, agent, level) for level in LEVELS} for agent in agents}
     gaps = {agent: own for agent, own in gaps.items() if np.isfinite(own[LEVELS[0]][0])}

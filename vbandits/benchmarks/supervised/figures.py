@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Frame, curves
 from vbandits.report.formats import count, number
 from vbandits.report.page import Drawing, Panels
 from vbandits.report.palette import MUTED, Style
+from vbandits.report.paper import Named
 
 FEWEST = 0.005
 """Least share of all predictions in a bin that is drawn: the mean of fewer is mostly noise."""
@@ -66,6 +68,29 @@ def risk_coverages(results: SupervisedResults, dataset: str, styles: Mapping[str
 
 ALL = (severities, reliabilities, risk_coverages)
 """The figures of a dataset, in their order."""
+
+
+def named(results: SupervisedResults, styles: Mapping[str, Style]) -> dict[str, Named]:
+    """Returns the figures that can be asked for by their names."""
+
+    def severity_of(column: str, dataset: str) -> Drawing | None:
+        own = _sound(results, dataset)
+        return severity(own, styles, column, HEADS[column], dataset, "paper") if _corrupted(own) else None
+
+    def reliability_of(corrupted: bool, dataset: str) -> Panels | None:
+        own = _sound(results, dataset)
+        return reliability(own, styles, dataset, corrupted, "paper") if _corrupted(own) or not corrupted else None
+
+    def risk_of(corrupted: bool, dataset: str) -> Drawing | None:
+        own = _sound(results, dataset)
+        return risk_coverage(own, styles, dataset, corrupted, "paper") if _corrupted(own) or not corrupted else None
+
+    found = {f"{name} by severity": Named(partial(severity_of, name), "corrupted images") for name in SEVERITY}
+    for corrupted, before in ((False, ""), (True, "corrupted ")):
+        needs = "corrupted images" if corrupted else "results"
+        found[f"{before}reliability"] = Named(partial(reliability_of, corrupted), needs)
+        found[f"{before}risk coverage"] = Named(partial(risk_of, corrupted), needs)
+    return found
 
 
 def _sound(results: SupervisedResults, dataset: str) -> Parts:

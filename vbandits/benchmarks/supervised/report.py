@@ -155,4 +155,5 @@ def report(results: SupervisedResults) -> Report:
         facts={"Training": f"{experiment['steps']:,} gradient steps on {experiment['batch_size']:,} rows each"},
         diverging=" (scored as nothing: in means they stand as the worst that any method has there)",
         warnings=tables.warnings(results),
+        named=figures.named(results, styles),
     )
