@@ -197,23 +197,11 @@ def compare(*folders: Path, out: Path | None = None) -> int:
     out
         Folder of the report; results/compare-NAME-NAME by default.
     """
-    from vbandits.experiment import changes, comparing
+    from vbandits.experiment import changes
     from vbandits.experiment.engine import extend_path
-    from vbandits.experiment.progress import print_line
-    from vbandits.experiment.report import terminal
-    from vbandits.report.terminal import shown
 
     extend_path([str(Path.cwd())])
-    found = comparing.loaded(folders)
-    results = comparing.combined(found, shlex.join(["vbandits", *sys.argv[1:]]))
-    name = "-".join(["compare", *found]).replace("/", "-")
-    page = comparing.write(results, out or Path("results") / name)
-    for note in results.experiment["compared"]["notes"]:
-        print_line(Console(stderr=True), f"note: {note}", "yellow")
-    if (changed := changes.table(results)) is not None:
-        Console().print(shown(changed, changes.TITLE), "")
-    Console().print(terminal(results))
-    print_line(Console(stderr=True), f"Report: {page}")
+    changes.show(folders, out, shlex.join(["vbandits", *sys.argv[1:]]))
     return 0
 
 

@@ -1,12 +1,16 @@
 """What changed between results folders: the paired difference of every method that is in more than one of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from vbandits.experiment import comparing
 from vbandits.experiment.benchmark import benchmark
+from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
 from vbandits.metrics import comparison, intervals
 from vbandits.registry import load
@@ -16,10 +20,33 @@ from vbandits.report.formats import DASH, interval
 from vbandits.report.page import Item, Report, Section
 from vbandits.report.statistics import NOTHING, Interval
 from vbandits.report.tables import Column, Entry, Head, Table
+from vbandits.report.terminal import shown
 from vbandits.report.verdict import listed
 
 TITLE = "What changed"
 SAME = "the same in every run"
+
+
+def show(folders: Sequence[Path], out: Path | None, command: str) -> None:
+    """Compares folders, prints what changed, and writes the report.
+
+    Args:
+        folders: of results.
+        out: folder of the report; by default one in results/ that is named after them.
+        command: that the report names.
+    """
+    from vbandits.experiment.report import terminal
+
+    found = comparing.loaded(folders)
+    results = comparing.combined(found, command)
+    out = out or Path("results") / "-".join(["compare", *found]).replace("/", "-")
+    comparing.check_free(out)
+    for note in results.experiment["compared"]["notes"]:
+        print_line(Console(stderr=True), f"note: {note}", "yellow")
+    changed = table(results)
+    Console().print(*([] if changed is None else [shown(changed, TITLE), ""]), terminal(results))
+    page = comparing.write(results, out)  # where that is not possible, the tables have been printed
+    print_line(Console(stderr=True), f"Report: {page}")
 
 
 def report(results: StoredResults) -> Report:
@@ -31,12 +58,12 @@ def report(results: StoredResults) -> Report:
 def _items(results: StoredResults) -> list[Item]:
     found, method = results.comparison, results.axes[1]
     notes = results.experiment["compared"]["notes"]
-    shown = table(results)
-    if shown is None:
+    changed = table(results)
+    if changed is None:
         return [f"There is nothing to pair: no {method} has results in more than one of the folders.", *notes]
     way = f"{found.measure.name}, {found.measure.unit}; {found.measure.better} is better"
     return [
-        shown,
+        changed,
         f"The difference of the {way}, paired by seed, with its 95% interval: the later folder's less the first's. "
         "Bold: its interval excludes 0. Each holds by itself: of twenty differences between equals, one is bold. "
         f"{ranking.LOPSIDED}: it rests on one seed.",

@@ -129,20 +129,21 @@ class CombinedParts(Mapping[Place, pd.DataFrame]):
         return len(self._origins)
 
 
-def write(results: StoredResults, out: Path) -> Path:
-    """Writes the report of a comparison into a folder of its own, and returns the page's path.
-
-    Raises:
-        ConfigError: if other files lie there.
-    """
-    from vbandits.experiment import report
-
+def check_free(out: Path) -> None:
+    """Raises a ConfigError where files lie that are not the report of a comparison."""
     found = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if (out.exists() and not out.is_dir()) or (found and (MARKER not in found or not found <= OWN)):
         raise ConfigError(
             f"{out}: expected no such folder, an empty one, or the report of a comparison, got other files: give "
             "another --out"
         )
+
+
+def write(results: StoredResults, out: Path) -> Path:
+    """Writes the report of a comparison into a folder of its own, and returns the page's path."""
+    from vbandits.experiment import report
+
+    check_free(out)
     page = report.write(results, out)
     write_text(out / MARKER, json.dumps(results.experiment["compared"], indent=2))
     return page

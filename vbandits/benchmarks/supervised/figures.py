@@ -89,7 +89,7 @@ def named(results: SupervisedResults, styles: Mapping[str, Style]) -> dict[str, 
     for corrupted, before in ((False, ""), (True, "corrupted ")):
         needs = "corrupted images" if corrupted else "results"
         found[f"{before}reliability"] = Named(partial(reliability_of, corrupted), needs)
-        found[f"{before}risk coverage"] = Named(partial(risk_of, corrupted), needs)
+        found[f"{before}risk coverage"] = Named(partial(risk_of, corrupted), f"{needs} with recorded risks")
     return found
 
 
