@@ -76,7 +76,7 @@ def test_every_figure_and_table_is_a_file(tmp_path):
     table = pd.read_csv(tmp_path / "tables" / "ranking-table-1.csv", index_col="Agent")
     assert list(table.index) == ["good", "bad", "uniform"]
     for agent, (value, low, high) in given.comparison.means.items():
-        found = table.loc[agent, ["Mean % of uniform", "Mean low", "Mean high"]]
+        found = table.loc[agent, ["Mean % of uniform", "Mean % of uniform low", "Mean % of uniform high"]]
         np.testing.assert_allclose(found.to_numpy(float), (value, low, high), rtol=1e-9)
     latex = (tmp_path / "tables" / "ranking-table-1.tex").read_text(encoding="utf-8")
     assert latex.count(r"\\") == 4
@@ -220,7 +220,7 @@ def test_a_verdict_names_all_that_are_not_excluded():
     given = results(slopes={"a": 0.3, "b": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))
     assert given.comparison.candidates == {"a", "b"}
     assert "Not excluded as best over 2 environments: " in sentences(given)
-    assert re.search(r"These seeds do not tell (a from b|b from a); from", sentences(given))
+    assert re.search(r"These seeds do not exclude (a|b); of", sentences(given))
 
 
 def test_environment_without_regret_is_reported_by_reward(tmp_path):

@@ -105,7 +105,7 @@ def _pairs(methods: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, tupl
 def _entries(found: Comparison, pairs: Any, losses: np.ndarray) -> list[Entry]:
     """Returns the differences of pairs in losses [M, R] as a column of values."""
     values = [found.measure.value(_difference(found, pair, losses)) for pair in pairs]
-    places = ranking.places_of([value for value in values if np.isfinite(value[0])])
+    places = ranking.places_of([value for value in values if np.isfinite(value[0])], found.measure)
     entries = []
     for pair, (middle, low, high) in zip(pairs, values, strict=True):
         if not np.isfinite(middle):

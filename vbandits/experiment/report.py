@@ -1,7 +1,6 @@
 """The report of an experiment, whatever its benchmark: what all reports say, and the files that are written."""
 
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -58,9 +57,11 @@ def write(results: StoredResults, folder: Path) -> Path:
     with threadpool_limits(1):  # arrays are small, and threads that wait for each other cost more than they do
         report, drawn = page.drawn(report_of(results))
     html = page.render(report)  # before anything is replaced
-    for name in ("figures", "tables"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for name, endings in (("figures", ("svg",)), ("tables", ("csv", "tex"))):
         (folder / name).mkdir(parents=True, exist_ok=True)
+        for left in (folder / name).iterdir():  # of an earlier report, and nothing else that may lie there
+            if re.fullmatch(rf".+-{name[:-1]}-\d+\.({'|'.join(endings)})", left.name):
+                left.unlink()
     for name, text in files.contents(drawn):
         (folder / name).write_text(text, encoding="utf-8")
     write_text(folder / "summary.csv", results.summary().to_csv(index=False, float_format="%.10g", lineterminator="\n"))
@@ -214,7 +215,8 @@ def problem_sections(results: StoredResults, items: Callable[[str, str], Sequenc
 
 def comparison(results: StoredResults) -> str:
     """Returns what bold numbers say, or why there are none."""
-    return texts.comparison(results.axes[1], len(results.experiment["seeds"]))
+    found = results.comparison
+    return texts.comparison(results.axes[1], len(found.seeds if found.known else results.experiment["seeds"]))
 
 
 def leaders(results: StoredResults, problem: str, column: str) -> frozenset[str]:

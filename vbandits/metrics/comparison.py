@@ -18,7 +18,8 @@ def confidence_set(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
     correction over those that might: so the truly best is excluded with probability 1 - level at most. It is the
     "multiple comparisons with the best" of J. Hsu ("Constrained simultaneous confidence intervals for multiple
     comparisons with the best", 1984) for paired losses, which need not spread alike. Methods in the set are not
-    "tied": two of them may well be told apart from each other.
+    "tied": two of them may well be told apart from each other. Of two methods the test is at (1 - level) / 2, so that
+    whoever is excluded has a two-sided interval that excludes 0.
 
     Args:
         losses: methods by seeds [M, R]. A method with a NaN is never in the set, and excludes none.
@@ -32,7 +33,7 @@ def confidence_set(losses: np.ndarray, level: float = 0.95) -> np.ndarray:
     kept, found = losses[known], known.copy()
     if size < 2 or len(kept) < 2:
         return found
-    worse = paired_p(kept) <= (1 - level) / (len(kept) - 1)
+    worse = paired_p(kept) <= (1 - level) / max(len(kept) - 1, 2)
     found[known] = ~worse.any(1)
     return found
 

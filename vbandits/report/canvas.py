@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -171,7 +172,9 @@ class Canvas:
 
         file = io.StringIO()
         metadata: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        FigureCanvasSVG(self._figure).print_svg(file, metadata=metadata)
+        with warnings.catch_warnings():  # letters are those of whoever reads it, not of matplotlib's font
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+            FigureCanvasSVG(self._figure).print_svg(file, metadata=metadata)
         return embed(file.getvalue(), self._salt)
 
 

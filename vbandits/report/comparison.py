@@ -68,6 +68,7 @@ class Comparison:
         incomplete: methods that lack runs which have not been made yet, and are not ranked.
         left_out: problems without the measure, and why.
         baseline: the method that acts by chance, which is never called best.
+        planned: seeds of the experiment.
     """
 
     measure: Measure
@@ -80,6 +81,7 @@ class Comparison:
     incomplete: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""
+    planned: int = 0
 
     @property
     def known(self) -> bool:
@@ -129,11 +131,11 @@ class Comparison:
     @cached_property
     def middles(self) -> dict[str, Interval]:
         """The interquartile mean of runs and its interval, as values."""
-        found = {}
+        found, (low, high) = {}, self.measure.limits()
         for label in self.ranked:
             runs = self.imputed_runs[self.labels.index(label)]
             found[label] = self.measure.value(
-                (intervals.interquartile_mean(runs), *intervals.interquartile_interval(runs))
+                (intervals.interquartile_mean(runs), *intervals.interquartile_interval(runs, low=low, high=high))
             )
         return found
 
@@ -264,10 +266,15 @@ def compared(
         [[[seed in failed.get((problem, method), ()) for problem in problems] for seed in seeds] for method in labels],
         dtype=bool,
     ).reshape(len(labels), len(seeds), len(problems))
-    broken &= ~np.isfinite(counted)
     there = np.isfinite(counted) | broken
     whole = np.array([bool(own.any(0).all()) and len(problems) > 0 for own in there], dtype=bool)
     kept: Any = there[whole].all(axis=(0, 2)) if whole.any() else np.zeros(len(seeds), bool)
+    some = np.array([bool(np.isfinite(counted[:, kept, p]).any()) for p in range(len(problems))], dtype=bool)
+    if not some.all() and some.any():  # of a problem whose runs have all failed nothing can be said
+        lost = dict.fromkeys(np.array(problems)[~some], "all of its runs that are compared have failed")
+        left = [problem for problem, inside in zip(problems, some.tolist(), strict=True) if inside]
+        everything = (measure, labels, left, seeds, losses, runs, failed, {**left_out, **lost}, baseline)
+        return compared(*everything)
     return Comparison(
         measure,
         tuple(labels),
@@ -279,6 +286,7 @@ def compared(
         frozenset(label for label, complete in zip(labels, whole.tolist(), strict=True) if not complete),
         dict(left_out),
         baseline,
+        len(seeds),
     )
 
 

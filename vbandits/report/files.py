@@ -52,7 +52,7 @@ def as_csv(table: Table) -> str:
         max((len(row.entries[column].numbers) for row in table.rows), default=0) for column in range(len(table.heads))
     ]
     heads = [
-        [f"{head.text} {head.detail}".strip(), *(f"{head.text} {end}" for end in ("low", "high")[: width - 1])]
+        [(name := f"{head.text} {head.detail}".strip()), *(f"{name} {end}" for end in ("low", "high")[: width - 1])]
         for head, width in zip(table.heads, widths, strict=True)
     ]
     writer.writerow([table.what, *(name for names in heads for name in names)])

@@ -63,7 +63,8 @@ def _table(table: Table) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    number = f"**{entry.text}**" if entry.strong or entry.alarm else entry.text
+    text = escape(entry.text)
+    number = f"**{text}**" if entry.strong or entry.alarm else text
     return f"{number} {entry.interval}".strip()
 
 

@@ -43,12 +43,13 @@ def estimates(found: Comparison, styles: Mapping[str, Style], what: str) -> Draw
         if ranked:
             axes.text(1.04, -0.02, "rank", transform=axes.transAxes, va="top", color=MUTED)
         middles = [found.means[label] for label in labels]
-        places = places_of(middles)
+        places = places_of(middles, found.measure)
         values = ", ".join(f"{label} {number(own[0], places)}" for label, own in zip(labels, middles, strict=True))
         svg = canvas.svg(f"{found.measure.name}, {found.measure.unit}: {values}.")
     ranks = " At the right, the ranks that these seeds leave, for all at once with 95% confidence." if ranked else ""
+    ends = "with 95% intervals" if len(found.seeds) > 1 else "of a single seed"
     middle = ", and their interquartile mean (the mean of the middle half of all runs)" if several else ""
-    caption = f"Mean over {what}{middle}, with 95% intervals; {found.measure.better} is better.{ranks}"
+    caption = f"Mean over {what}{middle}, {ends}; {found.measure.better} is better.{ranks}"
     return Drawing(svg, caption)
 
 
@@ -120,11 +121,13 @@ def _names(canvas: Canvas, axes, labels: list[str], times: np.ndarray, values: n
 def _decades(low: float, high: float) -> list[float]:
     steps = [base * 10.0**power for power in range(-9, 7) for base in (1, 2, 5)]
     inside = [step for step in steps if low <= step <= high]
+    if len(inside) < 2:  # times that are close to each other
+        return [low, high]
     return inside if len(inside) <= 5 else inside[:: -(-len(inside) // 5)]
 
 
 def _duration(seconds: float) -> str:
-    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+    for size, unit in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"

@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       const key = row => {
         const cell = row.cells[column], value = parseFloat(cell.dataset.value);
-        return column === 0 ? cell.textContent.trim() : Number.isNaN(value) ? turn * Infinity : value;
+        return column === 0 ? cell.querySelector(".name").textContent : Number.isNaN(value) ? turn * Infinity : value;
       };
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");

@@ -80,7 +80,8 @@ class Section:
     @property
     def tables(self) -> dict[str, Table]:
         """The tables by their titles."""
-        return {item.title: item for item in self.items if isinstance(item, Table)}
+        found = [item.item if isinstance(item, File) else item for item in self.items]
+        return {item.title: item for item in found if isinstance(item, Table)}
 
     @property
     def wide(self) -> bool:

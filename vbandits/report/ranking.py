@@ -6,7 +6,7 @@ import numpy as np
 
 from vbandits.metrics import intervals
 from vbandits.report import tables
-from vbandits.report.comparison import Comparison, mean_of, signed
+from vbandits.report.comparison import Comparison, Measure, mean_of, signed
 from vbandits.report.formats import DASH, decimals, number, percent_decimals
 from vbandits.report.statistics import NAN, NOTHING, Interval
 from vbandits.report.tables import Column, Entry, Head, Table
@@ -30,7 +30,7 @@ def table(found: Comparison, what: str, anchors: Mapping[str, str], title: str =
         columns.append((Head("Mean", found.measure.unit, first=True), _means(found, methods)))
         columns.append((Head("Behind the best", "paired by seed", first=True), _behind(found, methods)))
         middle = [found.middles[method] for method in methods]
-        columns.append((Head("IQM", "middle half of runs"), tables.numbers(middle, places_of(middle))))
+        columns.append((Head("IQM", "middle half of runs"), tables.numbers(middle, places_of(middle, found.measure))))
     for problem in found.problems:
         first = len(found.problems) == 1
         head = Head(problem, found.measure.unit, anchors.get(problem, ""), first)
@@ -57,10 +57,10 @@ def table(found: Comparison, what: str, anchors: Mapping[str, str], title: str =
     return tables.table(labels, columns, what, title, [places.get(label, DASH) for label in labels])
 
 
-def places_of(values: Sequence[Interval]) -> int:
+def places_of(values: Sequence[Interval], measure: Measure) -> int:
     """Returns the decimals of a column of values."""
-    middles = [value for value, _, _ in values]
-    return percent_decimals(middles) if max(map(abs, middles), default=0) < 1000 else decimals(middles)
+    middles = [abs(value) for value, _, _ in values]
+    return percent_decimals(middles) if "%" in measure.unit else decimals(middles)
 
 
 def _means(found: Comparison, methods: Sequence[str]) -> list[Entry]:
@@ -88,14 +88,14 @@ def _compared(
     lopsided: Sequence[bool],
 ) -> list[Entry]:
     """Returns a column shaded by the difference from its best, with paired differences for those who ask."""
-    places = places_of(values)
+    places = places_of(values, found.measure)
     losses = np.array([found.measure.sign * value for value, _, _ in values])
     shades = shaded(losses, [method == found.baseline for method in methods])
     made = tables.numbers(values, places, strong)
     entries = []
     for entry, method, shade, alone in zip(made, methods, shades, lopsided, strict=True):
         difference = behind.get(method)
-        text = DASH if difference is None else signed_interval(difference, places)
+        text = DASH if difference is None else signed_interval(found.measure.value(difference), places)
         marked = f"{entry.text}{LOPSIDED}" if alone else entry.text
         entries.append(Entry(marked, entry.interval, entry.strong, shade, numbers=entry.numbers, difference=text))
     return entries
@@ -122,22 +122,22 @@ def signed_interval(difference: Interval, places: int) -> str:
 
 def _behind(found: Comparison, methods: Sequence[str]) -> list[Entry]:
     values = [found.behind.get(method, NOTHING) for method in methods]
-    return tables.numbers(values, places_of([value for value in values if np.isfinite(value[0])]))
+    return tables.numbers(values, places_of([value for value in values if np.isfinite(value[0])], found.measure))
 
 
 def _plain(found: Comparison, methods: Sequence[str], statistic) -> list[Entry]:
     """Returns a statistic of all runs of a method, seeds and problems together."""
     values = [found.measure.sign * statistic(found.imputed_runs[found.labels.index(method)]) for method in methods]
-    return tables.numbers(values, places_of([(value, NAN, NAN) for value in values]))
+    return tables.numbers(values, places_of([(value, NAN, NAN) for value in values], found.measure))
 
 
 def _counted(lost: int, method: str, found: Comparison) -> Entry:
     chance = method == found.baseline
-    return Entry(DASH if chance else str(lost), alarm=not chance and lost > 0, numbers=(float(lost),))
+    return Entry(DASH) if chance else Entry(str(lost), alarm=lost > 0, numbers=(float(lost),))
 
 
 def _ranks(ends: tuple[int, int] | None) -> Entry:
     if ends is None:
         return Entry(DASH)
     low, high = ends
-    return Entry(str(low) if low == high else f"{low}{DASH}{high}", numbers=(float(low),))
+    return Entry(str(low) if low == high else f"{low}{DASH}{high}", numbers=(float(low), float(low), float(high)))

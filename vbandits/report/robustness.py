@@ -26,7 +26,7 @@ def profiles(found: Comparison, styles: Mapping[str, Style]) -> Drawing:
     sign = found.measure.sign
     learned = runs[found.rows(found.contenders)]
     low, high = float(learned.min()), float(np.quantile(learned, 0.99))
-    grid = np.linspace(low, high if high > low else low + 1.0, POINTS)
+    grid = np.linspace(low, high if high > low else low + max(1.0, 1e-6 * abs(low)), POINTS)
     shown = []
     named = {*found.contenders[:NAMED], found.baseline}
     for label in sorted(found.ranked, key=lambda label: (label in named, -found.ranked.index(label))):
@@ -115,7 +115,7 @@ def _strip(found: Comparison, styles: Mapping[str, Style], labels: list[str], pl
             axes.plot(x, y, color=styles[label].color, linewidth=1.0, alpha=0.75, solid_capstyle="butt")
             axes.plot([np.median(own)], [row], "o", color=styles[label].color, markersize=4.5, markeredgecolor=INK)
         canvas.heading(axes, found.problems[place], inset=True)
-        worst = max(labels, key=lambda label: found.measure.sign * runs[found.labels.index(label)].max())
+        worst = max(labels, key=lambda label: (found.measure.sign * runs[found.labels.index(label)]).max())
         return canvas.svg(f"Every run in {found.problems[place]}; the worst is of {worst}.")
 
 

@@ -6,6 +6,16 @@ from vbandits.report.ranking import LOPSIDED
 NO_RESULTS = "There are no results here: all runs have failed, or none has been made yet."
 COMPARISON = [
     (
+        "IQM",
+        "Interquartile mean: of all runs, seeds times problems, the mean of the middle half, which no single run moves "
+        "much; its interval resamples the seeds of each problem (Agarwal et al., 2021).",
+    ),
+    (
+        "Lost runs",
+        "Runs that failed or diverged; where acting by chance is known, also those that are nearer to it than to the "
+        "median run of the best method on the same problem.",
+    ),
+    (
         "Rank intervals",
         "The ranks that these seeds leave a method, with 95% confidence for all methods at once (Mogstad, Romano, "
         "Shaikh and Wilhelm, 2024); and those that it takes when the problems are drawn again, which says how far the "
@@ -23,7 +33,7 @@ LIMITS = (
     "Intervals know nothing of how settings were chosen, nor of what was not run; where a method was tuned on the "
     "problems that are shown, it looks better than it is.",
 )
-BAND = "the mean over seeds and its 95% band, which holds at all points at once."
+BAND = "the mean over seeds and, from four seeds on, its 95% band, which holds at all points at once."
 
 
 def comparison(noun: str, seeds: int) -> str:
@@ -38,8 +48,8 @@ def comparison(noun: str, seeds: int) -> str:
     few = f" {seeds} seeds are few: differences are hints." if seeds < FEW else ""
     return (
         f"Bold: every {noun} that is not excluded as best. One is excluded where some other has a lower loss by a "
-        f"paired one-sided t test at 0.05 divided by the number of others.{few} Brackets are 95% intervals of means "
-        "over seeds."
+        f"paired one-sided t test at 0.05 divided by the number of others (and no more than 0.025).{few} Brackets are "
+        "95% intervals of means over seeds."
     )
 
 
@@ -66,8 +76,9 @@ def failures(diverged: str, imputed: str) -> tuple[str, str]:
     return (
         "Failures",
         f"Seeds that diverged ({diverged}), and seeds whose job stopped with an error. Predictions of a method that "
-        f"diverged are scored as nothing. {imputed} A run without a result counts as the worst run of any method in "
-        "the same problem: in means, ranks, intervals and everything else that needs a number.",
+        f"diverged are scored as nothing. {imputed} In the verdict, the overview, the ranking and under robustness a "
+        "run without a result counts as the worst run of any method on the same problem; a problem's own table is of "
+        "the runs that there are.",
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vbandits.metrics import comparison, intervals
-from vbandits.report.comparison import FEW, Comparison, signed
+from vbandits.report.comparison import FEW, Comparison
 from vbandits.report.formats import DASH, count, number
 from vbandits.report.page import Facts, Verdict
 from vbandits.report.ranking import places_of
@@ -24,7 +24,7 @@ def verdict(found: Comparison, noun: str, problem: str, failures: Sequence[str])
         failures: what failed, in sentences; empty where nothing did.
     """
     if not found.known or not found.contenders:
-        return Verdict([f"There is nothing to compare: no {noun} has results in every {problem}.", *failures], [])
+        return Verdict([f"There is nothing to compare. {_missing(found, problem)}".strip(), *failures], [])
     sentences = [_best(found, noun, problem), _untold(found, noun, problem)]
     sentences.append(" ".join(failures) if failures else f"No run failed, and none diverged, of any {noun}.")
     return Verdict([sentence for sentence in sentences if sentence], _evidence(found, problem))
@@ -49,26 +49,52 @@ def _where(found: Comparison, problem: str) -> str:
 def _best(found: Comparison, noun: str, problem: str) -> str:
     best, *others = found.contenders
     middle, low, high = found.means[best]
-    places = places_of([found.means[label] for label in found.ranked])
+    places = places_of([found.means[label] for label in found.ranked], found.measure)
     ends = f" [{number(low, places)}, {number(high, places)}]" if np.isfinite(low) else ""
     mean = f"mean {found.measure.name} of {number(middle, places)}{ends} ({found.measure.unit})"
     if not others:
-        return f"{best} is the only {noun} that learns here: it has a {mean}."
+        alone = "that can be ranked" if found.incomplete else "that learns here"
+        return f"{best} is the only {noun} {alone}: it has a {mean}.{_chance(found)}"
     kept = [label for label in found.contenders if label in found.candidates or len(found.seeds) < 2]
     gap, lower, upper = found.behind[others[0]]
+    places = max(places, places_of([found.behind[others[0]]], found.measure))
     ends = f" [{number(lower, places)}, {number(upper, places)}]" if np.isfinite(lower) else ""
     behind = f"the next, {others[0]}, is {number(gap, places)}{ends} {units(found)} behind"
     if len(kept) == 1:
         return (
             f"{best} is the only {noun} that is not excluded as best {_where(found, problem)}: it has a {mean}, and "
-            f"{behind}."
+            f"{behind}.{_chance(found)}"
         )
-    return f"Not excluded as best {_where(found, problem)}: {listed(kept)}. {best} has the best {mean}; {behind}."
+    where = _where(found, problem)
+    return f"Not excluded as best {where}: {listed(kept)}. {best} has the best {mean}; {behind}.{_chance(found)}"
+
+
+def _chance(found: Comparison) -> str:
+    """Returns that the best method is not better than chance, where that is so."""
+    chance, (middle, low, high) = found.measure.chance, found.means[found.contenders[0]]
+    if chance is None:
+        return ""
+    ends = [end if np.isfinite(end) else middle for end in (low, high)]
+    worst = max(found.measure.sign * end for end in ends)
+    if worst < found.measure.sign * chance:
+        return ""
+    return f" These seeds do not show that it is better than acting by chance ({chance:g})."
+
+
+def _missing(found: Comparison, problem: str) -> str:
+    """Returns the problems that are left out, and the methods that are not ranked."""
+    parts = [f"{label} is left out: {why}." for label, why in found.left_out.items()]
+    if found.incomplete:
+        labels = [label for label in found.labels if label in found.incomplete]
+        parts.append(f"Not ranked, for want of results in every {problem}: {listed(labels)}.")
+    return " ".join(parts)
 
 
 def _untold(found: Comparison, noun: str, problem: str) -> str:
     best, *others = found.contenders
     parts = []
+    if len(found.seeds) < found.planned:
+        parts.append(f"Compared on {len(found.seeds)} of {found.planned} seeds, those that all have.")
     if len(found.seeds) < FEW:
         parts.append(
             f"{count(len(found.seeds), 'seed').capitalize()} {'is' if len(found.seeds) == 1 else 'are'} few: below "
@@ -76,9 +102,10 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
         )
     rivals = [label for label in others if label in found.candidates]
     if rivals and best in found.candidates:
-        needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best))
+        level = 2 * 0.05 / max(len(found.contenders) - 1, 2)  # of the test that excludes
+        needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best), level)
         much = f"about {needed:,} would, were it what it seems" if needed else "nor would 10,000, as it seems"
-        parts.append(f"These seeds do not tell {best} from {listed(rivals)}; from {rivals[0]}, {much}.")
+        parts.append(f"These seeds do not exclude {listed(rivals)}; of {rivals[0]}, {much}.")
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
         parts.append(
@@ -88,12 +115,8 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
     lopsided = [label for label in found.contenders[:SHOWN] if intervals.rests_on_one(found.of(label))]
     if lopsided:
         parts.append(f"The mean of {listed(lopsided)} rests on one seed.")
-    if found.left_out:
-        parts.append(" ".join(f"{label} is left out: {why}." for label, why in found.left_out.items()))
-    if found.incomplete:
-        labels = [label for label in found.labels if label in found.incomplete]
-        parts.append(f"Not ranked, for want of results in every {problem}: {listed(labels)}.")
-    return " ".join(parts)
+    parts.append(_missing(found, problem))
+    return " ".join(filter(None, parts))
 
 
 def _evidence(found: Comparison, problem: str) -> Facts:
@@ -103,10 +126,10 @@ def _evidence(found: Comparison, problem: str) -> Facts:
         ("Evidence", f"{count(len(found.seeds), 'seed')}, {count(len(found.problems), problem)}"),
     ]
     if others and len(found.seeds) > 1:
-        places = places_of([found.behind[others[0]]])
+        places = places_of([found.behind[others[0]]], found.measure)
         gap, low, high = found.behind[others[0]]
         ends = f"[{number(low, places)}, {number(high, places)}]"
-        facts.append(("First to second", f"{signed(gap, places)} {ends}, paired by seed"))
+        facts.append(("Second behind first", f"{number(gap, places)} {ends}, paired by seed"))
         own, other = (found.imputed_runs[found.labels.index(label)] for label in (best, others[0]))
         chance, low, high = comparison.probability_of_improvement(own, other)
         facts.append(

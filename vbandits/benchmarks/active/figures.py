@@ -33,6 +33,8 @@ SCORE_TEXTS = {
 WHERE = {"test": "on the test set", "pool": "on the rest of the pool"}
 CALIBRATION = {"accuracy": "ece_debiased", "rmse": "coverage_90"}
 """What shows whether a learner can be trusted, by what it is evaluated by."""
+POSSIBLE = {"accuracy": (0.0, 1.0), "coverage_90": (0.0, 1.0), "rmse": (0.0, np.inf)}
+"""The least and the most that scores can be, where that is known."""
 IDEAL = {"ece_debiased": 0.0, "coverage_90": 90.0}
 
 _LABELS = (
@@ -45,11 +47,12 @@ CAPTIONS = {
     "reward": f"Reward so far against the rows of the stream that came by: {texts.BAND} Higher is better.",
     "ece_debiased": (
         "How far confidence is from accuracy, without what chance makes of few rows, so that it may fall below 0, "
-        "against labels known. Dotted: calibrated. Mean over seeds and 95% band, pointwise. Lower is better."
+        "against labels known. Dotted: calibrated. Mean over seeds and 95% band, at all points at once. Lower is "
+        "better."
     ),
     "coverage_90": (
         "How often targets fall into central 90% intervals, against labels known. Dotted: as often as they should; "
-        "below it a learner is surer than it should be. Mean over seeds and 95% band, pointwise."
+        "below it a learner is surer than it should be. Mean over seeds and 95% band, at all points at once."
     ),
 }
 REST = " These are the rows that a learner had not bought: what it left, and no sample of the problem."
@@ -262,7 +265,8 @@ def _curve(results: ActiveResults, problem: str, learner: str, line: str, column
     if trace is None:
         return None
     x, values = trace.curves(column, against)
-    mean, low, high = statistics.mean_band(shown_as(column)[0] * values)
+    scale, (least, most) = shown_as(column)[0], POSSIBLE.get(column.removeprefix(POOL), (-np.inf, np.inf))
+    mean, low, high = statistics.mean_band(scale * values, low=scale * least, high=scale * most)
     known = np.flatnonzero(np.isfinite(mean) & np.isfinite(x))
     if not known.size:
         return None

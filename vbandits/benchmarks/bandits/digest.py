@@ -59,6 +59,11 @@ class Digest:
     thompson: np.ndarray
 
     @property
+    def signed(self) -> bool:
+        """Whether regret falls somewhere, as it is measured with noise."""
+        return bool((np.diff(self.regret, axis=1) < 0).any())
+
+    @property
     def final_regret(self) -> pd.Series:
         """Cumulative regret at the end, by seed."""
         return pd.Series(self.regret[:, -1], self.seeds)

@@ -195,8 +195,7 @@ def frame(shown: Sequence[Curve], rewarded: bool) -> tuple[float, float, bool]:
 def _curve(agent: str, own: Digest, rewarded: bool) -> Curve:
     if rewarded:
         return Curve(agent, own.steps, *statistics.mean_band(own.reward / (own.steps + 1)))
-    signed = bool((np.diff(own.regret, axis=1) < 0).any())
-    return Curve(agent, own.steps, *statistics.mean_band(own.regret, low=-np.inf if signed else 0.0))
+    return Curve(agent, own.steps, *statistics.mean_band(own.regret, low=-np.inf if own.signed else 0.0))
 
 
 def _logarithmic(agent: str, own: Digest) -> Curve:

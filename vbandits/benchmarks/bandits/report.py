@@ -49,11 +49,6 @@ DEFINITIONS = [
         "best one is paired by seed.",
     ),
     (
-        "IQM",
-        "Interquartile mean: of all runs, seeds times environments, the mean of the middle half, which no single run "
-        "moves much; its interval resamples the seeds of each environment (Agarwal et al., 2021).",
-    ),
-    (
         "A quarter of chance",
         "After how many decisions of a seed the mean regret per decision is below a quarter of the uniform agent's and "
         "stays there, the median over environments, and the agent's seconds for as many; ∞ where it never is.",
@@ -86,9 +81,19 @@ DEFINITIONS = [
     ("Brier score", "Squared error of the predicted probability of a reward of 1; for rewards in {0, 1} only."),
     *texts.COMPARISON,
     (
-        "Lost runs",
-        "Runs that failed, or whose regret is nearer to choosing at random than to the median run of the best agent in "
-        "the same environment.",
+        "Optimism",
+        "What the agent predicts of the arm that it believes to be the best, less what that arm is expected to pay, on "
+        "held-out inputs, in percent of the standard deviation of the uniform agent's rewards.",
+    ),
+    (
+        "Thompson, hit rate",
+        "The posterior's probability that an arm is the best, less how often it was, weighted by the probability.",
+    ),
+    (
+        "Joint log-loss",
+        "Of ten outcomes at two held-out inputs together, in nats per outcome: it asks whether errors at neighbouring "
+        "inputs go together as the agent says (Osband et al., 2022). To the best: less that of the best agent in the "
+        "same environment.",
     ),
     (
         "Coverage",

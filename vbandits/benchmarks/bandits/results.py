@@ -86,11 +86,8 @@ class Results(StoredResults):
 
     def _signed(self, problem: str) -> bool:
         """Returns whether regret may fall in an environment, as it is measured with noise."""
-        return any(
-            bool((np.diff(own.regret, axis=1) < 0).any())
-            for agent in self.labels("agent")
-            if (own := self.digest(problem, agent)) is not None
-        )
+        digests = (self.digest(problem, agent) for agent in self.labels("agent"))
+        return any(own.signed for own in digests if own is not None)
 
     def headline_loss(self, problem: str, method: str) -> pd.Series:
         """Returns the relative regret, as each seed has its part in the ratio; without seeds where there is none."""
@@ -150,11 +147,12 @@ def _measures(own: Digest | None, uniform: Digest | None) -> dict[str, float]:
     row |= dict.fromkeys(("late_regret", "reward", "nll", "nll_median", "nll_trimmed", *SCORES[1:], *COVERAGES), np.nan)
     if own is None:
         return row
-    row |= estimated("cumulative_regret", own.final_regret.to_numpy())
+    least = -np.inf if own.signed else 0.0
+    row |= estimated("cumulative_regret", own.final_regret.to_numpy(), low=least)
     if uniform is not None:
         both = pd.concat([own.final_regret, uniform.final_regret], axis=1, join="inner").to_numpy()
         if len(both) and np.isfinite(both).all() and both[:, 1].mean() > 0:
-            row |= {name: 100 * value for name, value in estimated("relative_regret", *both.T).items()}
+            row |= {name: 100 * value for name, value in estimated("relative_regret", *both.T, low=least).items()}
     row |= {"late_regret": own.late.mean(), "reward": own.mean_reward.to_numpy().mean()}
     return row | {name: _known_mean(values) for name, values in own.scores.items()}
 

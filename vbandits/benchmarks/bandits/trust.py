@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from vbandits.benchmarks.bandits.digest import BINS
 from vbandits.benchmarks.bandits.results import BASELINE, Results
+from vbandits.metrics import calibration
 from vbandits.metrics.calibration import LEVELS
 from vbandits.report import statistics, tables
 from vbandits.report.canvas import Canvas
 from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Frame, dot, height, rows
-from vbandits.report.formats import MINUS, decimals, interval, number
+from vbandits.report.formats import DASH, MINUS, decimals, interval, number
 from vbandits.report.multiples import multiples
 from vbandits.report.page import Drawing, Item, Panels
 from vbandits.report.palette import GRID, INK, Style
@@ -43,8 +45,7 @@ def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) 
         "Each number is the mean over the environments in which it is known. Prequential scores are of the arms taken, "
         "before their outcomes were learned from; scores on all arms are of inputs held out of the run, at its end: "
         "the gap between the two is what the agent's own choice of arms hides. The last row is what a perfect model "
-        "would show with as many scored decisions, in 95% of experiments; decisions of a run depend on each other, so "
-        "that the truth is a little wider.",
+        "would show with as many scored decisions, in 95% of experiments.",
         partial(_figures, results, known, styles),
     ]
 
@@ -104,22 +105,28 @@ def _add(columns: list[Column], results: Results, agents: Sequence[str], head: H
         return
     covers = head.text.endswith("%")
     entries = tables.numbers(values, 1 if covers else decimals(values))
-    columns.append((head, [*entries, _perfect(results, agents, float(head.text[:-1]) / 100) if covers else Entry("0")]))
+    columns.append((head, [*entries, _perfect(results, agents, head)]))
 
 
-def _perfect(results: Results, agents: Sequence[str], level: float) -> Entry:
-    """Returns the range in which the coverage of a perfect model lies in 95% of experiments."""
-    scored = [
-        own.scored
-        for label in results.labels("environment")
-        for agent in agents
-        if (own := results.digest(label, agent)) is not None and own.scored
-    ]
-    if not scored:
+def _perfect(results: Results, agents: Sequence[str], head: Head) -> Entry:
+    """Returns what a perfect model would show in a column: of coverage along the path also its range.
+
+    On held-out inputs all errors of a seed are those of one posterior, so that there is no such range.
+    """
+    if not head.text.endswith("%"):
+        return Entry("0" if head.text in ("Optimism", "Thompson") else DASH)
+    level = float(head.text[:-1]) / 100
+    sizes = [_predictions(results, agent) for agent in agents]
+    if not head.detail.startswith("of outcomes") or not any(sizes):
         return Entry(f"{100 * level:.0f}")
-    size = int(np.median(scored))
-    low, high = stats.binom.interval(0.95, size, level)
-    return Entry(f"{100 * level:.0f}", interval(100 * low / size, 100 * high / size, 1), numbers=(100 * level,))
+    low, high = calibration.coverage_band(min(size for size in sizes if size), level)
+    return Entry(f"{100 * level:.0f}", interval(100 * low, 100 * high, 1), numbers=(100 * level,))
+
+
+def _predictions(results: Results, agent: str) -> int:
+    """Returns how many predictions of an agent were scored, with a place in a distribution, in all environments."""
+    digests = [results.digest(label, agent) for label in results.labels("environment")]
+    return sum(own.scored for own in digests if own is not None)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -209,7 +216,7 @@ def coverage(results: Results, agents: Sequence[str], styles: Mapping[str, Style
         "How much more or less often outcomes fall into central predictive intervals than they should: mean over "
         "environments with continuous or few-valued rewards, and its 95% interval over seeds. Left of zero an agent is "
         "surer than it should be. All three levels on one side are a matter of width; levels on both sides are a "
-        "matter of shape: tails heavier or lighter than the truth.",
+        "matter of shape: tails heavier or lighter than the truth. Grey: within one point.",
     )
 
 
@@ -219,11 +226,11 @@ def _gap(results: Results, agent: str, level: float) -> Interval:
     for label in results.labels("environment"):
         own = results.digest(label, agent)
         if own is not None and own.scored:
-            found.append(100 * (own.scores[f"coverage_{100 * level:.0f}"] - level))
-    sizes = {len(own) for own in found}
+            found.append(pd.Series(100 * (own.scores[f"coverage_{100 * level:.0f}"] - level), own.seeds))
     if not found:
         return NAN, NAN, NAN
-    return statistics.mean_interval(np.nanmean(found, 0) if len(sizes) == 1 else np.concatenate(found))
+    by_seed: Any = pd.concat(found, axis=1).mean(axis=1)  # of a seed that diverged early, of what is there
+    return statistics.mean_interval(by_seed.dropna().to_numpy())
 
 
 def _histograms(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) -> Panels | None:
@@ -240,8 +247,7 @@ def _histograms(results: Results, agents: Sequence[str], styles: Mapping[str, St
     if not shown:
         return None
     top = min(max(2.0, 1.1 * max(float(curve.mean.max()) for curve in shown)), 6.0)
-    share = 0.05 / BINS  # Bonferroni: all bins at once
-    low, high = (BINS * end / min(sizes) for end in stats.binom.interval(1 - share, min(sizes), 1 / BINS))
+    low, high = (BINS * end for end in calibration.histogram_band(min(sizes), BINS))
 
     def finish(axes) -> None:
         axes.axhspan(low, high, color=GRID, linewidth=0, zorder=0)
@@ -270,7 +276,7 @@ def _reliability(results: Results, agents: Sequence[str], styles: Mapping[str, S
         if not kept.any():
             continue
         share, x = hits[kept] / size[kept], probability[kept] / size[kept]
-        low, high = (end / size[kept] for end in stats.binom.interval(0.95, size[kept].astype(int), x))
+        low, high = calibration.hits_band(calibration.Bins(x, share, size[kept]))
         shown.append(Curve(agent, x, share, low, high))
     if not shown:
         return None
@@ -280,8 +286,8 @@ def _reliability(results: Results, agents: Sequence[str], styles: Mapping[str, S
 
     caption = (
         "Thompson probabilities: how often an arm was the best one, against the posterior's probability that it is, "
-        "over all arms of scored decisions in which the best is known. Below the diagonal an agent is surer than it "
-        "should be. Bands around the diagonal are where a perfect model would lie, pointwise 95%."
+        "over all arms of scored decisions in which the best is known. A curve flatter than the diagonal is an agent "
+        "that is surer than it should be. Bands around the diagonal are where a perfect model would lie, pointwise 95%."
     )
     frame = Frame((0, 1), (0, 1), "Probability to be the best arm", "Was the best arm, by probability")
     return multiples(shown, styles, frame, caption, "trust-thompson", finish=finish)

@@ -108,7 +108,9 @@ def severity(
     scale, shown = 100.0 if head[1] == "%" else 1.0, []
     for method, part in parts.items():
         steps, values = by_severity(part, column)
-        shown.append(Curve(method, steps, *statistics.mean_band(scale * values)))
+        shown.append(
+            Curve(method, steps, *statistics.mean_band(scale * values, low=0.0, high=100.0 if scale > 1 else np.inf))
+        )
     ends = np.concatenate([np.fmax(curve.mean, np.nan_to_num(curve.high, nan=0.0)) for curve in shown])
     last = max(int(curve.x[-1]) for curve in shown)
     heading = ", ".join(word for word in head if word)
@@ -121,7 +123,7 @@ def severity(
         finish=lambda axes: axes.set(xticks=[float(step) for step in range(last + 1)]),
     )
     caption = f"{SEVERITY[column]} against severity, 0 being the clean test set: the mean over corruptions and seeds, "
-    return Drawing(svg, f"{caption}and its 95% band over seeds, pointwise. Lower is better.")
+    return Drawing(svg, f"{caption}and its 95% band over seeds, at all severities at once. Lower is better.")
 
 
 def reliability(parts: Parts, styles: Mapping[str, Style], dataset: str, corrupted: bool, salt: str) -> Panels:
@@ -177,7 +179,7 @@ def risk_coverage(
     x, shown = np.array(COVERAGES, dtype=float), []
     for method, part in parts.items():
         if len(values := 100 * risks(part, corrupted)):
-            shown.append(Curve(method, x, *statistics.mean_band(values)))
+            shown.append(Curve(method, x, *statistics.mean_band(values, low=0.0, high=100.0)))
     if not shown:
         return None
     top = _top(np.concatenate([np.fmax(curve.mean, np.nan_to_num(curve.high, nan=0.0)) for curve in shown]), shown)
@@ -193,8 +195,8 @@ def risk_coverage(
     return Drawing(
         svg,
         f"Risk and coverage {over}: the error among the images of the highest confidence, against how many they are. "
-        "Whoever passes the others on has this error: mean over seeds and 95% band, pointwise. Lower is better; at the "
-        "right end is the error on all.",
+        "Whoever passes the others on has this error: mean over seeds and 95% band, at all points at once. Lower is "
+        "better; at the right end is the error on all.",
     )
 
 
