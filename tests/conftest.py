@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.checking import checked
+
 ROOT = Path(__file__).parent.parent
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
@@ -13,9 +15,7 @@ COLLECTED = pytest.StashKey[list[pytest.Item]]()
 def pytest_configure(config):
     """Has shapes and types checked: by default where shapes are named, with slow tests or on request everywhere."""
     everywhere = config.option.markexpr != "not slow" or os.environ.get("VBANDITS_BEARTYPE") == "all"
-    # is_pep484_tower: a whole number will do where a real one is expected, as type checkers have it
-    checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-    install_import_hook("vbandits" if everywhere else modules_that_name_shapes(), checker)
+    install_import_hook("vbandits" if everywhere else modules_that_name_shapes(), f"{checked.__module__}.checked")
 
 
 def modules_that_name_shapes():

@@ -31,7 +31,7 @@ def test_no_results_are_not_taken_for_no_regret(tmp_path):
     results.report(tmp_path)
     page = (tmp_path / "report.md").read_text()
     assert "There are no results here" in page
-    assert "Crash, no results" in page
+    assert "Crash is left out: no run of it has a result." in page
     assert "does not tell regret" not in page
     assert "no regret is known there" not in page
 

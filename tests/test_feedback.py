@@ -8,6 +8,7 @@ import pytest
 from tests.helpers import LEARNING, WHEEL, preset
 from tests.registries import over
 from vbandits.agents.agent import AgentSpec
+from vbandits.agents.model import PREDICTIVE_DRAWS
 from vbandits.agents.rules import Greedy, Thompson
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
@@ -33,7 +34,7 @@ class Watched(Linear):
     decisions: list = field(default_factory=lambda: [0])
 
     def draw(self, state, draws):
-        self.decisions[0] += 1
+        self.decisions[0] += draws != PREDICTIVE_DRAWS  # that many only score what was decided
         return super().draw(state, draws)
 
     def update(self, state, data):

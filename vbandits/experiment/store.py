@@ -80,7 +80,7 @@ class Store:
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
         path = self.jobs / f"{name}.json"
-        marker: Any = _read(path) if path.exists() else None
+        marker = _read(path) if path.exists() else None
         if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
             return None
         return marker if marker["status"] != "done" or path.with_suffix(".parquet").exists() else None
@@ -141,7 +141,7 @@ class Store:
 
     def _experiment(self) -> dict[str, Any]:
         experiment = _read(self._described)
-        if "fingerprint" not in experiment:
+        if not isinstance(experiment, dict) or "fingerprint" not in experiment:
             raise ConfigError(
                 f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
             )
@@ -211,7 +211,8 @@ def _sums(folder: Path, marker: Mapping[str, Any]) -> dict[str, bool]:
     return {ending: path.exists() and checksum(path) == marker["sha256"][ending] for ending, path in paths.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
+    """Returns what a JSON file holds, of whatever kind it is."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -78,7 +78,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     """
     confidence, right = _top(probabilities, labels)
     index = _bins(confidence, bins)
-    return np.abs(_total(right - confidence, index, bins)).sum(-1) / confidence.shape[-1]
+    return np.asarray(np.abs(_total(right - confidence, index, bins)).sum(-1) / confidence.shape[-1])
 
 
 def debiased_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -98,7 +98,7 @@ def debiased_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     confidence, right = _top(probabilities, labels)
     index, residual = _bins(confidence, bins), right - confidence
     others = np.take_along_axis(_total(residual, index, bins), index, -1) - residual
-    return (residual * np.sign(others)).mean(-1)
+    return np.asarray((residual * np.sign(others)).mean(-1))
 
 
 def smooth_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def null_band(
         drawn = np.concatenate(sums)
         errors = _smooth(drawn) if smooth else np.abs(drawn).sum(1) / len(own)
         found[:, *place] = errors.mean(), *np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
-    return NullBand(*found)
+    return NullBand(*map(np.asarray, found))
 
 
 class Parts(NamedTuple):
@@ -196,8 +196,8 @@ def log_score_parts(probabilities: np.ndarray, labels: np.ndarray) -> Parts:
     # of a miss, the rest is shared out as before: -log(p_y / (1 - confidence)) stays, and -log(1 - confidence) changes
     before = _binary_log(confidence, right)
     after = _binary_log(_recalibrated(confidence, right, np.ones_like(confidence)), right)
-    calibration = (before - after).mean(-1)
-    return Parts(calibration, score.mean(-1) - calibration)
+    calibration = np.asarray((before - after).mean(-1))
+    return Parts(calibration, np.asarray(score.mean(-1) - calibration))
 
 
 def brier_parts(probabilities: np.ndarray, labels: np.ndarray) -> Parts:
@@ -218,7 +218,7 @@ def brier_parts(probabilities: np.ndarray, labels: np.ndarray) -> Parts:
     after = _recalibrated(confidence, np.where(np.isnan(right), np.nan, target), weights)
     calibration = (weights * ((confidence - target) ** 2 - (after - target) ** 2)).mean(-1)
     score = ((probabilities**2).sum(-1) - 2 * of_label(probabilities, labels) + 1).mean(-1)
-    return Parts(calibration, score - calibration)
+    return Parts(np.asarray(calibration), np.asarray(score - calibration))
 
 
 def _binary_log(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def area_under_risk_coverage(probabilities: np.ndarray, labels: np.ndarray) -> n
 
     Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks" (2017).
     """
-    return risk_coverage(probabilities, labels).mean(-1)
+    return np.asarray(risk_coverage(probabilities, labels).mean(-1))
 
 
 def excess_area_under_risk_coverage(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def excess_area_under_risk_coverage(probabilities: np.ndarray, labels: np.ndarra
     curve = risk_coverage(probabilities, labels)
     rows = np.arange(1, curve.shape[-1] + 1)
     hits = np.round(rows[-1] * (1 - curve[..., -1:]))
-    return curve.mean(-1) - (np.maximum(rows - hits, 0) / rows).mean(-1)
+    return np.asarray(curve.mean(-1) - (np.maximum(rows - hits, 0) / rows).mean(-1))
 
 
 def correct(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
