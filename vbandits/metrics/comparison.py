@@ -260,9 +260,11 @@ def seeds_to_tell(differences: np.ndarray, level: float = 0.05, power: float = 0
         away = min(np.sqrt(size) * mean / spread, 1e8)  # beyond that, the function has no value
         return bool(special.nctdtr(size - 1, away, beyond) <= 1 - power)
 
-    if not enough(most):
-        return None
-    few, many = 1, most
+    few, many = 1, 2
+    while not enough(many):  # from below: far beyond what is needed, the function has no value in places
+        if many >= most:
+            return None
+        few, many = many, min(2 * many, most)
     while many - few > 1:
         middle = (few + many) // 2
         few, many = (few, middle) if enough(middle) else (middle, many)

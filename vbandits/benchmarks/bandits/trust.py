@@ -22,6 +22,8 @@ from vbandits.report.statistics import NAN, Interval
 from vbandits.report.tables import Column, Entry, Head, Table
 
 MARKERS = dict(zip(LEVELS, "os^", strict=True))
+OUTLYING = ("NLL", "NLL, trimmed", "Joint")
+"""Columns of which one environment can outweigh all others: their median over environments is shown."""
 NULL = "a perfect model"
 """Row of the table that says what chance alone would show."""
 
@@ -42,10 +44,10 @@ def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) 
         return []
     return [
         table(results, known),
-        "Each number is the mean over the environments in which it is known. Prequential scores are of the arms taken, "
-        "before their outcomes were learned from; scores on all arms are of inputs held out of the run, at its end: "
-        "the gap between the two is what the agent's own choice of arms hides. The last row is what a perfect model "
-        "would show with as many scored decisions, in 95% of experiments.",
+        "Each number is the mean (of log-losses the median) over the environments in which it is known. Prequential "
+        "scores are of the arms taken, before their outcomes were learned from; scores on all arms are of inputs held "
+        "out of the run, at its end: the gap between the two is what the agent's own choice of arms hides. The last row "
+        "is what a perfect model would show with as many scored decisions, in 95% of experiments.",
         partial(_figures, results, known, styles),
     ]
 
@@ -69,21 +71,21 @@ def table(results: Results, agents: Sequence[str]) -> Table:
         columns,
         results,
         agents,
-        Head("NLL", "trimmed, to the best"),
+        Head("NLL, trimmed", "to the best, median"),
         _over_best(results, agents, partial(_score, results, "nll_trimmed")),
     )
     _add(
         columns,
         results,
         agents,
-        Head("NLL", "mean, to the best"),
+        Head("NLL", "to the best, median"),
         _over_best(results, agents, partial(_score, results, "nll")),
     )
     _add(
         columns,
         results,
         agents,
-        Head("Joint", "log-loss, to the best"),
+        Head("Joint", "log-loss, to the best, median"),
         _over_best(results, agents, partial(_held_out, results, "joint_nll", 1.0)),
     )
     _add(
@@ -100,7 +102,8 @@ def _add(columns: list[Column], results: Results, agents: Sequence[str], head: H
     """Adds a column, unless it is known of no agent; a coverage has a perfect model's range in the last row."""
     labels = results.labels("environment")
     found = [[statistic(label, agent) for label in labels] for agent in agents]
-    values = [_mean(own) for own in found]
+    middle = np.nanmedian if head.text in OUTLYING else np.nanmean
+    values = [float(middle(own)) if np.isfinite(own).any() else NAN for own in found]
     if not np.isfinite(values).any():
         return
     covers = head.text.endswith("%")
