@@ -46,8 +46,8 @@ def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) 
         table(results, known),
         "Each number is the mean (of log-losses the median) over the environments in which it is known. Prequential "
         "scores are of the arms taken, before their outcomes were learned from; scores on all arms are of inputs held "
-        "out of the run, at its end: the gap between the two is what the agent's own choice of arms hides. The last row "
-        "is what a perfect model would show with as many scored decisions, in 95% of experiments.",
+        "out of the run, at its end: the gap between the two is what the agent's own choice of arms hides. The last "
+        "row is what a perfect model would show with as many scored decisions, in 95% of experiments.",
         partial(_figures, results, known, styles),
     ]
 
