@@ -220,7 +220,7 @@ def test_a_verdict_names_all_that_are_not_excluded():
     given = results(slopes={"a": 0.3, "b": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))
     assert given.comparison.candidates == {"a", "b"}
     assert "Not excluded as best over 2 environments: " in sentences(given)
-    assert re.search(r"These seeds do not exclude (a|b); of", sentences(given))
+    assert re.search(r"These seeds do not exclude (a|b); to exclude", sentences(given))
 
 
 def test_environment_without_regret_is_reported_by_reward(tmp_path):

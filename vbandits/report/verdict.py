@@ -104,8 +104,11 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
     if rivals and best in found.candidates:
         level = 2 * 0.05 / max(len(found.contenders) - 1, 2)  # of the test that excludes
         needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best), level)
-        much = f"about {needed:,} would, were it what it seems" if needed else "nor would 10,000, as it seems"
-        parts.append(f"These seeds do not exclude {listed(rivals)}; of {rivals[0]}, {much}.")
+        much = f"about {needed:,}" if needed else "more than 10,000"
+        parts.append(
+            f"These seeds do not exclude {listed(rivals)}; to exclude {rivals[0]} would take {much}, were the difference "
+            "what it seems."
+        )
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
         parts.append(
