@@ -106,8 +106,8 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
         needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best), level)
         much = f"about {needed:,}" if needed else "more than 10,000"
         parts.append(
-            f"These seeds do not exclude {listed(rivals)}; to exclude {rivals[0]} would take {much}, were the difference "
-            "what it seems."
+            f"These seeds do not exclude {listed(rivals)}; to exclude {rivals[0]} would take {much}, were the "
+            "difference what it seems."
         )
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
