@@ -185,7 +185,8 @@ def _named(results: Results, agents: list[str], styles: dict[str, Style]) -> dic
 
 def _rewarded(results: Results, environment: str) -> bool:
     """Returns whether agents are compared by reward in an environment, as no regret is known."""
-    return not exists(results.rows(environment), "cumulative_regret")
+    known = any(place[0] == environment for place in results.parts)
+    return known and not exists(results.rows(environment), "cumulative_regret")
 
 
 def _drawings(

@@ -115,9 +115,10 @@ class Results(StoredResults):
 
     def unknown(self, problem: str) -> str:
         """Returns why agents are not compared in an environment."""
-        if (problem, BASELINE) not in self.parts and any(place[0] == problem for place in self.parts):
+        known = any(place[0] == problem for place in self.parts)
+        if known and (problem, BASELINE) not in self.parts:
             return "the uniform agent, by which regret is measured, has no results there"
-        return super().unknown(problem) if not self.regretful else "no regret is known there"
+        return "no regret is known there" if known and self.regretful else super().unknown(problem)
 
     def measured(self, problem: str, method: str) -> dict[str, Any]:
         """Returns regret, reward and scores of predictions; NaN where they are not known."""
