@@ -217,10 +217,16 @@ def test_ranking_is_by_mean_relative_regret():
 
 
 def test_a_verdict_names_all_that_are_not_excluded():
-    given = results(slopes={"a": 0.3, "b": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))
-    assert given.comparison.candidates == {"a", "b"}
+    given = results(slopes={"a": 0.3, "bb": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))
+    assert given.comparison.candidates == {"a", "bb"}
     assert "Not excluded as best over 2 environments: " in sentences(given)
-    assert re.search(r"These seeds do not exclude (a|b); to exclude", sentences(given))
+    assert re.search(r"these seeds do not exclude (a|bb); to exclude", sentences(given))
+
+
+def test_methods_with_the_same_runs_are_said_to_be_the_same():
+    given = results(slopes={"a": 0.3, "b": 0.3, "bad": 0.9, "uniform": 1.0}, seeds=range(12))  # of the same stream
+    assert "The runs of b are those of a." in sentences(given)
+    assert "the next, bad, is" in sentences(given)
 
 
 def test_environment_without_regret_is_reported_by_reward(tmp_path):

@@ -27,7 +27,8 @@ def facts_of(results: StoredResults, more: Mapping[str, str | None]) -> Facts:
         "Device": experiment.get("device"),
         "Machine": _pairs(experiment.get("machine")),
         "Versions": _pairs(experiment.get("versions")),
-        "Commit": experiment.get("commit"),
+        "Commit": experiment.get("commit")
+        or ("unknown: vbandits was installed, not run from a checkout" if "commit" in experiment else None),
         "Fingerprint": experiment.get("fingerprint"),
     }
     return [(name, str(value)) for name, value in known.items() if value]

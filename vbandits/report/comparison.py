@@ -205,7 +205,9 @@ class Comparison:
             return self.failed
         chance = self.measure.sign * self.measure.chance
         leaders = np.median(self.imputed_runs[self.rows(self.contenders)], 1).min(0)  # [P]
-        return self.failed | (self.imputed_runs > np.maximum((leaders + chance) / 2, leaders))
+        lost = self.failed | (self.imputed_runs > np.maximum((leaders + chance) / 2, leaders))
+        lost[[label == self.baseline for label in self.labels]] = False  # chance has nothing to lose
+        return lost
 
     def lost_of(self, label: str) -> int:
         """Returns how many of a method's runs were lost."""

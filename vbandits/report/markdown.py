@@ -31,8 +31,8 @@ def escape(text: str) -> str:
 def _sections(sections: Iterable[Section]) -> list[str]:
     parts = []
     for section in sections:
-        parts.append(f"## {escape(section.title)}")
-        parts += _items(section.items)
+        own = [part for part in _items(section.items) if part]
+        parts += [f"## {escape(section.title)}", *own] if own else []  # some are of figures alone
     return parts
 
 

@@ -49,7 +49,7 @@ def profiles(found: Comparison, styles: Mapping[str, Style]) -> Drawing:
         svg,
         "Performance profiles: of all runs, seeds and problems together, the share that is as good as the horizontal "
         "axis says. Higher is better everywhere; where curves cross, the order depends on what is asked for. Named are "
-        f"the first {NAMED}; bands of the first {BANDED} are 95%, pointwise (Agarwal et al., 2021).",
+        f"the first {NAMED}, grey the others; bands of the first {BANDED} are 95%, pointwise (Agarwal et al., 2021).",
     )
 
 

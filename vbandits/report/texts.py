@@ -22,9 +22,9 @@ COMPARISON = [
         "choice of problems decides.",
     ),
     (
-        "Seeds to tell two apart",
-        "How many seeds a paired t test at 5% would need to tell the first two apart in 8 of 10 experiments, were "
-        "their difference and its spread what they are here.",
+        "Seeds to exclude a method",
+        "How many seeds the paired t test that excludes methods would need to exclude one in 8 of 10 experiments, were "
+        "its difference to the best and the spread of it what they are here.",
     ),
 ]
 LIMITS = (

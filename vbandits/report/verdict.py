@@ -56,10 +56,13 @@ def _best(found: Comparison, noun: str, problem: str) -> str:
         alone = "that can be ranked" if found.incomplete else "that learns here"
         return f"{best} is the only {noun} {alone}: it has a {mean}.{_chance(found)}"
     kept = [label for label in found.contenders if label in found.candidates or len(found.seeds) < 2]
-    gap, lower, upper = found.behind[others[0]]
-    places = max(places, places_of([found.behind[others[0]]], found.measure))
+    second = _second(found)
+    if second is None:
+        return f"{listed([best, *others])} have the same runs, and a {mean}.{_chance(found)}"
+    gap, lower, upper = found.behind[second]
+    places = max(places, places_of([found.behind[second]], found.measure))
     ends = f" [{number(lower, places)}, {number(upper, places)}]" if np.isfinite(lower) else ""
-    behind = f"the next, {others[0]}, is {number(gap, places)}{ends} {units(found)} behind"
+    behind = f"the next, {second}, is {number(gap, places)}{ends} {units(found)} behind"
     if len(kept) == 1:
         return (
             f"{best} is the only {noun} that is not excluded as best {_where(found, problem)}: it has a {mean}, and "
@@ -67,6 +70,19 @@ def _best(found: Comparison, noun: str, problem: str) -> str:
         )
     where = _where(found, problem)
     return f"Not excluded as best {where}: {listed(kept)}. {best} has the best {mean}; {behind}.{_chance(found)}"
+
+
+def _twins(found: Comparison) -> list[str]:
+    """Returns the methods whose runs are those of the best one, as of two versions that differ in nothing."""
+    best, *others = found.contenders
+    own = found.counted[found.labels.index(best)]
+    return [label for label in others if np.array_equal(found.counted[found.labels.index(label)], own)]
+
+
+def _second(found: Comparison) -> str | None:
+    """Returns the best of the methods whose runs are not the first one's, None if there is none."""
+    twins = _twins(found)
+    return next((label for label in found.contenders[1:] if label not in twins), None)
 
 
 def _chance(found: Comparison) -> str:
@@ -100,40 +116,47 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
             f"{count(len(found.seeds), 'seed').capitalize()} {'is' if len(found.seeds) == 1 else 'are'} few: below "
             f"{FEW}, differences are hints, and a seed in ten that goes wrong may not have been seen."
         )
-    rivals = [label for label in others if label in found.candidates]
+    twins = _twins(found)
+    if twins:
+        parts.append(f"The runs of {listed(twins)} are those of {best}.")
+    rivals = [label for label in others if label in found.candidates and label not in twins]
     if rivals and best in found.candidates:
-        level = 2 * 0.05 / max(len(found.contenders) - 1, 2)  # of the test that excludes
-        needed = comparison.seeds_to_tell(found.of(rivals[0]) - found.of(best), level)
-        much = f"about {needed:,}" if needed else "more than 10,000"
         parts.append(
-            f"These seeds do not exclude {listed(rivals)}; to exclude {rivals[0]} would take {much}, were the "
-            "difference what it seems."
+            f"Corrected for {count(len(others), 'comparison')}, these seeds do not exclude {listed(rivals)}; to "
+            f"exclude {rivals[0]} would take {_needed(found, rivals[0])}, were the difference what it seems."
         )
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
         parts.append(
-            f"How far {best} leads depends on the {problem}s: drawn again, they would give it a rank from {ends[0]} to "
-            f"{ends[1]}."
+            f"How far {best} leads depends on the {problem}s: had others of their kind been drawn, its rank could be "
+            f"anything from {ends[0]} to {ends[1]}."
         )
     lopsided = [label for label in found.contenders[:SHOWN] if intervals.rests_on_one(found.of(label))]
     if lopsided:
-        parts.append(f"The mean of {listed(lopsided)} rests on one seed.")
+        parts.append(f"The mean of {listed(lopsided)} is dominated by one seed: see every run under robustness.")
     parts.append(_missing(found, problem))
     return " ".join(filter(None, parts))
 
 
+def _needed(found: Comparison, label: str) -> str:
+    """Returns how many seeds would exclude a method, 8 times in 10, were its difference to the best what it seems."""
+    level = 2 * 0.05 / max(len(found.contenders) - 1, 2)  # of the test that excludes
+    needed = comparison.seeds_to_tell(found.of(label) - found.of(found.contenders[0]), level)
+    return f"about {needed:,}" if needed else "more than 10,000"
+
+
 def _evidence(found: Comparison, problem: str) -> Facts:
-    best, *others = found.contenders
+    best, second = found.contenders[0], _second(found)
     facts = [
         ("Compared by", f"{found.measure.name}, {found.measure.unit}; {found.measure.better} is better"),
         ("Evidence", f"{count(len(found.seeds), 'seed')}, {count(len(found.problems), problem)}"),
     ]
-    if others and len(found.seeds) > 1:
-        places = places_of([found.behind[others[0]]], found.measure)
-        gap, low, high = found.behind[others[0]]
+    if second is not None and len(found.seeds) > 1:
+        places = places_of([found.behind[second]], found.measure)
+        gap, low, high = found.behind[second]
         ends = f"[{number(low, places)}, {number(high, places)}]"
         facts.append(("Second behind first", f"{number(gap, places)} {ends}, paired by seed"))
-        own, other = (found.imputed_runs[found.labels.index(label)] for label in (best, others[0]))
+        own, other = (found.imputed_runs[found.labels.index(label)] for label in (best, second))
         chance, low, high = comparison.probability_of_improvement(own, other)
         facts.append(
             (
@@ -141,10 +164,10 @@ def _evidence(found: Comparison, problem: str) -> Facts:
                 f"in {number(100 * chance, 0)}% of pairs of runs [{number(100 * low, 0)}, {number(100 * high, 0)}]",
             )
         )
-        needed = comparison.seeds_to_tell(found.of(others[0]) - found.of(best))
-        told = f"about {needed:,}" if needed else "more than 10,000"
-        facts.append(("Seeds to tell these two apart", f"{told}, 8 times in 10"))
-        facts.append(("Rank of the first", _rank_text(found, best, problem)))
+        ahead = int((found.of(best) < found.of(second)).sum())
+        facts.append(("First ahead of second", f"in {ahead} of {len(found.seeds)} seeds"))
+        facts.append(("Seeds to exclude the second", f"{_needed(found, second)}, 8 times in 10"))
+        facts.append(("Ranks the first may have", _rank_text(found, best, problem)))
     facts.append(("Lost runs of the first", f"{found.lost_of(best)} of {found.size}"))
     return facts
 

@@ -20,8 +20,8 @@ ROOM = 1.15
 """Height of the frame over the worst learning agent's mean."""
 MOST = 6
 """Most agents that are drawn in colour in one frame: the best ones."""
-REGRET = f"Cumulative regret of each agent before all others: {texts.BAND} Flatter is better."
-REWARD = f"Mean reward per decision so far, of each agent before all others: {texts.BAND} Higher is better."
+REGRET = f"Cumulative regret of each agent, with the others in grey: {texts.BAND} Flatter is better."
+REWARD = f"Mean reward per decision so far, of each agent, with the others in grey: {texts.BAND} Higher is better."
 CLIPPED = " The uniform agent leaves the frame, so that the others can be told apart."
 
 Digests = Mapping[str, Digest]
@@ -195,7 +195,10 @@ def frame(shown: Sequence[Curve], rewarded: bool) -> tuple[float, float, bool]:
 def _curve(agent: str, own: Digest, rewarded: bool) -> Curve:
     if rewarded:
         return Curve(agent, own.steps, *statistics.mean_band(own.reward / (own.steps + 1)))
-    return Curve(agent, own.steps, *statistics.mean_band(own.regret, low=-np.inf if own.signed else 0.0))
+    mean, low, high = statistics.mean_band(own.regret, low=-np.inf if own.signed else 0.0)
+    if not own.signed:  # as regret never falls, nor can its mean: what a band says of one step holds for later ones
+        low, high = np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
+    return Curve(agent, own.steps, mean, low, high)
 
 
 def _logarithmic(agent: str, own: Digest) -> Curve:

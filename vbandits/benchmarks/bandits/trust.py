@@ -1,6 +1,7 @@
 """Whether agents know what they do not know: calibration over environments, each figure beside a perfect model's."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from vbandits.metrics.calibration import LEVELS
 from vbandits.report import statistics, tables
 from vbandits.report.canvas import Canvas
 from vbandits.report.figures import BOTTOM, EDGE, TOP, Curve, Frame, dot, height, rows
-from vbandits.report.formats import DASH, MINUS, decimals, interval, number
+from vbandits.report.formats import DASH, MINUS, count, decimals, interval, number
 from vbandits.report.multiples import multiples
 from vbandits.report.page import Drawing, Item, Panels
 from vbandits.report.palette import GRID, INK, Style
@@ -43,6 +44,7 @@ def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) 
     if not known:
         return []
     return [
+        *filter(None, [_finding(results, known[0])]),
         table(results, known),
         "Each number is the mean (of log-losses the median) over the environments in which it is known. Prequential "
         "scores are of the arms taken, before their outcomes were learned from; scores on all arms are of inputs held "
@@ -50,6 +52,29 @@ def items(results: Results, agents: Sequence[str], styles: Mapping[str, Style]) 
         "row is what a perfect model would show with as many scored decisions, in 95% of experiments.",
         partial(_figures, results, known, styles),
     ]
+
+
+def _finding(results: Results, agent: str) -> str:
+    """Returns what the section finds of an agent, in words."""
+    labels = results.labels("environment")
+
+    def mean(statistic: Statistic) -> float:
+        return _mean([statistic(label, agent) for label in labels])
+
+    found = (
+        (
+            mean(partial(_covered, results, "90")),
+            "its 90% intervals cover {:.0f}% of outcomes of the arms that it took",
+        ),
+        (mean(partial(_held_out, results, "all_90", 100.0)), "{:.0f}% on all arms of inputs held out of the run"),
+        (
+            mean(partial(_held_out, results, "noiseless_90", 100.0)),
+            "{:.0f}% of true means lie in the 90% intervals that it has for them",
+        ),
+        (mean(partial(_thompson_gap, results)), "its probabilities to be the best arm are off by {:+.0f} points"),
+    )
+    parts = [text.format(value).replace("-", MINUS) for value, text in found if np.isfinite(value)]
+    return f"Of {agent}, the first in the ranking: {'; '.join(parts)}." if parts else ""
 
 
 def table(results: Results, agents: Sequence[str]) -> Table:
@@ -108,6 +133,9 @@ def _add(columns: list[Column], results: Results, agents: Sequence[str], head: H
         return
     covers = head.text.endswith("%")
     entries = tables.numbers(values, 1 if covers else decimals(values))
+    known = max(sum(np.isfinite(own)) for own in found)
+    if known < len(labels):
+        head = replace(head, detail=f"{head.detail}, {known} of {count(len(labels), 'environment')}")
     columns.append((head, [*entries, _perfect(results, agents, head)]))
 
 
