@@ -74,7 +74,8 @@ def test_actions_and_scores_are_those_of_contexts_and_rewards_in_other_units(nam
     assert actions.unique().numel() == 4
     same = (found == actions).all(0).numpy()  # ties within rounding may fall to the other side
     assert same.sum() >= len(SEEDS) - 1
-    tolerance = 1e-3 if units.endswith(("far from zero", "other", "stamps")) else 1e-4
+    # training in single precision makes more of what rounding leaves, on one machine more than on another
+    tolerance = 5e-3 if units.endswith(("far from zero", "other", "stamps")) else 1e-3
     np.testing.assert_allclose(found_mean[same], mean[same], rtol=0, atol=tolerance)
     np.testing.assert_allclose(found_nll[same], nll[same], rtol=0, atol=20 * tolerance)
 
