@@ -146,6 +146,7 @@ BUGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "bug"),
     [pytest.param(name, bug, marks=pytest.mark.slow if CHECKS[name].slow else ()) for name, bug in BUGS],
