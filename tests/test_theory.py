@@ -147,10 +147,7 @@ BUGS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "bug"),
-    [pytest.param(name, bug, marks=pytest.mark.slow if CHECKS[name].slow else ()) for name, bug in BUGS],
-)
+@pytest.mark.parametrize(("name", "bug"), list(BUGS))
 def test_the_claim_fails_if_what_it_rests_on_is_broken(name, bug, monkeypatch):
     BUGS[name, bug](monkeypatch)
     found = CHECKS[name].run()
