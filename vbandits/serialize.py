@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
@@ -53,3 +53,12 @@ def digest(content: Any) -> str:
 def slug(name: str) -> str:
     """Returns a name as it can stand in a file's name."""
     return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)[:60]
+
+
+def flattened(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of nested mappings by path: {"schedule": {"every": 5}} as "schedule.every", 5."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

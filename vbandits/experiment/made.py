@@ -1,6 +1,6 @@
 """How an experiment was made, in words: its command and machine, the settings of every method, and how they differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vbandits.experiment.results import StoredResults
@@ -8,6 +8,7 @@ from vbandits.report import tables
 from vbandits.report.formats import DASH, count
 from vbandits.report.page import Facts, Item
 from vbandits.report.tables import Column, Entry, Head
+from vbandits.serialize import flattened
 
 LONGEST = 40
 """Most letters of a setting in a table."""
@@ -60,7 +61,7 @@ def _plain(value: Any) -> str:
 
 def differing(entries: Sequence[Mapping[str, Any]], what: str) -> list[Item]:
     """Returns a table of the settings in which methods differ; nothing where there is one, or none differs."""
-    flat = {str(entry["label"]): dict(_flat(entry)) for entry in entries}
+    flat = {str(entry["label"]): dict(flattened(entry)) for entry in entries}
     names = dict.fromkeys(name for own in flat.values() for name in own if name != "label")
     kept = [name for name in names if len({str(own.get(name)) for own in flat.values()}) > 1]
     if len(flat) < 2 or not kept:
@@ -75,14 +76,6 @@ def differing(entries: Sequence[Mapping[str, Any]], what: str) -> list[Item]:
 def _shown(own: Mapping[str, Any], name: str) -> str:
     text = _plain(own[name]) if name in own else DASH
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, own in value.items():
-        if isinstance(own, Mapping):
-            yield from _flat(own, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", own
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -119,6 +119,10 @@ class Comparison:
         """Returns a method's mean over problems by seed [R]."""
         return self.by_seed[self.labels.index(label)]
 
+    def runs_of(self, label: str) -> np.ndarray:
+        """Returns a method's runs, with the worst of a problem in the place of each failed one [R, P]."""
+        return self.imputed_runs[self.labels.index(label)]
+
     def rows(self, labels: Sequence[str]) -> list[int]:
         """Returns the places of methods."""
         return [self.labels.index(label) for label in labels]
@@ -133,7 +137,7 @@ class Comparison:
         """The interquartile mean of runs and its interval, as values."""
         found, (low, high) = {}, self.measure.limits()
         for label in self.ranked:
-            runs = self.imputed_runs[self.labels.index(label)]
+            runs = self.runs_of(label)
             found[label] = self.measure.value(
                 (intervals.interquartile_mean(runs), *intervals.interquartile_interval(runs, low=low, high=high))
             )
@@ -158,23 +162,22 @@ class Comparison:
     @cached_property
     def behind(self) -> dict[str, Interval]:
         """By how much a method's mean loss is above the best one's, paired by seed."""
-        if not self.contenders:
-            return {}
-        best = self.of(self.contenders[0])
-        return {
-            label: comparison.paired_difference(self.of(label), best)
-            for label in self.ranked
-            if label != self.contenders[0]
-        }
+        return self._behind(self.by_seed)
 
     def behind_in(self, problem: str) -> dict[str, Interval]:
         """Returns by how much each method's mean loss in a problem is above that of the best overall."""
-        losses = self.counted[:, :, self.problems.index(problem)]
-        best = losses[self.labels.index(self.contenders[0])]
+        return self._behind(self.counted[:, :, self.problems.index(problem)])
+
+    def _behind(self, losses: np.ndarray) -> dict[str, Interval]:
+        """Returns the differences of losses [M, R] to those of the best overall; none where nobody contends."""
+        if not self.contenders:
+            return {}
+        best, *_ = self.contenders
+        own = losses[self.labels.index(best)]
         return {
-            label: comparison.paired_difference(losses[self.labels.index(label)], best)
+            label: comparison.paired_difference(losses[self.labels.index(label)], own)
             for label in self.ranked
-            if label != self.contenders[0]
+            if label != best
         }
 
     @cached_property

@@ -127,7 +127,7 @@ def _behind(found: Comparison, methods: Sequence[str]) -> list[Entry]:
 
 def _plain(found: Comparison, methods: Sequence[str], statistic) -> list[Entry]:
     """Returns a statistic of all runs of a method, seeds and problems together."""
-    values = [found.measure.sign * statistic(found.imputed_runs[found.labels.index(method)]) for method in methods]
+    values = [found.measure.sign * statistic(found.runs_of(method)) for method in methods]
     return tables.numbers(values, places_of([(value, NAN, NAN) for value in values], found.measure))
 
 

@@ -30,7 +30,7 @@ def profiles(found: Comparison, styles: Mapping[str, Style]) -> Drawing:
     shown = []
     named = {*found.contenders[:NAMED], found.baseline}
     for label in sorted(found.ranked, key=lambda label: (label in named, -found.ranked.index(label))):
-        share, lower, upper = comparison.performance_profile(runs[found.labels.index(label)], grid)
+        share, lower, upper = comparison.performance_profile(found.runs_of(label), grid)
         x = sign * grid
         order = np.argsort(x)
         shown.append(Curve(label, x[order], 100 * share[order], 100 * lower[order], 100 * upper[order]))
@@ -59,13 +59,13 @@ def improvement(found: Comparison, styles: Mapping[str, Style]) -> Drawing | Non
     others += [found.baseline] if found.baseline in found.ranked else []
     if not others:
         return None
-    own = found.imputed_runs[found.labels.index(best)]
+    own = found.runs_of(best)
     with Canvas(height(len(others)), "robustness-improvement") as canvas:
         axes = canvas.axes(canvas.label_width(others) + 8, TOP, EDGE, BOTTOM)
         rows(axes, others)
         told = []
         for row, label in enumerate(others):
-            estimate = comparison.probability_of_improvement(own, found.imputed_runs[found.labels.index(label)])
+            estimate = comparison.probability_of_improvement(own, found.runs_of(label))
             middle, low, high = (100 * part for part in estimate)
             dot(axes, row, (middle, low, high), styles[label])
             told.append(f"{label} {number(middle, 0)}")

@@ -156,7 +156,7 @@ def _evidence(found: Comparison, problem: str) -> Facts:
         gap, low, high = found.behind[second]
         ends = f"[{number(low, places)}, {number(high, places)}]"
         facts.append(("Second behind first", f"{number(gap, places)} {ends}, paired by seed"))
-        own, other = (found.imputed_runs[found.labels.index(label)] for label in (best, second))
+        own, other = (found.runs_of(label) for label in (best, second))
         chance, low, high = comparison.probability_of_improvement(own, other)
         facts.append(
             (

@@ -2,10 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from vbandits.serialize import flattened
 
 Axes = Mapping[str, Sequence[Any]]
 """Values of each field that is searched, in order. A field is dotted where it lies in a section: "posterior.rank"."""
@@ -27,7 +29,7 @@ def axes_of(search: Any, where: str, errors: list[str]) -> dict[str, Sequence[An
         )
         return {}
     found: dict[str, Sequence[Any]] = {}
-    for field, values in _flat(search):
+    for field, values in flattened(search):
         if not isinstance(values, list) or not values:
             errors.append(f"{where}.{field}: expected a list of values, got {values!r}")
         elif any(value in values[:place] for place, value in enumerate(values)):
@@ -35,14 +37,6 @@ def axes_of(search: Any, where: str, errors: list[str]) -> dict[str, Sequence[An
         else:
             found[field] = values
     return found
-
-
-def _flat(search: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in search.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def choose(axes: Axes, count: int) -> list[Setting]:

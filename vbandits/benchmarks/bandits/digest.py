@@ -35,10 +35,9 @@ class Digest:
             where there is none.
         pit: how many scored decisions fall into each part of the unit interval [R, BINS].
         gap: mean predicted probability of a reward of 1 less how often it came [R]; NaN for other rewards.
-        spread: mean epistemic and aleatoric standard deviation by period [2, R, PERIODS].
+        epistemic: mean epistemic standard deviation by period [R, PERIODS].
         arms: how often each arm was played by period, over all seeds [PERIODS, A].
         best: how often each arm was the best one [A]; empty where it is not told.
-        optimal: how often the best arm was played by period [R, PERIODS].
         thompson: by tenth of the probability to be the best arm [3, R, 10]: arms, the sum of probabilities, and how
             many were the best.
     """
@@ -52,10 +51,9 @@ class Digest:
     scores: dict[str, np.ndarray]
     pit: np.ndarray
     gap: np.ndarray
-    spread: np.ndarray
+    epistemic: np.ndarray
     arms: np.ndarray
     best: np.ndarray
-    optimal: np.ndarray
     thompson: np.ndarray
 
     @property
@@ -106,7 +104,6 @@ def digest(records: pd.DataFrame) -> Digest:
     pit = column("pit")
     actions = column("action").astype(int)
     optimal = column("optimal")
-    chosen = np.where(optimal >= 0, optimal == actions, np.nan)
     means = {name: _mean(column(name)) for name in SCORES}
     means |= {"nll_median": _quantile(nll, 0.5), "nll_trimmed": _trimmed(nll)}
     covered = {
@@ -124,12 +121,11 @@ def digest(records: pd.DataFrame) -> Digest:
         means | covered,
         np.stack([np.histogram(own[~np.isnan(own)], BINS, (0, 1))[0] for own in pit]),
         _mean(probability - np.where(np.isnan(brier), np.nan, column("reward"))),
-        np.stack([_by_period(np.sqrt(column(name)), periods) for name in ("epistemic", "aleatoric")]),
+        _by_period(np.sqrt(column("epistemic")), periods),
         np.stack([_frequencies(actions[:, period], int(actions.max()) + 1) for period in periods]),
         _frequencies(optimal[optimal >= 0].astype(int), int(actions.max()) + 1)
         if (optimal >= 0).any()
         else np.zeros(0),
-        _by_period(chosen, periods),
         _thompson(table, optimal),
     )
 

@@ -131,7 +131,7 @@ def learned(digests: Digests, styles: Mapping[str, Style], environment: str, ste
     """Returns how epistemic uncertainty shrinks; None where it was not recorded."""
     shown = []
     for agent, own in digests.items():
-        values = own.spread[0].mean(0)
+        values = own.epistemic.mean(0)
         kept = np.isfinite(values)
         if kept.sum() > 1:
             x = steps * (np.arange(len(values)) + 0.5) / len(values)
