@@ -97,7 +97,7 @@ def _cluster(backend: str, workers: int) -> Iterator[None]:
     import dask  # pyright: ignore[reportMissingImports]: an extra
     from distributed import Client  # pyright: ignore[reportMissingImports]
 
-    local = {} if dask.config.get("scheduler-address", None) else {"n_workers": workers, "threads_per_worker": 1}
+    local: dict[str, Any] = {} if dask.config.get("scheduler-address", None) else {"n_workers": workers, "threads_per_worker": 1}
     with Client(**local):
         yield
 

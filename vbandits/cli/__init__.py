@@ -1,0 +1,35 @@
+"""The command line. Heavy imports wait until a command needs them, so that `vbandits --help` answers at once."""
+
+import sys
+
+from cyclopts import CycloptsError
+from rich.console import Console
+
+from vbandits.cli import computing, listing, reading, running
+from vbandits.cli.app import INTERRUPTED, INVALID, app
+
+__all__ = ["app", "computing", "listing", "main", "reading", "running"]
+"""The modules add their commands to `app`."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 some job failed, 2 invalid input, 130 interrupted."""
+    for stream in {sys.stdout, sys.stderr} - {None}:  # a terminal that has not our signs shows others in their place
+        getattr(stream, "reconfigure", dict)(errors="replace")
+    try:
+        code = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        code = INVALID
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        from vbandits.errors import told
+
+        if not (messages := told(error)):
+            raise
+        from vbandits.experiment.progress import print_line
+
+        for message in messages:
+            print_line(Console(stderr=True), f"error: {message}", "red")
+        code = INVALID
+    sys.exit(code or 0)

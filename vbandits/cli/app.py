@@ -1,0 +1,13 @@
+"""The command line itself, which commands are added to, and its exit codes."""
+
+from cyclopts import App
+
+from vbandits import __version__
+
+app = App(
+    name="vbandits",
+    version=__version__,
+    help="Benchmark uncertainty-aware networks on decisions: regret, labels bought, calibration, cost.",
+    help_epilogue="Start with: vbandits run experiments/quickstart.toml",
+)
+INVALID, FAILED, INTERRUPTED = 2, 1, 130

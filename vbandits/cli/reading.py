@@ -1,0 +1,50 @@
+"""`vbandits report` and `vbandits compare`: what is made of results folders."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from vbandits.cli.app import app
+from vbandits.cli.running import show
+
+
+@app.command
+def report(folder: Path) -> int:
+    """Write the report of a results folder again.
+
+    Parameters
+    ----------
+    folder
+        What a run left, such as results/quickstart.
+    """
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.progress import print_failed
+    from vbandits.experiment.store import Store
+
+    extend_path([str(Path.cwd())])
+    results = Store(folder).load()
+    for marker in results.jobs:
+        if marker["status"] == "failed":
+            print_failed(Console(stderr=True), marker, results.axes)
+    return show(results, folder)
+
+
+@app.command
+def compare(*folders: Path, out: Path | None = None) -> int:
+    """Set results folders side by side, paired by seed: two versions of a method, or of the code.
+
+    Parameters
+    ----------
+    folders
+        What runs left, such as results/before results/after: what changed is told against the first.
+    out
+        Folder of the report; results/compare-NAME-NAME by default.
+    """
+    from vbandits.experiment import changes
+    from vbandits.experiment.engine import extend_path
+
+    extend_path([str(Path.cwd())])
+    changes.show(folders, out, shlex.join(["vbandits", *sys.argv[1:]]))
+    return 0

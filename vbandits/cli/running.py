@@ -1,0 +1,172 @@
+"""`vbandits run` and `vbandits tune`."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from vbandits.cli.app import FAILED, INTERRUPTED, app
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How an experiment is run.
+
+    Parameters
+    ----------
+    out
+        Results folder; results/NAME by default.
+    seeds
+        Number of seeds, 0 to N - 1, instead of the file's.
+    steps
+        Decisions per seed or gradient steps, instead of the file's.
+    data_dir
+        Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
+    device
+        Where to compute; auto takes a GPU where there is one.
+    set_
+        Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9.
+    workers
+        Processes; one per processor by default.
+    engine
+        How jobs are spread: loky on this machine, dask or ray across machines.
+    overwrite
+        Discard the results of another experiment in the same folder; the same one goes on.
+    """
+
+    out: Path | None = None
+    seeds: int | None = None
+    steps: int | None = None
+    data_dir: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None
+    workers: int | None = None
+    engine: Literal["loky", "dask", "ray"] = "loky"
+    overwrite: Annotated[bool, Parameter(negative=())] = False
+
+
+HOW = RunOptions()
+
+
+@app.command
+def run(file: Path | None = None, *, how: RunOptions = HOW, **chosen: str) -> int:
+    """Run an experiment, or go on with one that was stopped: agents in environments, learners on pools, or methods.
+
+    Parameters
+    ----------
+    file
+        Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
+    chosen
+        What to run of a section, separated by commas: --environments, --agents, --datasets or --methods, labels or ids
+        of the file's, or others (without a file, all presets); --problems, labels of the file's; --learners, its
+        labels, methods with all their acquisitions, or acquisitions of all.
+    """
+    from vbandits.experiment.resolve import ad_hoc, resolve, select
+
+    def resolved(document: dict[str, Any], options: list[str]) -> Any:
+        document = select(document, chosen, options)
+        return resolve(document if file else ad_hoc(document), how.set_ or (), how.data_dir)
+
+    store, results = _run(file, how, resolved)
+    return INTERRUPTED if results is None else show(results, store.folder)
+
+
+@app.command
+def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chosen: str) -> int:
+    """Try settings of methods, as many of each, and write the best as presets; goes on where it was stopped.
+
+    Parameters
+    ----------
+    file
+        Experiment file (TOML) with `settings`, how many are tried of every method, and methods with a `search`.
+    write
+        Where to write the presets, beside presets.toml in the results folder.
+    chosen
+        What to tune of a section, separated by commas: labels or ids of the file's, such as --agents ibvi,elbo.
+    """
+    from vbandits.errors import ConfigError, require_writable
+    from vbandits.tuning.experiment import check_replaced, resolve_tuning
+
+    if write is not None and (write.is_dir() or not write.parent.is_dir()):
+        raise ConfigError(f"--write: expected a file in a folder that exists, got {str(write)!r}")
+    if write is not None:
+        require_writable(write.parent)
+
+    def resolved(document: dict[str, Any], options: list[str]) -> Any:
+        experiment = resolve_tuning(document, chosen, how.set_ or (), how.data_dir, [*options, "write"])
+        if write is not None and write.exists():
+            check_replaced(write, experiment)
+        return experiment
+
+    store, results = _run(file, how, resolved)
+    return INTERRUPTED if results is None else show(results, store.folder, write)
+
+
+def _run(file: Path | None, how: RunOptions, resolved: Callable[[dict[str, Any], list[str]], Any]) -> tuple[Any, Any]:
+    """Runs an experiment, and returns its store and its results, None if it was interrupted.
+
+    Args:
+        file: of the experiment, if there is one.
+        how: it is run.
+        resolved: returns the experiment of a document, given also the names of all options.
+    """
+    from vbandits.api import execute
+    from vbandits.errors import ConfigError
+    from vbandits.experiment.engine import extend_path, installed
+    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.resolve import read
+    from vbandits.experiment.store import Store
+
+    if how.workers is not None and how.workers < 1:
+        raise ConfigError(f"--workers: expected at least 1, got {how.workers}")
+    if not installed(how.engine):
+        needed = f"pip install 'vbandits[{how.engine}]'"
+        raise ConfigError(f"--engine: expected {how.engine} to be installed, got none: {needed}")
+    paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
+    extend_path(paths)
+    document = read(file) if file else {}
+    for name in ("seeds", "steps", "device"):
+        if (value := getattr(how, name)) is not None:
+            document[name] = value
+    experiment = resolved(document, [field.name.rstrip("_").replace("_", "-") for field in fields(how)])
+    console = Console(stderr=True)
+    store = Store(how.out or Path("results") / experiment.name)
+    command = shlex.join(["vbandits", *sys.argv[1:]])
+    try:
+        results = execute(
+            experiment,
+            store,
+            command=command,
+            workers=how.workers,
+            backend=how.engine,
+            overwrite=how.overwrite,
+            paths=paths,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        print_line(console, f"\nInterrupted. Finished jobs are kept in {store.folder}; to go on:\n  {command}")
+        return store, None
+    return store, results
+
+
+def show(results: Any, folder: Path, presets: Path | None = None) -> int:
+    """Writes the report of results, of a tuning also its presets, and prints what they say."""
+    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.report import terminal, write
+
+    console, complete = Console(stderr=True), True
+    if "tuning" in results.experiment:
+        from vbandits.tuning import files
+
+        complete = files.leave(results, folder, presets, console)
+    else:
+        Console().print(terminal(results))
+    page = write(results, folder / "report")  # where that is not possible, the table has been printed
+    print_line(console, f"Report: {page}")
+    return FAILED if not complete or any(job["status"] == "failed" for job in results.jobs) else 0
