@@ -94,10 +94,11 @@ def _cluster(backend: str, workers: int) -> Iterator[None]:
         register_ray()
         yield
         return
-    import dask  # pyright: ignore[reportMissingImports]: an extra
+    from dask import config  # pyright: ignore[reportMissingImports]: an extra
     from distributed import Client  # pyright: ignore[reportMissingImports]
 
-    local: dict[str, Any] = {} if dask.config.get("scheduler-address", None) else {"n_workers": workers, "threads_per_worker": 1}
+    found = config.get("scheduler-address", None)
+    local: dict[str, Any] = {} if found else {"n_workers": workers, "threads_per_worker": 1}
     with Client(**local):
         yield
 
