@@ -3,30 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from vbandits.envs.active.user import PoolEnvironment, StreamEnvironment
-from vbandits.envs.bandit import Bandit
-from vbandits.envs.base import CONTEXTS, REWARDS, HeldOut
-from vbandits.envs.spaces import Observation, family
-from vbandits.envs.sub_environment import SubEnvironment
+from vbandits.envs.base import HeldOut
+from vbandits.envs.processes import Processes
+from vbandits.envs.spaces import Observation
+from vbandits.envs.together import Together
 
-CLASSES: dict[str, type[SubEnvironment]] = {kind.family: kind for kind in (Bandit, PoolEnvironment, StreamEnvironment)}
 COUNTED = {"initial": "labels that are known from the start", "budget": "labels to be bought"}
 """What is counted when an episode has begun, in words."""
-
-
-def problems(environment: Any) -> list[str]:
-    """Returns what keeps a plain environment from being played, in plain words; empty if nothing does."""
-    if not isinstance(environment, gymnasium.Env):
-        kind = f"{type(environment).__module__}.{type(environment).__qualname__}"
-        hint = "make one environment, not a batch, or" if isinstance(environment, VectorEnv) else "derive it, or"
-        return [f"expected a gymnasium.Env, got a {kind}: {hint} subclass vbandits.envs.NativeBandit"]
-    return CLASSES[family(environment)].problems(environment)
 
 
 class UserEnvironments(VectorEnv):
@@ -42,29 +31,17 @@ class UserEnvironments(VectorEnv):
         sub_environments: each with its checks.
     """
 
-    def __init__(self, environments: Sequence[Any], device: torch.device | str = "cpu") -> None:
-        """Takes one environment for each seed.
-
-        Raises:
-            ValueError: if one of them cannot be played, is not like the first, or is there twice.
-        """
-        found = list(dict.fromkeys(problem for environment in environments for problem in problems(environment)))
-        if found:
-            raise ValueError("; ".join(found))
-        kinds = [CLASSES[family(environment)] for environment in environments]
-        self.sub_environments = [kind(environment) for kind, environment in zip(kinds, environments, strict=True)]
-        _require_alike(self.sub_environments)
+    def __init__(self, played: Together | Processes, device: torch.device | str = "cpu") -> None:
+        """Takes sub-environments, one for each seed."""
+        self._played = played
+        self.sub_environments = played.sub_environments
         first, self.device = self.sub_environments[0], torch.device(device)
         self.family = first.family
-        self._batch = SyncVectorEnv(
-            [lambda one=one: one for one in self.sub_environments], autoreset_mode=first.autoreset
-        )
         self.metadata = {"autoreset_mode": first.autoreset, "render_modes": []}
-        self.num_envs = len(environments)
-        self.single_observation_space = self._batch.single_observation_space
-        self.single_action_space = self._batch.single_action_space
-        self.observation_space = self._batch.observation_space
-        self.action_space = self._batch.action_space
+        self.num_envs = len(self.sub_environments)
+        self.single_observation_space, self.single_action_space = played.single_spaces
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
         vars(self).update(self._tensor(first.offers()))
         self._over = first.autoreset == AutoresetMode.DISABLED
 
@@ -72,7 +49,7 @@ class UserEnvironments(VectorEnv):
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Starts every sub-environment with its seed (an int counts up); without seeds, the next episode of each."""
-        seen, _ = self._batch.reset(seed=seed if seed is None or isinstance(seed, int) else list(seed))
+        seen = self._played.reset(range(seed, seed + self.num_envs) if isinstance(seed, int) else seed)
         first = self.sub_environments[0]
         for name, count in first.counts.items():
             counts = [one.counts[name] for one in self.sub_environments]
@@ -91,7 +68,7 @@ class UserEnvironments(VectorEnv):
             raise ValueError(
                 "expected an episode that is running, got a step before reset() or after the end: call reset()"
             )
-        seen, reward, terminated, truncated, _ = self._batch.step(torch.as_tensor(actions).cpu().numpy())
+        seen, reward, terminated, truncated = self._played.step(torch.as_tensor(actions).cpu().numpy())
         if self.sub_environments[0].autoreset == AutoresetMode.DISABLED:
             over = terminated | truncated
             if over.any() and not over.all():
@@ -104,7 +81,7 @@ class UserEnvironments(VectorEnv):
 
     def held_out(self, seeds: Sequence[int], played: int) -> HeldOut | None:
         """Returns what all environments hold out of their problems as they stand; None unless all of them do."""
-        found = [own.held_out(CONTEXTS, REWARDS) for own in self.sub_environments if isinstance(own, Bandit)]
+        found = self._played.held_out()
         if not found or any(own is None for own in found):
             return None
         kept = [own for own in found if own is not None]
@@ -115,7 +92,7 @@ class UserEnvironments(VectorEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Closes the environments."""
-        self._batch.close()
+        self._played.close()
 
     def _info(self) -> dict[str, Tensor]:
         names = self.sub_environments[0].info
@@ -131,26 +108,3 @@ def _stacked(parts: Sequence[Tensor | None]) -> Tensor | None:
     """Returns parts of observations as one; None if there are none."""
     given = [part for part in parts if part is not None]
     return torch.stack(given) if given else None
-
-
-def _require_alike(found: Sequence[SubEnvironment]) -> None:
-    """Raises a ValueError unless sub-environments are different objects that can be played as one batch."""
-    first, owners = found[0], [one.environment.unwrapped for one in found]
-    if len({id(owner) for owner in owners}) < len(owners):
-        raise ValueError(
-            "expected a new environment for each seed, got the same object twice: create it inside the function that "
-            "makes it"
-        )
-    if different := [one.sizes for one in found if one.sizes != first.sizes]:
-        raise ValueError(
-            f"expected the same {first.alike} in every sub-environment, got {first.sizes} and {different[0]}: all "
-            "seeds are played as one batch"
-        )
-    for name in first.shared:
-        for place, owner in enumerate(owners):
-            one, other = getattr(owners[0], name, None), getattr(owner, name, None)
-            if one is not other and not np.array_equal(np.asarray(one), np.asarray(other)):
-                raise ValueError(
-                    f"expected the same {name} in all sub-environments, got others in number {place}: make them "
-                    "without random numbers of an episode, so that seeds share a pool"
-                )

@@ -10,12 +10,12 @@ import torch
 from gymnasium.spaces import Dict
 
 from vbandits.envs.active.user import MASK
-from vbandits.envs.adapter import problems
 from vbandits.envs.bandit import CONTRACT
 from vbandits.envs.check_report import CheckReport, words
 from vbandits.envs.gymnasium_check import passes_gymnasium
 from vbandits.envs.spaces import BANDIT, POOL, STREAM, Observation, ObservationSpec, family, next_available
 from vbandits.envs.spec import EnvironmentSpec, resolve
+from vbandits.envs.together import problems
 from vbandits.metrics import regret as regrets
 from vbandits.source_hash import reference
 

@@ -18,8 +18,10 @@ from vbandits.data.pool import Pool
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.argument_types import type_errors
 from vbandits.envs.base import Native
+from vbandits.envs.processes import Processes, packed
 from vbandits.envs.single import SingleEnvironment
 from vbandits.envs.spaces import BANDIT, FAMILIES, ObservationSpec, family
+from vbandits.envs.together import Together
 from vbandits.registry import ENVIRONMENTS, load, register_environments, unknown
 from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
@@ -43,6 +45,8 @@ class EnvironmentSpec:
         batch: decisions whose outcomes come together, when that of the last of them is known.
         data_dir: where the files of datasets lie, handed to native environments that take it unless `kwargs` have it;
             results do not depend on it.
+        processes: in which the sub-environments of a user's own environment are stepped, for one that is slow; results
+            do not depend on it.
     """
 
     label: str
@@ -51,6 +55,7 @@ class EnvironmentSpec:
     delay: int | None = None
     batch: int | None = None
     data_dir: str | None = None
+    processes: int = 1
 
     def known(self, decisions: int) -> int:
         """Returns of how many decisions the outcome is known after so many decisions."""
@@ -78,16 +83,28 @@ class EnvironmentSpec:
     def _open(self, num_envs: int, device: str) -> Any:
         native, defaults = self._native()
         if native is not None:
+            if self.processes > 1:
+                raise ValueError(
+                    f"processes: expected 1, got {self.processes}: the sub-environments of {reference(self.source)} "
+                    "are one batch of tensors in this process, and need no others"
+                )
             made = functools.partial(native, num_envs=num_envs, device=device)
             return self._make(made, self._arguments(native, defaults), native)
+        if self.processes > 1:
+            packed(self)  # told before work starts, also where there is a single sub-environment
+        count = min(self.processes, num_envs)
+        return UserEnvironments(Processes(self, num_envs, count) if count > 1 else self.several(num_envs), device)
+
+    def several(self, count: int, start: int = 0) -> Together:
+        """Returns sub-environments in this process, the first of them number `start` of all."""
         with contextlib.ExitStack() as opened:
             environments = []
-            for _ in range(num_envs):
+            for _ in range(count):
                 environments.append(self.single())
                 opened.callback(getattr(environments[-1], "close", lambda: None))
-            adapted = UserEnvironments(environments, device)
-            opened.pop_all()  # nothing failed: from here on they are the adapter's to close
-            return adapted
+            together = Together(environments, start)
+            opened.pop_all()  # nothing failed: from here on they are its to close
+            return together
 
     def single(self) -> Any:
         """Returns one sub-environment as a plain `gymnasium.Env`, the user's own just as it was written.

@@ -59,6 +59,10 @@ class SubEnvironment(gymnasium.Env):
         """
         return {}
 
+    def common(self) -> dict[str, Any]:
+        """Returns the attributes of the user's that have to be equal in all sub-environments, by name."""
+        return {name: getattr(self.environment.unwrapped, name, None) for name in self.shared}
+
     def first(self, observation: Any, info: Any, call: str) -> Any:
         """Returns a checked observation that `reset` returned; `call` names the call in messages."""
         raise NotImplementedError

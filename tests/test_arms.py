@@ -16,10 +16,10 @@ from vbandits.agents.dry_run import dry_run
 from vbandits.agents.encoding import Encoding
 from vbandits.agents.rules import UNAVAILABLE, EpsilonGreedy, Greedy, Thompson, Uniform, pick
 from vbandits.benchmarks.bandits.run import job, run_job
-from vbandits.envs.adapter import problems
 from vbandits.envs.check import check
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.envs.together import problems
 from vbandits.errors import ConfigError
 from vbandits.experiment.resolve import resolve
 from vbandits.posteriors.deterministic import Deterministic

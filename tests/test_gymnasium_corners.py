@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 
 import vbandits
-from vbandits.envs.adapter import problems
 from vbandits.envs.check import check
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec, resolve
+from vbandits.envs.together import problems
 
 
 class Plain(gymnasium.Env):

@@ -15,8 +15,8 @@ from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits.run import job, run_job
-from vbandits.envs.adapter import problems
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.envs.together import problems
 from vbandits.posteriors.linear import Linear
 from vbandits.presets import PRESETS
 

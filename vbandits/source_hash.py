@@ -1,4 +1,4 @@
-"""Where an object came from: its name as a string, and a hash of a user's own source file."""
+"""Where an object or an error came from: its name as a string, and a hash of a user's own source file."""
 
 import functools
 import hashlib
@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import sysconfig
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +50,19 @@ def source_hash(source: Any) -> str | None:
         return None
     content = _content(file, named)
     return None if content is None else hashlib.sha256(content).hexdigest()[:LENGTH]
+
+
+def place(error: BaseException) -> str:
+    """Returns where in a user's own code an error comes from, "(file.py:12, in name)", or nothing."""
+    root = error.__cause__ or error
+    frames = [
+        (sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
+        for frame, line in traceback.walk_tb(root.__traceback__)
+    ]
+    for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
+        if module is not None and source_hash(module) is not None:
+            return f"({Path(module.__file__ or '').name}:{line}, in {name})"
+    return ""
 
 
 def plain(value: Any) -> Any:

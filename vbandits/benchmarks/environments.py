@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from vbandits.envs.spec import EnvironmentSpec, instead, parameters
-from vbandits.experiment.config import Config, Entry
+from vbandits.experiment.config import Config, Count, Entry
 
 
 class EnvironmentEntry(Entry):
@@ -15,6 +15,7 @@ class EnvironmentEntry(Entry):
     id: Any
     kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
+    processes: Count = 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.store import Store
-from vbandits.source_hash import source_hash
+from vbandits.source_hash import place
 
 INTERVAL = 0.5
 """Seconds between two notes of a job's progress."""
@@ -123,22 +123,9 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[
             outcome = job.run(heartbeat.beat)
         return store.finish(job, outcome, resources.peak(job.device))
     except (Exception, SystemExit) as error:  # a user's code may call exit()
-        notes = " ".join(getattr(error, "__notes__", []))
-        reason = f"{type(error).__name__}: {error} {notes}".strip() + _place(error)
+        told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
+        reason = " ".join(filter(None, told))
         return store.fail(job, reason, traceback.format_exc())
-
-
-def _place(error: BaseException) -> str:
-    """Returns where in a user's own code an error comes from, or nothing."""
-    root = error.__cause__ or error
-    frames = [
-        (sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
-        for frame, line in traceback.walk_tb(root.__traceback__)
-    ]
-    for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
-        if module is not None and source_hash(module) is not None:
-            return f" ({Path(module.__file__ or '').name}:{line}, in {name})"
-    return ""
 
 
 def extend_path(paths: Sequence[str]) -> None:

@@ -118,7 +118,7 @@ class ActiveConfig(Config):
         kwargs = parsed and arguments(self, parsed, where, DEFAULT)
         if kwargs is not None:
             label = parsed.label or _named(parsed.id, kwargs)
-            yield EnvironmentSpec(label, parsed.id, kwargs, data_dir=self.data_dir)
+            yield EnvironmentSpec(label, parsed.id, kwargs, data_dir=self.data_dir, processes=parsed.processes)
 
     def methods(self, entry: Any, where: str) -> Iterator[LearnerSpec]:
         """Yields the learners of an entry: every method with every acquisition."""

@@ -83,7 +83,7 @@ class BanditConfig(Config):
         told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
         shown = " ".join(f"{key}={value}" for key, value in (kwargs | told).items())
         label = parsed.label or f"{short(parsed.id)} {shown}".strip()
-        yield EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback})
+        yield EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback}, processes=parsed.processes)
 
     def methods(self, entry: Any, where: str) -> Iterable[AgentSpec]:
         """Returns an agent, unless it is faulty."""
