@@ -10,6 +10,7 @@ from vbandits.envs.classification import Classification
 from vbandits.envs.logged import Financial, Jester, Mushroom
 from vbandits.envs.noise import HeteroscedasticBandit, LogisticBandit
 from vbandits.envs.nonstationary import AbruptBandit, DriftingBandit
+from vbandits.envs.reward_table import RewardTable
 from vbandits.envs.synthetic import GaussianBandit, LinearBandit, NeuralBandit, SparseLinearBandit
 from vbandits.envs.wheel import Wheel
 
@@ -29,6 +30,7 @@ __all__ = [
     "NeuralBandit",
     "Pool",
     "PoolActiveLearning",
+    "RewardTable",
     "SparseLinearBandit",
     "StreamActiveLearning",
     "Wheel",

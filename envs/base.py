@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from vbandits.data import memory
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.streams import generator
 
@@ -105,8 +106,11 @@ class Native(VectorEnv):
 
     @classmethod
     def described(cls, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the arguments that it is made with as a fingerprint holds them, before they are made plain."""
-        return dict(kwargs)
+        """Returns the arguments that it is made with as a fingerprint holds them, before they are made plain.
+
+        Of data in memory that is its kind: what it holds is told by the digest of `dataset` or `pool`.
+        """
+        return {name: memory.shown(value) for name, value in kwargs.items()}
 
 
 class NativeBandit(Native):

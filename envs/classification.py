@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Classification(DatasetBandit):
         num_envs: int = 1,
         device: str = "cpu",
         *,
-        dataset: str = "digits",
+        dataset: Any = "digits",
         target: str | int | None = None,
         drop: Sequence[str | int] | None = None,
         data_dir: str | None = None,
@@ -32,13 +33,13 @@ class Classification(DatasetBandit):
         reward_wrong: float = 0.0,
         imbalance: float = 1.0,
     ) -> None:
-        """Takes a dataset by name, or a CSV or Parquet file with the column that is the target: see `data.load`."""
+        """Takes a dataset by name; a CSV or Parquet file or a data frame, with the column that is the target; or arrays
+        (x, y): see `data.load`."""
         require(1 <= imbalance < np.inf, "imbalance", "a finite ratio of at least 1", imbalance)
         found = load(dataset, data_dir, target, drop)
         if found.labels is None:
-            raise ValueError(
-                f"dataset: expected classes, which {dataset} has not: it is for vbandits/{dataset.capitalize()}-v0"
-            )
+            instead = "a log of decisions, for [[logs]]" if found.logged else f"for vbandits/{dataset.capitalize()}-v0"
+            raise ValueError(f"dataset: expected classes, which {dataset} has not: it is {instead}")
         played = found if imbalance == 1 else long_tailed(found, imbalance)
         super().__init__(num_envs, device, played, arms=len(found.class_names))
         assert played.labels is not None

@@ -68,16 +68,37 @@ def test_columns_become_what_is_said(tmp_path):
     )
 
 
-def test_columns_that_look_like_something_else_are_noted(tmp_path):
-    """A typing error among numbers, and the number of the row, which a data frame writes without a name."""
-    rows = [f"{i},{'fifty' if i == 7 else 20 + i % 30},{i % 2}" for i in range(90)]
-    found = load(write(tmp_path, "\n".join([",age,bought", *rows]) + "\n"), target="bought")
-    assert "nearly all numbers, and yet text: age (because of 'fifty')" in found.notes
-    assert "looks like the number of the row, which drop=[...] leaves out: (without a name)" in found.notes
-    plain = load(
-        write(tmp_path, "age,bought\n" + "".join(f"{20 + i % 30},{i % 2}\n" for i in range(90))), target="bought"
-    )
+def test_the_number_of_the_row_that_a_data_frame_writes_without_a_name_is_left_out(tmp_path):
+    """It would tell rows that come in the order of their classes."""
+    rows = "".join(f"{20 + i % 30},{i % 2}\n" for i in range(90))
+    plain = load(write(tmp_path, "age,bought\n" + rows), target="bought")
     assert plain.notes == ()
+    counted = "".join(f"{i},{row}\n" for i, row in enumerate(rows.splitlines()))
+    for name, told in (("", "(without a name)"), ("Unnamed: 0", "Unnamed: 0")):
+        found = load(write(tmp_path, f"{name},age,bought\n" + counted), target="bought")
+        assert found.notes == (f"left out as the number of the row: {told}",)
+        np.testing.assert_array_equal(found.features, plain.features)
+    gone = counted.replace(f"7,{27},1\n", f"7,{27},\n", 1)  # a row without a class is no gap in the count
+    assert load(write(tmp_path, ",age,bought\n" + gone), target="bought").feature_names == ("age",)
+
+
+@pytest.mark.parametrize("stray", ["-", "--", "fifty", "#VALUE!"])
+@pytest.mark.parametrize("numbers", [5, 30])
+def test_text_among_few_numbers_is_named_with_its_row(tmp_path, stray, numbers):
+    """A sign is no level of a category; a word is one where the numbers are few."""
+    rows = [f"{stray if i == 7 else 20 + i % numbers},{i % 2}" for i in range(90)]
+    path = write(tmp_path, "\n".join(["age,bought", *rows]) + "\n")
+    if (numbers == 5 and stray[-1].isalpha()) or (numbers == 5 and "VALUE" in stray):
+        assert f"age={stray}" in load(path, target="bought").feature_names
+        return
+    with pytest.raises(ValueError, match=f"column 'age': expected numbers, got numbers but for '{stray}' in row 8 "):
+        load(path, target="bought")
+
+
+def test_the_row_of_a_stray_text_is_counted_in_the_file(tmp_path):
+    rows = [f"{'-' if i == 7 else 20 + i % 30},{'' if i == 3 else i % 2}" for i in range(90)]
+    with pytest.raises(ValueError, match="'-' in row 8 "):
+        load(write(tmp_path, "\n".join(["age,bought", *rows]) + "\n"), target="bought")
 
 
 def test_parquet_and_gzip_give_the_same(tmp_path):

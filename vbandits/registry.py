@@ -17,6 +17,7 @@ BANDITS = {
     "vbandits/DriftingBandit-v0": "vbandits.envs.nonstationary:DriftingBandit",
     "vbandits/ArmFeaturesBandit-v0": "vbandits.envs.arm_features:ArmFeaturesBandit",
     "vbandits/Classification-v0": "vbandits.envs.classification:Classification",
+    "vbandits/RewardTable-v0": "vbandits.envs.reward_table:RewardTable",
     "vbandits/Mushroom-v0": "vbandits.envs.logged:Mushroom",
     "vbandits/Jester-v0": "vbandits.envs.logged:Jester",
     "vbandits/Financial-v0": "vbandits.envs.logged:Financial",

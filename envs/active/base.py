@@ -86,7 +86,7 @@ class ActiveLearning(Native):
     @classmethod
     def described(cls, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the arguments without the rows of a pool that was given as arrays: its digest stands for them."""
-        given = dict(kwargs)
+        given = super().described(kwargs)
         if isinstance(given.get("pool"), Pool | tuple | list):
             given["pool"] = given["pool"].name if isinstance(given["pool"], Pool) else "arrays"
         return given

@@ -108,7 +108,8 @@ def _outcome(published: Published, folder: Path | None) -> Outcome:
 def _described(published: Published, found: Dataset, original: bool) -> str:
     rows, features = found.features.shape
     known = "as it should be" if original and published.sha256 else "not known beforehand"
-    classes = f", {published.classes} classes" if published.classes else ""
+    kind = "arms" if published.log else "classes"
+    classes = f", {published.classes} {kind}" if published.classes else ""
     return f"{rows:,} rows, {features} features{classes}; SHA-256 {found.digest()} ({known})"
 
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from vbandits.data import user, user_files
+from vbandits.data import memory, user, user_files
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.folder import VARIABLE, directory, locate
 from vbandits.data.record import Dataset, Layout, Published, checked
@@ -17,14 +18,16 @@ HELD = 2
 
 
 def load(
-    source: str | os.PathLike[str],
+    source: Any,
     data_dir: str | os.PathLike[str] | None = None,
     target: str | int | None = None,
     drop: Sequence[str | int] | None = None,
     *,
     regression: bool = False,
 ) -> Dataset:
-    """Returns a dataset by name or from a user's file; the last two stay in memory, a file until it changes.
+    """Returns a dataset by name, from a user's file, or from data in memory.
+
+    Of names and files the last two stay in memory, a file until it changes.
 
     A dataset with a name is looked for in a data directory, `data_dir` or else what the environment variable
     VBANDITS_DATA names: there its original files lie under their original names, gzipped or not, in a folder of the
@@ -34,17 +37,26 @@ def load(
     `vbandits.data.user`.
 
     Args:
-        source: a name in `PUBLISHED`, or the path of a file that ends in .csv, .csv.gz or .parquet, or of a
-            folder of Parquet files.
+        source: a name in `PUBLISHED`; the path of a file that ends in .csv, .csv.gz or .parquet, or of a folder of
+            Parquet files; a data frame of pandas or Polars; or arrays (x, y), x [N, D] or a data frame, y [N].
         data_dir: the data directory, for a name.
-        target: the column that holds the class, for a file; a number is the name of one.
-        drop: columns to leave out, for a file.
-        regression: whether that column holds numbers to predict, for a file.
+        target: the column that holds the class, for a file or data frame; a number is the name of one.
+        drop: columns to leave out, for a file or data in memory.
+        regression: whether that column holds numbers to predict, for a file or data in memory.
 
     Raises:
         ValueError: for an unknown name; a target with a name, or a file without one; files that are damaged or hold
             anything else; or if the dataset is nowhere, with what to download and where to put it.
     """
+    if isinstance(drop, str | int):
+        raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
+    column, left_out = None if target is None else str(target), tuple(map(str, drop or ()))
+    if memory.is_memory(source):
+        return user.read_memory(source, column, left_out, regression=regression)
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(
+            f"dataset: expected a name, a file, a data frame or arrays (x, y), got {type(source).__name__}"
+        )
     name = os.fspath(source)
     if name in PUBLISHED:
         given = {"target": target, "drop": drop, "regression": regression or None}
@@ -56,11 +68,9 @@ def load(
         return _named(PUBLISHED[name], directory(data_dir))
     if not is_file(name):
         raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user_files.ENDINGS)}")
-    if isinstance(drop, str | int):
-        raise ValueError(f"drop: expected a list of columns, got {drop!r}: write [{drop!r}]")
     path = expanded(name)
     version = (path.absolute(), user_files.version(path) if path.exists() else None)
-    return _own(path, None if target is None else str(target), tuple(map(str, drop or ())), version, regression)
+    return _own(path, column, left_out, version, regression)
 
 
 def is_file(source: str) -> bool:

@@ -1,4 +1,4 @@
-"""The original files of the datasets without classes: ratings and stocks."""
+"""The original files of the datasets without classes: ratings, stocks, and a log of e-mails."""
 
 import io
 from collections.abc import Sequence
@@ -7,14 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from vbandits.data.folder import contents
-from vbandits.data.record import Dataset
-from vbandits.data.tables import commas, matrix, numbers
+from vbandits.data.record import Dataset, Logged
+from vbandits.data.tables import commas, matrix, numbers, one_hot, words
 
 JOKES, RATED = 100, 40
 NOT_RATED = 99.0
 USERS = (24_983, 23_500, 24_938)
 """Of jester-data-1, -2 and -3."""
 STOCKS = 21
+HILLSTROM = "Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv"
+CATEGORIES = ("history_segment", "zip_code", "channel", "segment")
+TOLD, OUTCOMES = ("recency", "history", "mens", "womens", "newbie"), ("visit", "conversion", "spend")
+CUSTOMERS = (
+    *("recency", "history_segment", "history", "mens", "womens", "zip_code", "newbie", "channel", "segment"),
+    *OUTCOMES,
+)
+"""Columns of Hillstrom's file, those with text, those with numbers that are known before, and those of what came."""
 
 
 def financial(paths: Sequence[Path]) -> Dataset:
@@ -91,3 +99,23 @@ def _jester(path: Path, ratings: np.ndarray, names: tuple[str, ...], notes: tupl
     if not len(ratings) or not np.abs(ratings).max() <= 10:
         raise ValueError(f"{path}: expected ratings from -10 to 10, got {len(ratings):,} users with others among them")
     return Dataset("jester", ratings, None, names, (), notes)
+
+
+def hillstrom(paths: Sequence[Path]) -> Dataset:
+    """Reads Hillstrom's e-mail experiment: customers, which of three e-mails each was sent by chance, and what came.
+
+    The arms are as likely as each other. Rewards are whether the customer visited the site in the two weeks after,
+    whether they bought, and what they spent, in dollars.
+    """
+    table = commas(paths[0], len(CUSTOMERS), text=[CUSTOMERS.index(name) for name in CATEGORIES], header=True)
+    if tuple(table.column_names) != CUSTOMERS:
+        raise ValueError(
+            f"{paths[0]}: expected the columns {', '.join(CUSTOMERS)}, got {', '.join(table.column_names)}"
+        )
+    segments = words(table, "segment")
+    arms, actions = np.unique(segments, return_inverse=True)
+    x = matrix(table, TOLD)
+    levels, names = one_hot({name: words(table, name) for name in CATEGORIES if name != "segment"})
+    rewards = {name: table.column(name).to_numpy().astype(np.float64) for name in OUTCOMES}
+    logged = Logged(actions.astype(np.int64), tuple(arms.tolist()), rewards, np.full(len(x), 1 / len(arms)))
+    return Dataset("hillstrom", np.concatenate([x, levels], 1), None, (*TOLD, *names), logged=logged)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vbandits import data
-from vbandits.data import PUBLISHED, Dataset, images, synthetic
+from vbandits.data import PUBLISHED, Dataset, images, memory, synthetic
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
@@ -24,9 +24,9 @@ REPEATED = "repeated_mnist"
 COPIES, COPY_NOISE, TEST_PART = 3, 0.1, 0.2
 SHAPES = {"digits": (1, 8, 8)}
 """Channels, height and width of images that come as a table."""
-NOT_CLASSES = ("jester", "financial")
+NOT_CLASSES = ("jester", "financial", "hillstrom")
 Task = Literal["classes", "regression"]
-PoolSource = str | os.PathLike[str] | Pool | Sequence[Any]
+PoolSource = str | os.PathLike[str] | Pool | Sequence[Any] | Any
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,15 @@ def load_pool(
 
     Args:
         pool: a name in `names()`; the path of a file that ends in .csv, .csv.gz or .parquet, or of a folder of Parquet
-            files; a `Pool`; or arrays (x, y), x [N, D] or images [N, H, W] or [N, C, H, W], y [N]: whole numbers, text
-            or truth values are classes, other numbers are a regression.
+            files; a data frame of pandas or Polars; a `Pool`; or arrays (x, y), x [N, D] or images [N, H, W] or
+            [N, C, H, W], y [N]: whole numbers, text or truth values are classes, other numbers are a regression.
         rows: at most so many to buy from; by default all.
         test_rows: at most so many to be evaluated on; by default all.
         test_part: share of the rows that is held out, where there is no test set; by default 0.2.
         pool_seed: of which rows are held out and which are left out.
         task: "regression" makes a file's target a number; "classes" or "regression" overrides what arrays look like.
-        target: the column of a file that is asked for.
-        drop: columns of a file to leave out.
+        target: the column of a file or data frame that is asked for.
+        drop: columns of a file or data frame to leave out.
         copies: of each image, for "repeated_mnist"; by default 3.
         noise: standard deviation of the noise on each pixel in [0, 1], for "repeated_mnist"; by default 0.1.
         data_dir: where the files of datasets lie.
@@ -87,8 +87,11 @@ def load_pool(
     choice = Choice(rows, test_rows, TEST_PART if test_part is None else test_part, pool_seed)
     name = os.fspath(pool) if isinstance(pool, str | os.PathLike) else None
     repeated, file = name == REPEATED, name is not None and name not in names() and is_file(name)
+    own = file or memory.is_frame(pool)
     _refuse("copies, noise", (copies, noise), repeated, f'with pool="{REPEATED}" alone')
-    _refuse("target, drop", (target, drop), file, "with a file of your own alone")
+    _refuse("target, drop", (target, drop), own, "with a file or data frame of your own alone")
+    if memory.is_frame(pool):
+        return _from_table.__wrapped__(_table(pool, target, drop, task), choice)
     if name is None:
         return _own(pool, task, test_part, choice)
     if not file:
@@ -119,8 +122,8 @@ def _named(
     return _from_table(data.load(name, data_dir), choice)
 
 
-def _table(path: str, target: str | int | None, drop: Sequence[str | int] | None, task: Task | None) -> Dataset:
-    """Returns a user's own file."""
+def _table(path: Any, target: str | int | None, drop: Sequence[str | int] | None, task: Task | None) -> Dataset:
+    """Returns a user's own file or data frame."""
     if task == "regression":
         return data.load(path, None, target, drop, regression=True)
     try:
@@ -224,7 +227,11 @@ def _own(pool: Any, task: Task | None, test_part: float | None, choice: Choice) 
         pool.require_valid()
         return _some(pool, choice)
     if not (isinstance(pool, tuple | list) and len(pool) == 2):
-        raise ValueError(f"pool: expected a name, a file, a Pool or arrays (x, y), got {type(pool).__name__}")
+        raise ValueError(
+            f"pool: expected a name, a file, a data frame, a Pool or arrays (x, y), got {type(pool).__name__}"
+        )
+    if memory.is_frame(pool[0]):  # columns may be text
+        return _from_table.__wrapped__(data.load(tuple(pool), regression=task == "regression"), choice)
     x, image = _inputs(pool[0])
     y, classes = _targets(pool[1], len(x), task)
     guessed = task is None and classes and np.asarray(pool[1]).dtype.kind == "f"

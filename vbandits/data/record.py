@@ -10,6 +10,23 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
+class Logged:
+    """What was done in each row, by chance, and what came of it.
+
+    Attributes:
+        actions: arms that were played, int64 in 0..A-1 [N].
+        arm_names: A of them.
+        rewards: by name, float64 [N].
+        propensity: probability with which the arm was played, float64 [N].
+    """
+
+    actions: np.ndarray
+    arm_names: tuple[str, ...]
+    rewards: Mapping[str, np.ndarray]
+    propensity: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Rows to decide on. The arrays are shared by all who load them: do not write to them.
 
@@ -22,8 +39,10 @@ class Dataset:
         feature_names: D of them; an indicator is called "column=level".
         class_names: K of them, in the order of the labels.
         notes: what was done to the rows between the file and the arrays.
-        targets: numbers to predict, float64 [N], in the place of labels: of a user's own file, for a regression.
+        targets: numbers to predict, float64 [N], in the place of labels: of a user's own file, for a regression; or
+            rewards of every arm [N, A], of a table of rewards.
         test: features [M, D] and labels [M] of a test set, where one was published apart from the rows (images).
+        logged: decisions and rewards, where the rows are contexts in which something was decided.
     """
 
     name: str
@@ -34,15 +53,18 @@ class Dataset:
     notes: tuple[str, ...] = ()
     targets: np.ndarray | None = None
     test: tuple[np.ndarray, np.ndarray] | None = None
+    logged: Logged | None = None
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the bytes of the features, row after row, and then of the labels or targets."""
+        """Returns the SHA-256 of the bytes of the features, row after row, and then of labels or targets, or log."""
         return self._digest
 
     @cached_property
     def _digest(self) -> str:
         found = hashlib.sha256(np.ascontiguousarray(self.features).data)
-        for told in (self.labels, self.targets):
+        log = self.logged
+        logged = () if log is None else (log.actions, log.propensity, *log.rewards.values())
+        for told in (self.labels, self.targets, *logged):
             if told is not None:
                 found.update(np.ascontiguousarray(told).data)
         return found.hexdigest()
@@ -90,8 +112,9 @@ class Published:
         about: what it is, in a line, with its source.
         url: where its files are.
         features: D, as we encode them.
-        counts: rows of each class [K], for each of its parts (such as training and test file) in their order. Their sum
-            is the number of rows, and they tell a dataset from another one in files of the same name.
+        counts: rows of each class [K] (of a log: of each arm), for each of its parts (such as training and test file)
+            in their order. Their sum is the number of rows, and they tell a dataset from another one in files of the
+            same name.
         rows: their number, where there are no classes, or their counts are not known.
         levels: K, where the counts are not known.
         layouts: the files that it may lie in, the first that are found are read; none where there are no files.
@@ -101,6 +124,7 @@ class Published:
         flat: whether its files may lie flat in it; not where another dataset's are called the same.
         shape: channels, height and width (C, H, W) of images, of which `features` is the product.
         test: images of each class in the test set [K], where there is one; `counts` are then of the training set.
+        log: whether it is a log of decisions: `counts` are then rows of each arm, and there are no classes to tell.
     """
 
     name: str
@@ -117,6 +141,7 @@ class Published:
     flat: bool = True
     shape: tuple[int, int, int] | None = None
     test: tuple[int, ...] = ()
+    log: bool = False
 
     @property
     def size(self) -> int:
@@ -158,7 +183,8 @@ def checked(
         counts = (tuple(map(sum, zip(*counts, strict=True))),)
     size = published.size if exact else len(found.features)
     part = "" if found.test is None else ", training set"
-    _check(published, f"{where}{part}", found.features, found.labels, size, counts)
+    labels = found.labels if found.logged is None else found.logged.actions
+    _check(published, f"{where}{part}", found.features, labels, size, counts)
     if found.test is not None:
         _check(published, f"{where}, test set", *found.test, sum(published.test), (published.test,))
     if original and published.sha256 is not None:

@@ -15,6 +15,7 @@ from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
+from vbandits.data import memory
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, Settings, objects, words
@@ -81,7 +82,7 @@ class BanditConfig(Config):
             return
         feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
         told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
-        shown = " ".join(f"{key}={value}" for key, value in (kwargs | told).items())
+        shown = " ".join(f"{key}={memory.shown(value)}" for key, value in (kwargs | told).items())
         label = parsed.label or f"{short(parsed.id)} {shown}".strip()
         yield EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback}, processes=parsed.processes)
 
