@@ -141,18 +141,12 @@ def test_a_finished_experiment_is_not_computed_again(run):
     assert markers("results/small") == before
 
 
-def test_a_changed_experiment_is_refused_until_told_otherwise(run, capsys):
-    before = markers("results/small")
-    assert vbandits("run", run, "--steps", 50) == 2
-    message = capsys.readouterr().err
-    assert "changed: steps" in message
-    assert "--out" in message
-    assert "--overwrite" in message
-    assert markers("results/small") == before
+def test_overwrite_leaves_nothing_of_the_experiment_before(run):
     changed = ("run", run, "--steps", 50, "--workers", 1, "--agents", "linear-ts")
     assert vbandits(*changed, "--out", "other") == 0
     assert vbandits(*changed, "--overwrite") == 0
     assert table("results/small").equals(table("other"))
+    assert markers("results/small").keys() == markers("other").keys()
 
 
 def test_workers_and_blocks_do_not_change_a_seed(run):
@@ -198,15 +192,20 @@ def test_no_file_is_needed(file):
     assert len(table(next(Path("results").iterdir()))) == 2
 
 
-def test_an_edited_network_is_another_experiment(file, capsys):
+def test_an_edited_network_is_computed_again(file, capsys):
     written = "import torch.nn as nn\ndef make(d, k):\n    return nn.Linear(d, k{})\n"
     Path("own_networks.py").write_text(written.format(""))
     network = 'network = { kind = "module", factory = "own_networks:make" }'
     file.write_text(EXPERIMENT.replace('id = "ibvi"', f'id = "ibvi"\n{network}'))
     assert vbandits("run", file, "--workers", 1) == 0
     Path("own_networks.py").write_text(written.format(", bias=False"))
-    assert vbandits("run", file, "--workers", 1) == 2
-    assert "changed: agents.ibvi.network.code" in capsys.readouterr().err
+    before = markers("results/small")
+    assert vbandits("run", file, "--workers", 1) == 0
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "their content has changed (agents.ibvi.network.code" in told
+    after = markers("results/small")
+    assert {name: after[name] for name in before} == before
+    assert sorted(name.split("--")[1] for name in after.keys() - before.keys()) == ["ibvi", "ibvi"]
 
 
 @pytest.mark.parametrize("recorded", [1, 7, 1000])
@@ -288,13 +287,24 @@ def test_what_is_no_job_of_the_experiment_is_passed_over(two_jobs):
     (folder / "cells" / "notes.json").write_text('["not", "a", "marker"]')
     marker = json.loads(next((folder / "cells").glob("wheel--linear-ts*.json")).read_text())
     (folder / "cells" / "copy.json").write_text(json.dumps(marker))  # its key is another file's
+    (folder / "cells" / "._copy.json").write_bytes(b"\xff\xfe")
+    for path in [*(folder / "cells").glob("wheel--linear-ts*")]:
+        copied = path.with_name(path.name.replace(".", " (conflicted copy).", 1))
+        copied.write_bytes(path.read_bytes())
+    outside = "--".join(["..", "..", "wheel--linear-ts--0-3--0123456789"]).replace("..--", "../", 1)
+    name = "wheel--linear-ts--0-3--0123456789"
+    (folder / "cells" / f"{name}.json").write_text(json.dumps(marker | {"key": outside}))
     (folder / "cells" / "other.json").write_text(json.dumps(marker | {"key": "other", "agent": "stranger"}))
     assert vbandits("report", folder) == 0
     assert table(folder).equals(before)
 
 
-def test_a_marker_that_is_no_json_is_told_by_name(two_jobs, capsys):
-    folder, _ = two_jobs
-    (folder / "cells" / "torn.json").write_text('{"key": "torn", ')
+def test_a_marker_that_is_no_json_is_told_by_name_and_made_again(two_jobs, capsys):
+    folder, command = two_jobs
+    before = table(folder)
+    torn = next((folder / "cells").glob("wheel--linear-ts*.json"))
+    torn.write_text('{"key": "torn", ')
     assert vbandits("report", folder) == 2
-    assert "torn.json: expected JSON" in " ".join(capsys.readouterr().err.split())
+    assert f"{torn.name}: expected JSON" in " ".join(capsys.readouterr().err.split())
+    assert vbandits(*command) == 0
+    assert table(folder).equals(before)

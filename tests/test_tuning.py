@@ -237,7 +237,7 @@ def test_the_report_shows_what_was_chosen_and_from_what(finished, tuning):
     assert "3 settings of every agent" in written
 
 
-def test_it_goes_on_where_it_was_stopped_and_is_another_experiment_with_another_search(folder, finished, capsys):
+def test_it_goes_on_where_it_was_stopped_and_with_another_search(folder, finished, capsys):
     results = folder / "results" / "small"
     results.parent.mkdir()
     shutil.copytree(finished / "results" / "small", results)
@@ -248,10 +248,18 @@ def test_it_goes_on_where_it_was_stopped_and_is_another_experiment_with_another_
     after = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
     assert {path for path in after if after[path] != markers[path]} == {lost}
     (folder / "small.toml").write_text(FILE.replace("[0.0, 0.1, 1.0]", "[0.0, 0.2, 1.0]"))
-    assert vbandits("tune", "small.toml", "--workers", 1) == 2
-    assert "got another (changed:" in capsys.readouterr().err
-    Store(results).prepare(resolve_tuning(tomllib.loads((folder / "small.toml").read_text())), "", overwrite=True)
+    capsys.readouterr()
+    assert vbandits("tune", "small.toml", "--workers", 1) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    later = {path: path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")}
+    assert {path: later[path] for path in after} == after
+    assert len(later) == len(after) + 2, "one setting in two environments"
+    assert "kept on disk, and not in the report as they are not asked for: agents epsilon-greedy" in told
+    assert "0.2" in (results / "trials.csv").read_text()
+    again = FILE.replace("[0.0, 0.1, 1.0]", "[0.0, 0.3, 1.0]")
+    Store(results).prepare(resolve_tuning(tomllib.loads(again)), "", overwrite=True)
     assert not (results / "presets.toml").exists(), "of the search before"
+    assert not [*(results / "cells").iterdir()]
 
 
 def test_a_setting_that_lacks_a_run_cannot_be_chosen(folder, finished, capsys):

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from vbandits.errors import ConfigError, require_writable
-from vbandits.experiment import comparing
+from vbandits.experiment import comparing, extend
 from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.progress import ProgressDisplay, print_line
@@ -47,10 +47,11 @@ def run(
         steps: decisions per seed, or gradient steps; by default those of an experiment file that says nothing.
         data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
         name: of the experiment.
-        out: results folder, in which a run that was stopped goes on; without one, results live in memory alone.
+        out: results folder, in which a run goes on that was stopped, or that is asked for more: what is there already
+            is not computed again; without one, results live in memory alone.
         device: "auto", "cpu" or "cuda".
         workers: processes; by default one per processor, or 1 on a GPU.
-        overwrite: discards what another experiment left in `out`.
+        overwrite: discards what another experiment left in `out`, instead of using it.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
             `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
             recorded, batch_size, evaluations.
@@ -119,8 +120,10 @@ def execute(
         print_line(console, f"note: {note}", "yellow")
     require_writable(store.folder)
     with interruptible(), locked(store.folder):
-        store.prepare(experiment, command, overwrite)
-        jobs = [job for job in experiment.jobs() if store.finished(job.key) is None]
+        before = store.prepare(experiment, command, overwrite)
+        jobs = store.missing(experiment)
+        for line in extend.told(before, experiment.document(), jobs):
+            print_line(console, line)
         if jobs:
             workers = _workers(experiment, len(jobs), workers)
             with ProgressDisplay(jobs, store, workers, console) as display:

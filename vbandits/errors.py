@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import unicodedata
 from pathlib import Path
 
 
@@ -25,6 +26,20 @@ def told(error: Exception) -> tuple[str, ...]:
     if isinstance(error, OSError) and error.errno in UNUSABLE:
         return (f"{error.filename}: expected a place that can be read and written to, got: {error.strerror}",)
     return ()
+
+
+def shortened(text: str, longest: int) -> str:
+    """Returns a text without control characters, and without its middle where it is longer than so many letters."""
+    if len(text) > longest:
+        ends = max(longest - 40, 0) // 2
+        text = f"{text[:ends]} [{len(text) - 2 * ends:,} letters left out] {text[len(text) - ends :]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Returns a text in which what a terminal would obey, and what no encoding has, is shown as a sign."""
+    hidden = (letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
+    return "".join("\N{REPLACEMENT CHARACTER}" if hide else letter for letter, hide in zip(text, hidden, strict=True))
 
 
 def require_writable(folder: Path) -> None:

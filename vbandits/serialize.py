@@ -13,6 +13,10 @@ CHOICES = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS, "acquisi
 """Sections of an agent, method or learner that are chosen by kind."""
 
 
+LONGEST = 80
+"""Most bytes of a name in a file's name."""
+
+
 def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     """Returns a posterior, rule or network as JSON: its kind and every field, the defaults too."""
     if value is None:
@@ -47,12 +51,18 @@ def described(spec: Any, names: Iterable[str]) -> dict[str, Any]:
 
 def digest(content: Any) -> str:
     """Returns a hash of JSON content."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def canonical(content: Any) -> str:
+    """Returns JSON content as one text, the same before it is written to a file and after it was read from there."""
+    return json.dumps(json.loads(json.dumps(content)), sort_keys=True)
 
 
 def slug(name: str) -> str:
-    """Returns a name as it can stand in a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)[:60]
+    """Returns a name as it can stand in a file's name, which has at most 255 bytes: of it two stand there."""
+    letters = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)
+    return letters[:60].encode()[:LONGEST].decode(errors="ignore")
 
 
 def flattened(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,7 @@ class RunOptions:
     engine
         How jobs are spread: loky on this machine, dask or ray across machines.
     overwrite
-        Discard the results of another experiment in the same folder; the same one goes on.
+        Discard what another experiment left in the same folder, instead of using what the two have in common.
     """
 
     out: Path | None = None
@@ -56,7 +56,7 @@ HOW = RunOptions()
 
 @app.command
 def run(file: Path | None = None, *, how: RunOptions = HOW, **chosen: str) -> int:
-    """Run an experiment, or go on with one that was stopped: agents in environments, learners on pools, or methods.
+    """Run an experiment, or go on with one that was stopped, or that is asked for more: only what is new is computed.
 
     Parameters
     ----------

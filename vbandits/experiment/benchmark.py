@@ -1,6 +1,8 @@
 """What a benchmark declares, and what is the same for all of them: an experiment, its jobs, and what a job leaves."""
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,8 +10,12 @@ from typing import Any
 import pandas as pd
 
 from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
-from vbandits.serialize import digest, slug
+from vbandits.serialize import canonical, slug
 
+MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history")
+"""How an experiment was made, as far as its `experiment.json` says so; the rest of it is what was asked for."""
+APART = ("kind", "name", "seeds", "block", "device", "tuning")
+"""What is asked for beside problems, methods and options."""
 Progress = Callable[[int], None]
 """Called with the step that a job has reached."""
 
@@ -77,6 +83,48 @@ class Outcome:
     held_out: pd.DataFrame | None = None
 
 
+class Keys:
+    """Names of the files of jobs: readable, and different wherever the results could be."""
+
+    def __init__(
+        self,
+        problems: Iterable[Mapping[str, Any]],
+        methods: Iterable[Mapping[str, Any]],
+        options: Sequence[Any],
+        device: str,
+    ) -> None:
+        """Takes problems and methods as they describe themselves, and what else results depend on."""
+        self._problems, self._methods = (
+            {entry["label"]: canonical(entry) for entry in entries} for entries in (problems, methods)
+        )
+        self._rest = [canonical(value) for value in (*options, device)]
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Keys":
+        """Returns those of an experiment as `experiment.json` has it."""
+        sections = benchmark(document.get("kind", DEFAULT_BENCHMARK)).sections
+        options = [value for name, value in document.items() if name not in (*MADE, *APART, *sections)]
+        return cls(document[sections[0]], document[sections[1]], options, document["device"])
+
+    def content(self, problem: Any, method: Any) -> tuple[str, ...] | None:
+        """Returns what the results of a problem and a method depend on beside the seeds; None of unknown labels."""
+        if not (isinstance(problem, str) and problem in self._problems):
+            return None
+        if not (isinstance(method, str) and method in self._methods):
+            return None
+        return (self._problems[problem], self._methods[method], *self._rest)
+
+    def of(self, problem: Any, method: Any, seeds: Sequence[int]) -> str:
+        """Returns the key of a job; "" of unknown labels."""
+        content = self.content(problem, method)
+        if content is None:
+            return ""
+        first, second, *rest = content
+        whole = ", ".join([first, second, canonical(list(seeds)), *rest])
+        names = (problem, method, f"{seeds[0]}-{seeds[-1]}")
+        return "--".join([*(slug(name) for name in names), hashlib.sha256(f"[{whole}]".encode()).hexdigest()[:10]])
+
+
 @dataclass(frozen=True)
 class Job:
     """One problem, one method, a block of seeds in lockstep: the unit of parallelism and of resumption.
@@ -109,10 +157,9 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """The name of its files: readable, and different wherever the results could be."""
-        content = [self.problem.describe(), self.method.describe(), list(self.seeds), *self.options.values()]
-        names = (*self.names.values(), f"{self.seeds[0]}-{self.seeds[-1]}")
-        return "--".join([*(slug(name) for name in names), digest([*content, self.device])[:10]])
+        """The name of its files."""
+        keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
+        return keys.of(self.problem.label, self.method.label, self.seeds)
 
     def run(self, progress: Progress = lambda step: None) -> Outcome:
         """Runs it from its first step to its last."""
@@ -158,10 +205,19 @@ class Experiment:
             **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
         }
 
-    def jobs(self) -> Iterator[Job]:
-        """Yields the jobs, problem by problem."""
-        for problem in self.problems:
-            for method in self.methods:
-                for start in range(0, len(self.seeds), self.block):
-                    seeds = self.seeds[start : start + self.block]
-                    yield Job(self.benchmark, problem, method, seeds, self.options, self.device)
+    def jobs(
+        self, finished: Mapping[tuple[str, str], Collection[int]] | None = None, first: int = 0, every: int = 1
+    ) -> Iterator[Job]:
+        """Yields the jobs, problem by problem, without the seeds that have finished.
+
+        Args:
+            finished: seeds by the labels of a problem and a method.
+            first: block of seeds to begin with, counted over all problems and methods.
+            every: how many blocks later comes the next, whatever has finished.
+        """
+        blocks = [self.seeds[start : start + self.block] for start in range(0, len(self.seeds), self.block)]
+        whole = itertools.product(self.problems, self.methods, blocks)
+        for problem, method, block in itertools.islice(whole, first, None, every):
+            done = (finished or {}).get((problem.label, method.label), ())
+            if seeds := tuple(seed for seed in block if seed not in done):
+                yield Job(self.benchmark, problem, method, seeds, self.options, self.device)

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import MADE as HOW
 from vbandits.experiment.benchmark import benchmark
+from vbandits.experiment.extend import differences, restricted
+from vbandits.experiment.files import write_text
 from vbandits.experiment.results import Parts, Place, StoredResults
-from vbandits.experiment.store import Store, differences, write_text
+from vbandits.experiment.store import Store
 from vbandits.registry import DEFAULT_BENCHMARK
 
 SHOWN = 4
@@ -72,7 +75,7 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
                     origins[place, new] = (name, (place, label))
     notes += _unlike(named, first.baseline, problems, seeds)
     document = {
-        **{key: value for key, value in first.experiment.items() if key not in MADE},
+        **{key: value for key, value in first.experiment.items() if key not in {*MADE, *HOW}},
         **_made(named),
         "name": f"{', '.join([*named][:-1])} and {[*named][-1]} compared",
         "command": command,
@@ -90,7 +93,7 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
         },
     }
     jobs = [
-        _restricted(job, kept) | {method: new}
+        restricted(job, kept) | {method: new}
         for name, own in named.items()
         for job in own.jobs
         if (new := renamed[name].get(job[method])) is not None
@@ -221,15 +224,6 @@ def _methods(named: Mapping[str, StoredResults]) -> tuple[list[dict[str, Any]], 
     return list(entries.values()), renamed
 
 
-def _restricted(job: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
-    """Returns the marker of a job as if it had run some of its seeds, with their part of its seconds."""
-    part = len(seeds) / len(job["seeds"])
-    diverged = [seed for seed in job.get("diverged", ()) if seed in seeds]
-    failures = len(seeds) if job["status"] == "failed" else len(diverged) if "diverged" in job else job["failures"]
-    seconds = {purpose: part * value for purpose, value in job.get("seconds", {}).items()}
-    return {**job, "seeds": list(seeds), "diverged": diverged, "failures": failures, "seconds": seconds}
-
-
 def _unlike(
     named: Mapping[str, StoredResults], baseline: str, problems: Sequence[str], seeds: Sequence[int]
 ) -> list[str]:
@@ -278,7 +272,7 @@ def _made(named: Mapping[str, StoredResults]) -> dict[str, Any]:
 def _options(named: Mapping[str, StoredResults]) -> list[str]:
     """Returns which other options differ."""
     first, *_ = named.values()
-    known = {"kind", "name", "seeds", "tuning", "compared", "block", *MADE, *benchmark(first.benchmark).sections}
+    known = {"kind", "name", "seeds", "tuning", "compared", "block", *MADE, *HOW, *benchmark(first.benchmark).sections}
     notes = []
     for key in dict.fromkeys(key for own in named.values() for key in own.experiment if key not in known):
         values = {name: own.experiment.get(key) for name, own in named.items()}

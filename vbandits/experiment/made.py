@@ -20,6 +20,7 @@ def facts_of(results: StoredResults, more: Mapping[str, str | None]) -> Facts:
     seconds = sum(sum(job["seconds"].values()) for job in results.jobs if job["status"] == "done")
     known = {
         "Command": experiment.get("command"),
+        "Earlier commands": " · ".join(str(one.get("command")) for one in experiment.get("history", ())) or None,
         "Begun": experiment.get("started"),
         "Duration": f"{duration(seconds)} of all jobs together" if seconds else None,
         "Seeds": seeds_text(experiment["seeds"]),

@@ -1,41 +1,47 @@
-"""A results folder: the experiment as run, and a Parquet file and a marker per job, written at once or not at all."""
+"""A results folder: the experiment as last asked for, and a Parquet file and a marker for every job that was run."""
 
-import hashlib
-import importlib.metadata
 import json
-import os
-import platform
+import re
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from vbandits.errors import ConfigError
-from vbandits.experiment.benchmark import Experiment, Job, Outcome, benchmark
+from vbandits.errors import ConfigError, shortened
+from vbandits.experiment import extend
+from vbandits.experiment.benchmark import Benchmark, Experiment, Job, Keys, Outcome, benchmark
+from vbandits.experiment.files import (
+    HELD_OUT,
+    RECORDS,
+    SCHEMA,
+    StoredParts,
+    checksum,
+    read_json,
+    require_known,
+    write_table,
+    write_text,
+)
+from vbandits.experiment.machine import commit, machine, versions
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 
-LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
 TRIALS, PRESETS = TUNED = ("trials.csv", "presets.toml")
 """What a tuning leaves besides."""
-RECORDS, HELD_OUT = ".parquet", ".held-out.parquet"
-"""Ends of the names of a job's tables."""
-SHOWN = 4
-"""Changes that are told where an experiment is refused."""
+KEY = re.compile(r"[^.].*--.+--\d+-\d+--[0-9a-f]{10}")
+"""What the key of a job looks like: nothing else in the folder of the jobs is read, or taken for ours."""
+LONGEST, LONGEST_DETAILS = 2_000, 20_000
+"""Letters of the reason why a job failed, and of its traceback."""
 
 
 class Store:
     """The folder of one experiment.
 
-    Layout: `experiment.json`; `cells/{key}.parquet`, with `cells/{key}.held-out.parquet` where there is such a table,
-    and `cells/{key}.json`, the marker, written after them; `report/`; of a tuning also the files of `TUNED`.
+    Layout: `experiment.json`, the experiment as it was last asked for; `cells/{key}.parquet`, with
+    `cells/{key}.held-out.parquet` where there is such a table, and `cells/{key}.json`, the marker, written after them;
+    `report/`; of a tuning also the files of `TUNED`. Jobs are known by their content: those that the experiment no
+    longer asks for stay, and are used again when it does.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -43,62 +49,147 @@ class Store:
         self.jobs = self.folder / "cells"
         self._described = self.folder / "experiment.json"
 
-    def prepare(self, experiment: Experiment, command: str, overwrite: bool) -> None:
-        """Makes the folder ready for an experiment: a new one, or the one that was begun here.
+    def prepare(self, experiment: Experiment, command: str, overwrite: bool, alone: bool = True) -> dict[str, Any]:
+        """Makes the folder ready for an experiment: a new one, or one that goes on with what lies here.
+
+        Args:
+            experiment: that is asked for.
+            command: that asks for it.
+            overwrite: discards what lies here, if it is another experiment.
+            alone: whether no other process writes to the folder.
+
+        Returns:
+            The experiment as it was before, or else as it is now.
 
         Raises:
-            ConfigError: if the folder holds another experiment, and `overwrite` is not set, or what is not ours.
+            ConfigError: if the folder holds what is not ours, or another kind of experiment and `overwrite` is not set.
         """
         document = experiment.document()
-        if not self._described.exists() and any(path.name != ".lock" for path in self.folder.glob("*")):
+        self._check_ours()
+        before = self.experiment() if self._described.exists() else None
+        same = before is not None and digest(extend.asked(before)) == digest(document)
+        if before is not None and not same:
+            if overwrite:
+                self._discard()
+                before = None
+            elif refusal := self._refusal(before, document):
+                raise ConfigError(
+                    f"{self.folder}: expected {refusal}: give a new --out, or --overwrite to discard its results"
+                )
+        self.jobs.mkdir(parents=True, exist_ok=True)
+        for leftover in self.jobs.iterdir() if alone else ():
+            if leftover.name.endswith((".temporary", ".progress")):
+                leftover.unlink(missing_ok=True)
+        if not same or (before or {}).get("fingerprint") != digest(document):
+            self.describe(document, command, before)
+        return before or document
+
+    def describe(self, document: Mapping[str, Any], command: str, before: Mapping[str, Any] | None) -> None:
+        """Writes what the folder's experiment is, and how it is made; how it was made before stays told."""
+        history = [*before.get("history", ()), told_of(before)] if before is not None else []
+        made = {
+            "schema": SCHEMA,
+            "fingerprint": digest(document),
+            "command": command,
+            "started": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "commit": commit(),
+            "versions": versions(),
+            "machine": machine(),
+            **({"history": history} if history else {}),
+        }
+        write_text(self._described, json.dumps({**document, **made}, indent=2))
+
+    def _check_ours(self) -> None:
+        """Raises a ConfigError if there are files of something else than a run, which may have been killed at once."""
+        if self._described.exists():
+            return
+        cells = self.jobs.iterdir() if self.jobs.is_dir() else ()
+        if any(not KEY.match(path.name) for path in cells) or any(
+            not (path.name in ("cells", "report") or path.name.startswith((".lock", "experiment.json")))
+            for path in self.folder.glob("*")
+        ):
             raise ConfigError(
                 f"{self.folder}: expected a results folder or an empty one, got other files: give another --out"
             )
-        before = self._experiment() if self._described.exists() else None
-        if before is not None and before["fingerprint"] != digest(document):
-            if not overwrite:
-                raise ConfigError(_difference(self.folder, before, document))
-            shutil.rmtree(self.jobs, ignore_errors=True)
-            shutil.rmtree(self.folder / "report", ignore_errors=True)
-            for name in TUNED:
-                (self.folder / name).unlink(missing_ok=True)
-            before = None
-        self.jobs.mkdir(parents=True, exist_ok=True)
-        for leftover in [*self.jobs.glob("*.temporary"), *self.jobs.glob("*.progress")]:
-            leftover.unlink(missing_ok=True)
-        if before is None:
-            made = {
-                "fingerprint": digest(document),
-                "command": command,
-                "started": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-                "commit": commit(),
-                "versions": versions(),
-                "machine": machine(),
-            }
-            write_text(self._described, json.dumps(document | made, indent=2))
+
+    def _refusal(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+        results = load(self._kind(before).results)(before, [], {}, self.folder)
+        return extend.refusal(before, now, [results.baseline])
+
+    def _discard(self) -> None:
+        """Removes what was computed; of what is a link to elsewhere, the link alone."""
+        for path in (self.jobs, self.folder / "report", *(self.folder / name for name in TUNED)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def missing(self, experiment: Experiment, shard: tuple[int, int] = (1, 1)) -> list[Job]:
+        """Returns the jobs of the seeds that have not finished, each within one of the experiment's blocks of seeds.
+
+        Args:
+            experiment: whose jobs are wanted.
+            shard: (i, n) for the i-th of n parts, which differ from each other whatever has finished.
+        """
+        finished: dict[Place, set[int]] = {}
+        axes = experiment.benchmark.axes
+        for marker in self._named(experiment.document(), torn=False):
+            if marker["status"] == "done" and self._whole(marker):
+                finished.setdefault((marker[axes[0]], marker[axes[1]]), set()).update(marker["seeds"])
+        part, parts = shard
+        return list(experiment.jobs(finished, part - 1, parts))
+
+    def markers(self, torn: bool = True) -> Iterator[dict[str, Any]]:
+        """Yields the markers of jobs; of those that are torn it raises a ConfigError, or passes them over."""
+        for path in sorted(self.jobs.glob("*.json")):
+            if KEY.fullmatch(path.stem):
+                try:
+                    marker = self.marker(path.stem)
+                except ConfigError:
+                    if torn:
+                        raise
+                    continue
+                if marker is not None:
+                    yield marker
+
+    def _named(self, document: Mapping[str, Any], torn: bool) -> list[dict[str, Any]]:
+        """Returns the markers of jobs of an experiment's content, of any seeds."""
+        keys, axes = Keys.read(document), self._kind(document).axes
+        return [
+            marker
+            for marker in self.markers(torn)
+            if keys.of(marker.get(axes[0]), marker.get(axes[1]), marker["seeds"]) == marker["key"]
+        ]
 
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
         path = self.jobs / f"{name}.json"
-        marker = _read(path) if path.exists() else None
+        marker = read_json(path) if path.exists() else None
         if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
             return None
-        return marker if marker["status"] != "done" or path.with_suffix(".parquet").exists() else None
+        if not (isinstance(marker.get("seeds"), list) and marker["seeds"]):
+            return None
+        require_known(path, marker.get("schema"))
+        return marker if marker["status"] != "done" or path.with_suffix(RECORDS).exists() else None
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished and its tables are what it wrote, or None."""
         marker = self.marker(name)
-        whole = marker is not None and marker["status"] == "done" and all(_sums(self.jobs, marker).values())
-        return marker if whole else None
+        return marker if marker is not None and marker["status"] == "done" and self._whole(marker) else None
+
+    def _whole(self, marker: Mapping[str, Any]) -> bool:
+        """Returns whether a job's tables are what its marker says; older markers do not tell."""
+        paths = {self.jobs / f"{marker['key']}{ending}": sha for ending, sha in marker.get("sha256", {}).items()}
+        return all(path.exists() and checksum(path) == sha for path, sha in paths.items())
 
     def finish(self, job: Job, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
         """Writes a finished job under its key and returns its marker."""
-        tables, written = {RECORDS: outcome.records, HELD_OUT: outcome.held_out}, {}
-        for ending, table in tables.items():
-            if table is not None:
-                with atomic(self.jobs / f"{job.key}{ending}") as path:
-                    table.to_parquet(path, index=False)
-                    written[ending] = checksum(path)
+        tables = {RECORDS: outcome.records, HELD_OUT: outcome.held_out}
+        written = {
+            ending: write_table(self.jobs / f"{job.key}{ending}", table)
+            for ending, table in tables.items()
+            if table is not None
+        }
         return self._mark(
             job,
             status="done",
@@ -112,200 +203,59 @@ class Store:
 
     def fail(self, job: Job, reason: str, details: str) -> dict[str, Any]:
         """Writes the marker of a failed job and returns it; one that has finished since stays finished."""
-        failed = {"failures": len(job.seeds), "diverged": [], "details": details}
-        return self.finished(job.key) or self._mark(job, status="failed", reason=reason, **failed)
+        told = {"reason": shortened(reason, LONGEST), "details": shortened(details, LONGEST_DETAILS)}
+        failed = {"failures": len(job.seeds), "diverged": [], **told}
+        return self.finished(job.key) or self._mark(job, status="failed", **failed)
 
     def load(self) -> StoredResults:
-        """Reads back what there is.
+        """Reads back what there is of the experiment as it was last asked for.
 
         Raises:
             ConfigError: if the folder holds no experiment.
         """
         if not self._described.exists():
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
-        experiment = self._experiment()
-        found = filter(None, (self.marker(path.stem) for path in sorted(self.jobs.glob("*.json"))))
-        try:
-            kind = benchmark(experiment.get("kind", DEFAULT_BENCHMARK))
-        except ValueError as error:
-            raise ConfigError(f"{self._described}: {error}") from None
-        known = [{entry["label"] for entry in experiment[section]} for section in kind.sections]
-        markers = [
-            marker
-            for marker in found
-            if all(marker.get(axis) in labels for axis, labels in zip(kind.axes, known, strict=True))
-        ]
+        document = self.experiment()
+        kind, seeds = self._kind(document), document["seeds"]
+        markers = extend.used(self._named(document, torn=True), kind.axes, seeds)
+        for marker in markers:
+            marker["reason"] = marker.get("reason") and shortened(str(marker["reason"]), LONGEST)
         done = [marker for marker in markers if marker["status"] == "done"]
-        records, held_out = (StoredParts(self.jobs, done, kind.axes, ending) for ending in (RECORDS, HELD_OUT))
-        return load(kind.results)(experiment, markers, records, self.folder, held_out)
+        records, held_out = (StoredParts(self.jobs, done, kind.axes, ending, seeds) for ending in (RECORDS, HELD_OUT))
+        return load(kind.results)(document, markers, records, self.folder, held_out)
 
-    def _experiment(self) -> dict[str, Any]:
-        experiment = _read(self._described)
+    def experiment(self) -> dict[str, Any]:
+        """Returns the experiment as it was last asked for, and how it was made."""
+        experiment = read_json(self._described)
         if not isinstance(experiment, dict) or "fingerprint" not in experiment:
             raise ConfigError(
                 f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
             )
+        require_known(self._described, experiment.get("schema"))
         return experiment
+
+    def _kind(self, document: Mapping[str, Any]) -> Benchmark:
+        try:
+            return benchmark(document.get("kind", DEFAULT_BENCHMARK))
+        except ValueError as error:
+            raise ConfigError(f"{self._described}: {error}") from None
 
     def _mark(self, job: Job, **content: Any) -> dict[str, Any]:
         marker = {
+            "schema": SCHEMA,
             "key": job.key,
             **job.names,
             "seeds": list(job.seeds),
             "steps": job.steps,
             "device": job.device,
             "versions": versions(),
+            "commit": commit(),
             **content,
         }
         write_text(self.jobs / f"{job.key}.json", json.dumps(marker, indent=2))
         return marker
 
 
-class StoredParts(Mapping[Place, pd.DataFrame]):
-    """Tables of finished jobs by problem and method, read when they are asked for: all may be more than fits memory."""
-
-    def __init__(self, folder: Path, markers: Sequence[dict[str, Any]], axes: tuple[str, str], ending: str) -> None:
-        self._axes, self._files = axes, dict[Place, list[tuple[Path, str | None]]]()
-        for marker in markers:
-            path = folder / f"{marker['key']}{ending}"
-            if path.exists():
-                place = (marker[axes[0]], marker[axes[1]])
-                self._files.setdefault(place, []).append((path, marker.get("sha256", {}).get(ending)))
-
-    def __getitem__(self, place: Place) -> pd.DataFrame:
-        table = pd.concat([_table(*file) for file in self._files[place]], ignore_index=True)
-        for position, (axis, label) in enumerate(zip(self._axes, place, strict=True)):
-            table.insert(position, axis, label)
-        return table
-
-    def __contains__(self, place: object) -> bool:
-        return place in self._files
-
-    def __iter__(self) -> Iterator[Place]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-
-def _table(path: Path, written: str | None) -> pd.DataFrame:
-    """Reads a table, if it is what was written; older markers do not tell."""
-    fault = "other bytes than were written" if written not in (None, checksum(path)) else ""
-    try:
-        if not fault:
-            return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        fault = f"one that cannot be read ({error})"
-    raise ConfigError(f"{path}: expected a table as a run left it, got {fault}: the same run makes it again")
-
-
-def checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sums(folder: Path, marker: Mapping[str, Any]) -> dict[str, bool]:
-    """Returns by ending whether a job's tables are what its marker says; older markers do not tell."""
-    paths = {ending: folder / f"{marker['key']}{ending}" for ending in marker.get("sha256", {})}
-    return {ending: path.exists() and checksum(path) == marker["sha256"][ending] for ending, path in paths.items()}
-
-
-def _read(path: Path) -> Any:
-    """Returns what a JSON file holds, of whatever kind it is."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: expected JSON as a run leaves it, got: {error}") from None
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which replaces it once it is whole and on disk."""
-    handle, temporary = tempfile.mkstemp(suffix=".temporary", prefix=path.name, dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(temporary)
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file at once or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that results depend on."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
-def commit() -> str | None:
-    """Returns the commit of a checkout, with a plus where files were changed; None where vbandits was installed."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        found = [
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
-            for command in (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        ]
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found[0].stdout.strip() + ("+" if found[1].stdout.strip() else "")
-
-
-def machine() -> dict[str, Any]:
-    """Returns what the results were made on."""
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(), "gpu": gpu}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
-    changed = differences({name: before.get(name) for name in now}, now)
-    shown = "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
-    return (
-        f"{folder}: expected the experiment that was begun in this folder, got another (changed: {shown}): give a new "
-        "--out, or --overwrite to discard its results"
-    )
-
-
-def differences(before: Any, now: Any) -> list[str]:
-    """Returns what differs between two descriptions in JSON, as "path old -> new"."""
-    old, new = _leaves(before), _leaves(now)
-    return [
-        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
-        for path in dict.fromkeys([*old, *new])
-        if old.get(path) != new.get(path)
-    ]
-
-
-def _leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Returns the values of nested dicts and lists by path; entries of a list go by their label where they have one."""
-    if isinstance(value, dict):
-        parts = value
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        parts = {entry.get("label", i): entry for i, entry in enumerate(value)}
-    else:
-        return {path: value}
-    return {
-        leaf: found
-        for name, part in parts.items()
-        for leaf, found in _leaves(part, f"{path}.{name}".strip(".")).items()
-    }
+def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how an experiment was made, as later ones in its folder tell it."""
+    return {name: document.get(name) for name in ("command", "started", "commit", "versions", "fingerprint")}

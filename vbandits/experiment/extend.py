@@ -1,0 +1,151 @@
+"""What of a results folder an experiment can use: finished jobs are known by their content and used seed by seed."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vbandits.errors import shortened
+from vbandits.experiment.benchmark import MADE, Job, Keys, benchmark
+from vbandits.experiment.results import Place
+from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.report.formats import count
+from vbandits.serialize import canonical
+
+SHOWN, LONGEST = 4, 120
+"""Changes that are told, and their letters."""
+Document = Mapping[str, Any]
+"""What `experiment.json` holds."""
+
+
+def used(markers: Iterable[Document], axes: tuple[str, str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns the markers of jobs, each as if it had run no more than the wanted seeds that no other one has.
+
+    Finished jobs come before failed ones, and of those the larger ones first, so that the same files are used whatever
+    the order in which they were made.
+    """
+
+    def order(marker: Document) -> tuple[Any, ...]:
+        return marker["status"] != "done", -len(marker["seeds"]), marker["key"]
+
+    left: dict[Place, set[int]] = {}
+    found = []
+    for marker in sorted(markers, key=order):
+        missing = left.setdefault((marker[axes[0]], marker[axes[1]]), set(seeds))
+        if own := [seed for seed in marker["seeds"] if seed in missing]:
+            missing.difference_update(own)
+            found.append(restricted(marker, own))
+    place = {seed: i for i, seed in enumerate(seeds)}
+    return sorted(found, key=lambda marker: (marker[axes[0]], marker[axes[1]], place[marker["seeds"][0]]))
+
+
+def restricted(marker: Document, seeds: Sequence[int]) -> dict[str, Any]:
+    """Returns the marker of a job as if it had run some of its seeds, with their part of its seconds."""
+    if len(seeds) == len(marker["seeds"]):
+        return dict(marker)
+    part = len(seeds) / len(marker["seeds"])
+    diverged = [seed for seed in marker.get("diverged", ()) if seed in seeds]
+    failures = len(seeds) if marker["status"] == "failed" else len(diverged)
+    failures = failures if "diverged" in marker else marker["failures"]
+    seconds = {purpose: part * value for purpose, value in marker.get("seconds", {}).items()}
+    return {**marker, "seeds": list(seeds), "diverged": diverged, "failures": failures, "seconds": seconds}
+
+
+def asked(document: Document) -> dict[str, Any]:
+    """Returns what was asked for, without how it was made."""
+    return {name: value for name, value in document.items() if name not in MADE}
+
+
+def refusal(before: Document, now: Document, baseline: Iterable[str] = ()) -> str:
+    """Returns what stands in the way of an experiment in the folder of another; "" if nothing does.
+
+    Args:
+        before: the experiment that lies there.
+        now: the one that is asked for.
+        baseline: methods that run whether they are asked for or not.
+    """
+    kinds = [document.get("kind", DEFAULT_BENCHMARK) for document in (before, now)]
+    if kinds[0] != kinds[1]:
+        return f"an experiment of {kinds[0]}, got one of {kinds[1]}"
+    if ("tuning" in before) != ("tuning" in now):
+        told = ["a tuning" if "tuning" in document else "a run" for document in (before, now)]
+        return f"{told[0]}, got {told[1]}"
+    shared = [
+        {entry["label"] for entry in before[section]} & {entry["label"] for entry in now[section]} - set(baseline)
+        for section in benchmark(kinds[0]).sections
+    ]
+    return "" if any(shared) else "an experiment with some problem or method of it, got one with none of them"
+
+
+def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
+    """Yields what a person should know before a folder goes on with another experiment than the last; else nothing.
+
+    Args:
+        before: the experiment as it was.
+        now: the experiment as it is asked for.
+        jobs: that will be computed.
+    """
+    if canonical(asked(before)) == canonical(now):
+        return
+    axes = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes
+    wanted = len(now["seeds"]) * len(_labels(now, axes[0])) * len(_labels(now, axes[1]))
+    yield f"{sum(len(job.seeds) for job in jobs):,} of {count(wanted, 'run')} are computed now"
+    old, new = Keys.read(before), Keys.read(now)
+    places = {(job.problem.label, job.method.label) for job in jobs}
+    again = sorted(p for p in places if old.content(*p) is not None and old.content(*p) != new.content(*p))
+    if again:
+        changed = differences(*(_parts(document, axes, again) for document in (before, now)))
+        names = ", ".join(" · ".join(place) for place in again[:SHOWN]) + _more(len(again) - SHOWN)
+        yield f"computed again, as their content has changed ({listed(changed)}): {names}"
+    left = [
+        (f"{axis}s", [label for label in _labels(before, axis) if label not in _labels(now, axis)]) for axis in axes
+    ]
+    left.append(("seeds", [str(seed) for seed in before["seeds"] if seed not in now["seeds"]]))
+    gone = [f"{what} {', '.join(labels[:SHOWN])}{_more(len(labels) - SHOWN)}" for what, labels in left if labels]
+    if gone:
+        yield f"kept on disk, and not in the report as they are not asked for: {'; '.join(gone)}"
+
+
+def listed(changes: Sequence[str]) -> str:
+    """Returns the first of some changes, in a line or two."""
+    return "; ".join(shortened(change, LONGEST) for change in changes[:SHOWN]) + _more(len(changes) - SHOWN)
+
+
+def _more(others: int) -> str:
+    return f"; and {others:,} more" if others > 0 else ""
+
+
+def _labels(document: Document, axis: str) -> list[str]:
+    return [entry["label"] for entry in document[f"{axis}s"]]
+
+
+def _parts(document: Document, axes: tuple[str, str], places: Sequence[Place]) -> dict[str, Any]:
+    """Returns what the results of some places depend on beside the seeds."""
+    parts = {name: value for name, value in asked(document).items() if name not in ("name", "seeds", "block", "tuning")}
+    for position, axis in enumerate(axes):
+        wanted = {place[position] for place in places}
+        parts[f"{axis}s"] = [entry for entry in document[f"{axis}s"] if entry["label"] in wanted]
+    return parts
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """Returns what differs between two descriptions in JSON, as "path old -> new"."""
+    old, new = _leaves(before), _leaves(now)
+    return [
+        f"{path} {old.get(path, 'none')} -> {new.get(path, 'none')}"
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns the values of nested dicts and lists by path; entries of a list go by their label where they have one."""
+    if isinstance(value, dict):
+        parts = value
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        parts = {entry.get("label", i): entry for i, entry in enumerate(value)}
+    else:
+        return {path: value}
+    return {
+        leaf: found
+        for name, part in parts.items()
+        for leaf, found in _leaves(part, f"{path}.{name}".strip(".")).items()
+    }

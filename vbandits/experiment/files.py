@@ -1,0 +1,146 @@
+"""Files of a results folder: written at once or not at all, and read back as they were written or not at all."""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vbandits.errors import ConfigError
+from vbandits.experiment.results import Place
+
+SCHEMA = 2
+"""Of `experiment.json`, markers and tables: what is written now. Version 1 did not say so."""
+RECORDS, HELD_OUT = ".parquet", ".held-out.parquet"
+"""Ends of the names of a job's tables."""
+
+
+def require_known(path: Path, schema: Any) -> None:
+    """Raises a ConfigError for what a later version of vbandits wrote."""
+    if schema is not None and (type(schema) is not int or schema > SCHEMA):
+        raise ConfigError(
+            f"{path}: expected schema {SCHEMA} or older, got {schema!r}, of a later version of vbandits: read it with "
+            "that one"
+        )
+
+
+class StoredParts(Mapping[Place, pd.DataFrame]):
+    """Tables of finished jobs by problem and method, read when they are asked for: all may be more than fits memory."""
+
+    def __init__(
+        self,
+        folder: Path,
+        markers: Sequence[Mapping[str, Any]],
+        axes: tuple[str, str],
+        ending: str,
+        seeds: Sequence[int],
+    ) -> None:
+        """Takes the folder, the markers of the jobs, and the seeds in the order that tables have them in."""
+        self._axes, self._markers = axes, dict[Place, list[tuple[Path, Mapping[str, Any]]]]()
+        self._ending, self._order = ending, {seed: place for place, seed in enumerate(seeds)}
+        for marker in markers:
+            path = folder / f"{marker['key']}{ending}"
+            if path.exists():
+                self._markers.setdefault((marker[axes[0]], marker[axes[1]]), []).append((path, marker))
+
+    def __getitem__(self, place: Place) -> pd.DataFrame:
+        found = [
+            _of_seeds(read_table(path, marker.get("sha256", {}).get(self._ending)), marker["seeds"])
+            for path, marker in self._markers[place]
+        ]
+        table = pd.concat(found, ignore_index=True) if len(found) > 1 else found[0]
+        order = np.array([self._order[seed] for seed in table["seed"].tolist()])
+        if (np.diff(order) < 0).any():  # the same table, whatever the jobs that it was made in
+            table = table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+        for position, (axis, label) in enumerate(zip(self._axes, place, strict=True)):
+            table.insert(position, axis, label)
+        return table
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._markers
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._markers)
+
+    def __len__(self) -> int:
+        return len(self._markers)
+
+
+def _of_seeds(table: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+    """Returns the rows of some seeds: of a job, fewer may be asked for than it has run."""
+    kept = np.isin(table["seed"].to_numpy(), list(seeds))
+    return table if kept.all() else table.loc[kept].reset_index(drop=True)
+
+
+def read_table(path: Path, written: str | None) -> pd.DataFrame:
+    """Reads a table, if it is what was written; older markers do not tell."""
+    try:
+        content = path.read_bytes()
+        fault = "other bytes than were written"
+        if written in (None, hashlib.sha256(content).hexdigest()):
+            schema = (pq.read_schema(io.BytesIO(content)).metadata or {}).get(b"vbandits")
+            require_known(path, None if schema is None else json.loads(schema))
+            return pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError) as error:
+        fault = f"one that cannot be read ({error})"
+    raise ConfigError(f"{path}: expected a table as a run left it, got {fault}: the same run makes it again")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> str:
+    """Writes a table and returns the checksum of the file."""
+    content = io.BytesIO()
+    converted = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(converted.schema.metadata or {}), b"vbandits": str(SCHEMA).encode()}
+    pq.write_table(converted.replace_schema_metadata(metadata), content)
+    write_bytes(path, content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Returns what a JSON file holds, of whatever kind it is."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: expected JSON as a run leaves it, got: {error}") from None
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which replaces it once it is whole and on disk."""
+    handle, temporary = tempfile.mkstemp(suffix=".temporary", prefix=path.name, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file at once or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file at once or not at all; what UTF-8 has not, such as bytes of a folder's name, as an escape."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
