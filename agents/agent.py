@@ -72,6 +72,7 @@ class Agent:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        """Starts before any decision; `steps` are those that are foreseen, more may come."""
         device = torch.device(device)
         self.spec, self.encoding = spec, Encoding(form, spec.encoding)
         features, outputs = self.encoding.features, self.encoding.outputs
@@ -98,6 +99,17 @@ class Agent:
     def decisions(self) -> int:
         """Decisions made so far."""
         return self._replay.decisions
+
+    @property
+    def waiting(self) -> int:
+        """Decisions whose outcomes are not known yet."""
+        return self.decisions - self.rows
+
+    @property
+    def number_type(self) -> torch.dtype | None:
+        """The type of numbers in which contexts are remembered; None before the first, whose own it is if it has more
+        digits than are learned in."""
+        return self._replay.number_type
 
     @property
     def due(self) -> bool:

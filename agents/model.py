@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -30,6 +30,8 @@ class Model:
         updates: times that it has learned.
         diverged: replicas whose values were once not within the limit [R].
     """
+
+    not_saved: ClassVar = ("posterior", "_streams")
 
     def __init__(self, posterior: Any, task: Task, limit: float = LIMIT, rows_at_once: int = 1) -> None:
         """Starts before any data.

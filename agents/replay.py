@@ -1,34 +1,39 @@
 """What an agent remembers: raw rows, their standardisation, and how noisy rewards are."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from vbandits.types import Data, Scaling, Task
 
+FIRST = 1024
+"""Most rows that there is room for at the beginning."""
 GROWTH = 0.05
 """Share by which rows must have grown for a new scaling: exact regressions sum all rows anew with each, and what that
 costs per row does not grow with their number if it comes once in a while."""
 
 
 class Replay:
-    """Rows [R, T, W], their outputs [R, T] and rewards [R, T], preallocated on the device."""
+    """Rows [R, T, W], their outputs [R, T] and rewards [R, T], on the device; T doubles when it is reached."""
+
+    grows: ClassVar = ("_x", "_outputs", "_rewards")
 
     def __init__(self, task: Task, steps: int, standardize: bool | Literal["arms"], blocks: int = 1) -> None:
-        """Takes the sizes, and of how many blocks a row is made, all of them zero but one."""
+        """Takes how many steps are foreseen, more may come, and of how many blocks a row is made, all of them zero but
+        one."""
         replicas = len(task.seeds)
         self.rows = self.decisions = 0
         self._blocks = blocks
         self._task = task
         self._standardize = standardize
-        self._x: Tensor  # of the type that contexts come in, if it has more digits than is learned in
-        self._steps = steps
-        self._outputs = torch.empty(replicas, steps, dtype=torch.long, device=task.device)
+        self._x: Tensor | None = None  # of the type that contexts come in, if it has more digits than is learned in
+        self._foreseen, first = steps, min(steps, FIRST)
+        self._outputs = torch.zeros(replicas, first, dtype=torch.long, device=task.device)
         double = {"dtype": torch.float64, "device": task.device}
-        self._rewards = torch.empty(replicas, steps, **double)
+        self._rewards = torch.zeros(replicas, first, **double)
         self._summed = 0
-        self._origin: Tensor
+        self._origin: Tensor | None = None
         self._sums = torch.zeros(2, replicas, task.features // blocks + 1, **double)
         self._arms = torch.zeros(3, replicas, task.outputs, **double)  # of each output: rewards, and their two sums
         self._scaling: Scaling | None = None
@@ -36,12 +41,28 @@ class Replay:
 
     def decide(self, x: Tensor, outputs: Tensor) -> None:
         """Appends the row [R, W] and output [R] of a decision."""
-        if not self.decisions:
+        if self._x is None:
             dtype = torch.promote_types(x.dtype, self._task.dtype)
-            self._x = x.new_empty(len(x), self._steps, x.shape[1], dtype=dtype)
+            self._x = x.new_zeros((*self._outputs.shape, x.shape[1]), dtype=dtype)
+        if self.decisions == self._outputs.shape[1]:
+            self._grow(self._x)
         self._x[:, self.decisions] = x
         self._outputs[:, self.decisions] = outputs
         self.decisions += 1
+
+    def _grow(self, x: Tensor) -> None:
+        """Makes room for as many rows again, but for no more than are foreseen."""
+        before = self.decisions
+        after = 2 * before if before >= self._foreseen else min(2 * before, self._foreseen)
+        self._x, self._outputs, self._rewards = (
+            torch.cat([part, part.new_zeros(len(part), after - before, *part.shape[2:])], 1)
+            for part in (x, self._outputs, self._rewards)
+        )
+
+    @property
+    def number_type(self) -> torch.dtype | None:
+        """The type of the rows' numbers; None before the first."""
+        return None if self._x is None else self._x.dtype
 
     def add(self, rewards: Tensor) -> None:
         """Appends the rewards [R] of the earliest decision that has none."""
@@ -51,7 +72,11 @@ class Replay:
     def last(self, decisions: int) -> tuple[Tensor, Tensor]:
         """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""
         kept = slice(self.decisions - decisions, self.decisions)
-        return self._x[:, kept], self._outputs[:, kept]
+        return self._rows()[:, kept], self._outputs[:, kept]
+
+    def _rows(self) -> Tensor:
+        assert self._x is not None, "nothing was decided yet"
+        return self._x
 
     def scaling(self) -> Scaling:
         """Returns mean and standard deviation of all rows and rewards; 1 for what has not varied, which it marks.
@@ -72,7 +97,9 @@ class Replay:
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
             self._sum(row)
         self._summed = self.rows
-        mean, scale, constant = _moments(*self._sums, self.rows)
+        total, square = self._sums
+        mean, scale, constant = _moments(total, square, self.rows)
+        assert self._origin is not None
         x_scale, x_shift, x_constant = scale[:, :-1], (mean + self._origin)[:, :-1], constant[:, :-1]
         if self._blocks > 1:
             x_scale, x_constant = (part.repeat(1, self._blocks) for part in (x_scale, x_constant))
@@ -80,7 +107,7 @@ class Replay:
         y_mean, y_scale, y_constant = mean[:, -1:], scale[:, -1:], constant[:, -1:]
         if self._standardize == "arms":
             y_mean, y_scale, _ = self._balanced()
-        x_shift, x_scale = (part.to(self._x.dtype).unsqueeze(1) for part in (x_shift, x_scale))
+        x_shift, x_scale = (part.to(self._rows().dtype).unsqueeze(1) for part in (x_shift, x_scale))
         return Scaling(
             x_shift,
             x_scale,
@@ -91,9 +118,9 @@ class Replay:
         )
 
     def _sum(self, row: int) -> None:
-        own = self._x[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
+        own = self._rows()[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
         values = torch.cat([own, self._rewards[:, row, None]], 1)
-        if row == 0:
+        if self._origin is None:
             self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
         values = values - self._origin
         self._sums[0] += values
@@ -117,7 +144,7 @@ class Replay:
         """Returns all rows so far; `noise` is the variance of rewards [R] in standardised units."""
         kept = slice(0, self.rows)
         forgetting = self._task.schedule.forgetting
-        return Data(self._x[:, kept], self._outputs[:, kept], self._rewards[:, kept], scaling, noise, forgetting)
+        return Data(self._rows()[:, kept], self._outputs[:, kept], self._rewards[:, kept], scaling, noise, forgetting)
 
 
 def _moments(total: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

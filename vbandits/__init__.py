@@ -13,7 +13,18 @@ __version__ = "0.1.0"
 
 register_environments()
 
-__all__ = ["AgentSpec", "ConfigError", "EnvironmentSpec", "Results", "__version__", "check", "compare", "load", "run"]
+__all__ = [
+    "AgentSpec",
+    "ConfigError",
+    "EnvironmentSpec",
+    "Results",
+    "__version__",
+    "check",
+    "compare",
+    "load",
+    "load_agent",
+    "run",
+]
 _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
@@ -22,11 +33,13 @@ _LAZY = {
     "check": "vbandits.envs.check",
     "compare": "vbandits.api",
     "load": "vbandits.api",
+    "load_agent": "vbandits.agents.trained",
     "run": "vbandits.api",
 }
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
+    from vbandits.agents.trained import load_agent
     from vbandits.api import compare, load, run
     from vbandits.benchmarks.bandits.results import Results
     from vbandits.envs.check import check

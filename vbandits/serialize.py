@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from vbandits.registry import ACQUISITIONS, NETWORKS, POSTERIORS, RULES, load
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from vbandits.registry import ACQUISITIONS, NETWORKS, POSTERIORS, RULES, find, load
 from vbandits.source_hash import plain, reference, source_hash
 
 CHOICES = {"posterior": POSTERIORS, "rule": RULES, "network": NETWORKS, "acquisition": ACQUISITIONS}
@@ -47,6 +50,29 @@ def described(spec: Any, names: Iterable[str]) -> dict[str, Any]:
         plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         content[name] = section(value, CHOICES[name]) if name in CHOICES else plain
     return content
+
+
+def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the sections of a preset as objects, those without a kind of the same class as in `base`, and what else
+    it has."""
+    made = {}
+    for name, value in preset.items():
+        if not isinstance(value, Mapping):
+            made[name] = value
+            continue
+        content = dict(value)
+        kind = content.pop("kind", None) if name in CHOICES else None
+        cls = type(base[name]) if kind is None else find(name, kind, CHOICES[name])
+        made[name] = _made(cls, content)
+    return made
+
+
+def _made(cls: Any, content: dict[str, Any]) -> Any:
+    """Returns an object of a class from its fields."""
+    try:
+        return TypeAdapter(cls).validate_python(content) if hasattr(cls, "__dataclass_fields__") else cls()
+    except PydanticUserError:  # a user's class with fields of types that pydantic does not know
+        return cls(**content)
 
 
 def digest(content: Any) -> str:

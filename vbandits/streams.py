@@ -3,7 +3,7 @@
 import copy
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class Stream:
 
     Numbers are made on the CPU and copied to the device a block at a time, so that a seed means the same on both.
     """
+
+    grows: ClassVar = ("_ahead",)
 
     def __init__(
         self, seeds: Sequence[int], purpose: str, *, device: torch.device | str = "cpu", dtype=torch.float32
@@ -93,6 +95,8 @@ class Stream:
 
 class RepeatedStream(Stream):
     """Gives the same numbers at every call of the same kind and shape, those that a fresh stream begins with."""
+
+    not_saved: ClassVar = ("_kept", "_gammas")
 
     def __init__(self, seeds: Sequence[int], purpose: str, *, device: torch.device | str, dtype: torch.dtype) -> None:
         super().__init__(seeds, purpose, device=device, dtype=dtype)

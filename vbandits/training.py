@@ -74,7 +74,7 @@ class Parameters:
         self.rates = torch.cat([rates[name].expand(blocks[name].shape[1:]).flatten() for name in order])
         self.start, self.steps = None, 0
         self._velocity = torch.zeros_like(self.values)
-        self._squares = torch.empty(0)
+        self._squares: Tensor | None = None
         shapes = {name: blocks[name].shape for name in order}
         self.detached, self._velocities = _views(self.values, shapes), _views(self._velocity, shapes)
         self.leaves = Leaves(self.detached, drawn_factors)
@@ -128,6 +128,7 @@ class Parameters:
         if self.steps == 1:
             self._squares = torch.zeros_like(self.values)
         self._velocity.lerp_(gradient, 1 - optimizer.momentum)
+        assert self._squares is not None
         self._squares.mul_(SECOND).addcmul_(gradient, gradient, value=1 - SECOND)
         first, second = (1 - decay**self.steps for decay in (optimizer.momentum, SECOND))
         size = (self._squares / second).sqrt_().add_(SMALL)

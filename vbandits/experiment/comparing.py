@@ -13,9 +13,9 @@ from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import MADE as HOW
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.extend import differences, restricted
-from vbandits.experiment.files import write_text
 from vbandits.experiment.results import Parts, Place, StoredResults
 from vbandits.experiment.store import Store
+from vbandits.files import write_text
 from vbandits.registry import DEFAULT_BENCHMARK
 
 SHOWN = 4

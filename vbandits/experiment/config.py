@@ -12,7 +12,7 @@ from pydantic.errors import PydanticUserError
 from vbandits.errors import ConfigError, expanded
 from vbandits.experiment.benchmark import Benchmark, Experiment
 from vbandits.registry import find, unknown
-from vbandits.serialize import CHOICES
+from vbandits.serialize import CHOICES, objects
 
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
@@ -166,21 +166,6 @@ class Config:
             self.errors.append(f"{where}: {error}")
             return None
         return None if len(self.errors) > before else made
-
-
-def objects(preset: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the sections of a preset as objects, those without a kind of the same class as in `base`, and what else
-    it has."""
-    made = {}
-    for name, value in preset.items():
-        if not isinstance(value, Mapping):
-            made[name] = value
-            continue
-        content = dict(value)
-        kind = content.pop("kind", None) if name in CHOICES else None
-        cls = type(base[name]) if kind is None else find(name, kind, CHOICES[name])
-        made[name] = TypeAdapter(cls).validate_python(content)
-    return made
 
 
 def section(name: str, base: Any, given: Any, settings: "Settings", where: str, errors: list[str]) -> Any:

@@ -3,10 +3,7 @@
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import pyarrow.parquet as pq
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.results import Place
+from vbandits.files import write_bytes
 
 SCHEMA = 2
 """Of `experiment.json`, markers and tables: what is written now. Version 1 did not say so."""
@@ -105,42 +103,9 @@ def write_table(path: Path, table: pd.DataFrame) -> str:
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
-def checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_json(path: Path) -> Any:
     """Returns what a JSON file holds, of whatever kind it is."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: expected JSON as a run leaves it, got: {error}") from None
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which replaces it once it is whole and on disk."""
-    handle, temporary = tempfile.mkstemp(suffix=".temporary", prefix=path.name, dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(temporary)
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file at once or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file at once or not at all; what UTF-8 has not, such as bytes of a folder's name, as an escape."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))

@@ -1,20 +1,11 @@
-"""What results were made with: the versions of libraries, the commit, and the machine."""
+"""What results were made with: the commit, and the machine."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-LIBRARIES = ("vbandits", "torch", "gymnasium", "numpy", "scipy", "pandas", "scikit-learn", "pyarrow")
-
-
-@cache  # asked for every job
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that results depend on."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 @cache  # as the modules were when they were loaded

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.figures import common
-from vbandits.experiment.files import write_text
 from vbandits.experiment.made import differing, facts_of, seeds_text, settings
 from vbandits.experiment.results import StoredResults
+from vbandits.files import write_text
 from vbandits.registry import load
 from vbandits.report import figures, files, markdown, overview, page, ranking, robustness, statistics, tables, texts
 from vbandits.report.formats import TIMES, count, decimals

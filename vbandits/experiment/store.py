@@ -16,14 +16,13 @@ from vbandits.experiment.files import (
     RECORDS,
     SCHEMA,
     StoredParts,
-    checksum,
     read_json,
     require_known,
     write_table,
-    write_text,
 )
-from vbandits.experiment.machine import commit, machine, versions
+from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.results import Place, StoredResults
+from vbandits.files import checksum, versions, write_text
 from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 

@@ -4,7 +4,7 @@ Wenger, Coker, Marusic and Cunningham, "Variational Deep Learning via Implicit R
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,6 +35,7 @@ class IBVIState(VariationalState):
     scale: float
     directions: Stream
     perturbations: Tensor
+    grows: ClassVar = ("perturbations",)
 
 
 @dataclass(frozen=True)

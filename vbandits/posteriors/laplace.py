@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -62,6 +62,7 @@ class LaplaceState(DeterministicState):
     fixed: Tensor
     data: Data | None = None
     curvature: tuple[Curvature, Tensor] | None = None
+    not_saved: ClassVar = ("curvature",)
 
 
 @dataclass(frozen=True)

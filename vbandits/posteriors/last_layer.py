@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -32,6 +32,7 @@ class HeldFeatures:
     seen: int = 0
     summed: int = 0
     _last: tuple[Tensor, int, Tensor] | None = None
+    not_saved: ClassVar = ("_last",)
 
     @classmethod
     def of(cls, task: Task) -> "HeldFeatures":

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ class SWAGState(DeterministicState):
     draws: Stream
     fixed: Tensor
     moments: Moments | None = None
+    not_saved: ClassVar = ("moments",)
 
 
 @dataclass(frozen=True)

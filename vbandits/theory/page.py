@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vbandits.experiment.files import write_text
+from vbandits.files import write_text
 from vbandits.report.formats import count
 from vbandits.report.page import templates
 from vbandits.report.palette import VARIABLES

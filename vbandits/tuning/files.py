@@ -11,10 +11,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from vbandits.experiment.files import write_text
 from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import PRESETS, TRIALS
+from vbandits.files import write_text
 from vbandits.report.formats import MINUS, decimals, interval, number
 from vbandits.report.statistics import Interval
 from vbandits.tuning import search

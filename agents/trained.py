@@ -1,0 +1,264 @@
+"""Agents that outlive a run: `vbandits.load_agent`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vbandits.agents.agent import Agent
+from vbandits.agents.saving import Kept, keep, read_about, read_agent, restore, write_agent
+from vbandits.envs.spaces import Observation
+from vbandits.errors import ConfigError
+
+AGENTS = "agents"
+"""Folder of the agents in a results folder."""
+HALVINGS, DOUBLINGS = 60, 200
+"""Of the search for a quantile."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an agent expects actions to pay, in units of the reward; each [n], or [R, n] of all seeds.
+
+    Attributes:
+        mean: expected reward.
+        std: standard deviation of the reward, its noise included.
+        low: lower end of the interval of the reward.
+        high: its upper end.
+        doubt: standard deviation of the expected reward alone: what more data would take away.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    doubt: np.ndarray
+
+
+def load_agent(
+    path: str | Path,
+    *,
+    environment: str | None = None,
+    agent: str | None = None,
+    seed: int | Literal["all"] | None = None,
+    device: str | None = None,
+) -> "TrainedAgent":
+    """Returns an agent that was kept, which acts, predicts and goes on learning, for as long as it is used.
+
+    Its files are data alone. But where its declaration names a posterior, rule or network of a user's own
+    ("module:name"), that module is imported, which runs the code in it: load such agents from people you trust.
+
+    Args:
+        path: of its file, or of the results folder of a run with `save`.
+        environment: label of the environment that it was trained in, where a folder holds several.
+        agent: its label, where a folder holds several.
+        seed: which of its seeds; by default the first. "all" has all of them side by side: everything that goes in and
+            comes out then has their number R as its first axis.
+        device: "cpu" or "cuda"; by default the one that it was trained on, if it is there.
+
+    Raises:
+        vbandits.ConfigError: if there is no such agent, or its files are not what was written.
+    """
+    place = Path(path)
+    if place.is_dir():
+        place = _chosen(place, {"environment": environment, "agent": agent}, seed)
+    elif environment is not None or agent is not None:
+        raise ConfigError(f"{path}: expected a results folder where environment or agent is given, got a file")
+    kept = read_agent(place)
+    if device is None:
+        device = "cuda" if kept.about["device"] == "cuda" and torch.cuda.is_available() else "cpu"
+    return TrainedAgent(restore(kept, device), kept, seed)
+
+
+def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any) -> Path:
+    """Returns the file of the one agent in a results folder that has the labels and the seed wanted."""
+    files = sorted((folder / AGENTS).glob("*.json"))
+    if not files:
+        raise ConfigError(f"{folder}: expected agents of a run with `save = true`, got none")
+    about = {path: read_about(path) for path in files}
+    found = [
+        path
+        for path, own in about.items()
+        if all(label is None or own["names"].get(axis) == label for axis, label in wanted.items())
+        and (seed in (None, "all") or seed in own["seeds"])
+    ]
+    labels = {tuple(about[path]["names"].values()) for path in found}
+    if len(labels) == 1 and (len(found) == 1 or seed is None):  # blocks of seeds: the first
+        return min(found, key=lambda path: about[path]["seeds"][0])
+    known = [f"{' · '.join(own['names'].values())} (seeds {own['seeds']})" for own in about.values()]
+    given = ", ".join(f"{name}={value!r}" for name, value in [*wanted.items(), ("seed", seed)] if value is not None)
+    raise ConfigError(
+        f"{folder}: expected one agent, got {len(found)} for {given or 'no name'}: give environment, agent or seed of "
+        f"{'; '.join(known)}"
+    )
+
+
+class TrainedAgent:
+    """An agent outside a run: NumPy in, NumPy out.
+
+    Attributes:
+        about: where it comes from: its declaration, seeds, step, versions, as its file has them.
+        seeds: those that are played: one, or all.
+    """
+
+    def __init__(self, agent: Agent, kept: Kept, seed: Any = None) -> None:
+        self._agent, self.about = agent, kept.about
+        own = [int(one) for one in kept.about["seeds"]]
+        if seed not in (None, "all") and seed not in own:
+            raise ConfigError(f"seed: expected one of {', '.join(map(str, own))}, got {seed!r}")
+        self._all = seed == "all"
+        self.seeds = tuple(own) if self._all else (own[0] if seed is None else int(seed),)
+        self._places = [agent.task.seeds.index(one) for one in self.seeds]
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return self._agent.spec.label
+
+    @property
+    def steps(self) -> int:
+        """Decisions so far."""
+        return self._agent.decisions
+
+    @property
+    def waiting(self) -> int:
+        """Decisions whose rewards it has not been told yet."""
+        return self._agent.waiting
+
+    @property
+    def diverged(self) -> Any:
+        """Whether it plays at random, because its posterior has diverged."""
+        found = self._agent.diverged.cpu().numpy()[self._places]
+        return found if self._all else bool(found[0])
+
+    def act(self, observation: Any) -> Any:
+        """Returns the action for what is observed, counted from 0.
+
+        Args:
+            observation: the context [D], or a dict of `context` [D], `arms` [A, F] and `mask` [A], those that the
+                environment has; numbers, not scaled.
+
+        Raises:
+            ValueError: if it has another form than what the agent was trained on.
+        """
+        actions = self._agent.act(self._seen(observation)).cpu().numpy()[self._places]
+        return actions if self._all else int(actions[0])
+
+    def observe(self, rewards: Any) -> None:
+        """Takes the reward of the earliest decision that has none yet, and learns if it is time to.
+
+        Args:
+            rewards: one, or those of several decisions [n], the earliest first, which are learned from together.
+
+        Raises:
+            ValueError: if they are not finite, or more than there are decisions without.
+        """
+        given = np.asarray(rewards, dtype=np.float64)
+        shape = (len(self.seeds),) if self._all else ()
+        if given.shape[: len(shape)] != shape or given.ndim > len(shape) + 1 or not np.isfinite(given).all():
+            raise ValueError(f"rewards: expected finite numbers {[*shape]} or {[*shape, 'n']}, got {rewards!r}")
+        columns = given.reshape(len(self.seeds), -1)
+        if self._agent.model is None:
+            return
+        if columns.shape[1] > self.waiting:
+            raise ValueError(f"rewards: expected at most {self.waiting}, of decisions without, got {columns.shape[1]}")
+        for column in columns.T:
+            self._agent.observe(self._spread(torch.from_numpy(column.copy())))
+        if self._agent.due:
+            self._agent.learn()
+
+    def predict(self, observation: Any, actions: Any = None, level: float = 0.9) -> Prediction:
+        """Returns what actions are expected to pay. It changes nothing: what is decided next is the same without.
+
+        Args:
+            observation: as for `act`.
+            actions: which [n], or one; by default all.
+            level: of the interval, which leaves as much out on both sides.
+
+        Raises:
+            ValueError: for an agent that has no posterior, or has not learned from anything yet.
+        """
+        model = self._agent.model
+        if model is None or not model.trained:
+            what = "no posterior" if model is None else "one that has not learned from any reward yet"
+            raise ValueError(f"expected an agent that predicts, got {what}")
+        if not 0 < level < 1:
+            raise ValueError(f"level: expected a number between 0 and 1, got {level}")
+        arms = self._agent.encoding.form.arms
+        chosen = torch.arange(arms) if actions is None else torch.as_tensor(np.atleast_1d(actions))
+        if chosen.dim() != 1 or chosen.dtype.is_floating_point or not ((chosen >= 0) & (chosen < arms)).all():
+            raise ValueError(f"actions: expected numbers from 0 to {arms - 1}, got {actions!r}")
+        count, device = len(chosen), self._agent.task.device
+        seen = Observation.of(self._seen(observation))
+        repeated = Observation(
+            *(None if part is None else part.unsqueeze(1).expand(-1, count, *part.shape[1:]) for part in seen)
+        )
+        every = chosen.to(device).expand(len(self._agent.task.seeds), -1)
+        return self._told(self._agent.beliefs(repeated, every)[0], level)
+
+    def save(self, path: str | Path) -> None:
+        """Writes it to PATH.safetensors and PATH.json, from which `load_agent` goes on as if it had never stopped."""
+        told = {name: self.about[name] for name in ("names", "key") if name in self.about}
+        write_agent(Path(path), keep(self._agent, self.seeds, **told))
+
+    def _told(self, found: Any, level: float) -> Prediction:
+        with np.errstate(all="ignore"):  # of replicas that have diverged
+            mean, (noise, doubt) = found.mean(), found.variances()
+            std = np.sqrt(noise + doubt)
+            low, high = (quantile(found, mean, std, side) for side in ((1 - level) / 2, (1 + level) / 2))
+        parts = (np.asarray(part)[self._places] for part in (mean, std, low, high, np.sqrt(doubt)))
+        return Prediction(*(part if self._all else part[0] for part in parts))
+
+    def _seen(self, observation: Any) -> Tensor | dict[str, Tensor]:
+        """Returns an observation as the agent has it, the same for every replica where one seed is played."""
+        form, first = self._agent.encoding.form, (len(self.seeds),) if self._all else ()
+        shapes = {"context": (form.features,)} if form.features else {}
+        shapes |= {"arms": (form.arms, form.arm_features)} if form.arm_features else {}
+        shapes |= {"mask": (form.arms,)} if form.masked else {}
+        given = observation if form.nested else {"context": observation}
+        if not isinstance(given, Mapping) or given.keys() != shapes.keys():
+            got = f"a dict of {', '.join(given)}" if isinstance(given, Mapping) else type(given).__name__
+            raise ValueError(f"observation: expected a dict of {', '.join(shapes)}, got {got}")
+        parts = {}
+        for name, shape in shapes.items():
+            values = np.asarray(given[name])
+            if values.shape != (*first, *shape) or values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+                raise ValueError(f"observation: expected {name} of finite numbers {[*first, *shape]}, got {values!r}")
+            values = values.reshape(len(self.seeds), *shape)
+            if name == "mask":
+                if not values.any(-1).all():
+                    raise ValueError("observation: expected a mask with an available action, got none")
+                parts[name] = self._spread(torch.from_numpy(values.astype(bool)))
+                continue
+            kind = np.float32 if values.dtype == np.float32 else np.float64
+            found = self._spread(torch.from_numpy(values.astype(kind)))
+            parts[name] = found.to(self._agent.number_type or found.dtype)
+        return parts if form.nested else parts["context"]
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """Returns values of the seeds that are played for all replicas: the others, which are independent of them, are
+        given the first one's."""
+        place = torch.zeros(len(self._agent.task.seeds), dtype=torch.long)
+        place[self._places] = torch.arange(len(self._places))
+        return values[place].to(self._agent.task.device)
+
+
+def quantile(found: Any, mean: np.ndarray, std: np.ndarray, probability: float) -> np.ndarray:
+    """Returns where predictive distributions [R, N] reach a probability, by halving; NaN where they have no mean."""
+    step = np.where(np.isfinite(std) & (std > 0), std, 1.0)
+    low, high = mean - step, mean + step
+    for _ in range(DOUBLINGS):
+        short, far = found.cdf(low) > probability, found.cdf(high) < probability
+        if not (short.any() or far.any()):
+            break
+        step = 2 * step
+        low, high = np.where(short, mean - step, low), np.where(far, mean + step, high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        below = found.cdf(middle) < probability
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.where(np.isfinite(mean), (low + high) / 2, np.nan)
