@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from tests.test_running import markers, ran, vbandits
@@ -14,6 +16,7 @@ from vbandits.errors import ConfigError
 from vbandits.experiment.extend import used
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
+from vbandits.files import checksum
 from vbandits.tuning.experiment import resolve_tuning
 
 FILE = """
@@ -195,3 +198,70 @@ def test_shards_do_not_depend_on_what_has_finished():
     assert [job.seeds for job in experiment.jobs(finished)] == [(3,), (4,)]
     assert [job.seeds for job in experiment.jobs(finished, 1, 2)] == [(3,)]
     assert [job.seeds for job in experiment.jobs(finished, 0, 2)] == [(4,)]
+
+
+def change(path, **content):
+    """Changes what a JSON file holds."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | content, indent=2))
+
+
+def test_results_of_several_versions_and_an_edited_experiment_are_told(folder, capsys):
+    page = folder / "report" / "report.md"
+    assert "made by the same code" not in page.read_text()
+    path = sorted((folder / "cells").glob("*.json"))[0]
+    versions = json.loads(path.read_text())["versions"]
+    change(path, versions=versions | {"torch": "2.0.0"}, commit="0123456789ab")
+    assert vbandits("report", folder) == 0
+    says = (
+        f"not all made by the same code: torch 2.0.0 (1 job), {versions['torch']} (5 jobs); commit 0123456789ab (1 job)"
+    )
+    told = " ".join(capsys.readouterr().err.split())
+    assert says in told
+    assert says in page.read_text()
+    assert "was edited" not in told
+    change(folder / "experiment.json", steps=31)
+    assert vbandits("report", folder) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "experiment.json was edited after the run" in told
+    assert "24 of 24 runs have not been made yet" in page.read_text(), "jobs of 31 steps are not there"
+    Path("small.toml").write_text(FEW)
+    assert vbandits("run", "small.toml", "--out", "small", "--workers", 1) == 0
+    assert "0 of 24 runs are computed now" in capsys.readouterr().err
+    assert "was edited" not in page.read_text()
+
+
+def test_what_a_later_version_wrote_is_refused_with_the_reason(folder, capsys):
+    marker = sorted((folder / "cells").glob("*.json"))[0]
+    table = marker.with_suffix(".parquet")
+    whole = {path: path.read_bytes() for path in (folder / "experiment.json", marker, table)}
+    later = pa.parquet.read_table(table)
+    later = later.replace_schema_metadata({**later.schema.metadata, b"vbandits": b"99"})
+    pa.parquet.write_table(later, table)
+    sums = json.loads(marker.read_text())["sha256"] | {".parquet": checksum(table)}
+    change(marker, sha256=sums)
+    for path in (table, marker, folder / "experiment.json"):
+        if path != table:
+            change(path, schema=99)
+        assert vbandits("report", folder) == 2
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{path.name}: expected schema 2 or older, got 99, of a later version of vbandits" in told
+        path.write_bytes(whole[path])
+        marker.write_bytes(whole[marker])
+
+
+def test_what_an_older_version_wrote_is_read(folder):
+    before = Store(folder).load().in_memory()
+    for path in [*folder.glob("cells/*.json"), folder / "experiment.json"]:
+        content = json.loads(path.read_text())
+        later = ("schema", "commit", "sha256") if path.parent.name == "cells" else ("schema", "history")
+        path.write_text(json.dumps({name: value for name, value in content.items() if name not in later}))
+    for path in folder.glob("cells/*.parquet"):
+        pd.read_parquet(path).to_parquet(path, index=False)
+    after = Store(folder).load()
+    assert "schema" not in after.experiment
+    assert after.records.equals(before.records)
+    assert after.summary().equals(before.summary())
+    Path("small.toml").write_text(FEW)
+    then = markers(folder)
+    assert vbandits("run", "small.toml", "--out", "small", "--workers", 1) == 0
+    assert markers(folder) == then

@@ -23,6 +23,7 @@ __all__ = [
     "compare",
     "load",
     "load_agent",
+    "merge",
     "run",
 ]
 _LAZY = {
@@ -34,13 +35,14 @@ _LAZY = {
     "compare": "vbandits.api",
     "load": "vbandits.api",
     "load_agent": "vbandits.agents.trained",
+    "merge": "vbandits.api",
     "run": "vbandits.api",
 }
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
     from vbandits.agents.trained import load_agent
-    from vbandits.api import compare, load, run
+    from vbandits.api import compare, load, merge, run
     from vbandits.benchmarks.bandits.results import Results
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from vbandits.errors import ConfigError, require_writable
-from vbandits.experiment import comparing, extend
+from vbandits.experiment import comparing, extend, merging
 from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.progress import ProgressDisplay, print_line
@@ -103,6 +103,23 @@ def compare(*folders: str | Path, **named: Any) -> Any:
     return comparing.combined(found)
 
 
+def merge(*folders: str | Path, out: str | Path) -> Any:
+    """Makes one results folder of several: other seeds, methods or problems of one experiment, such as other machines'.
+
+    Args:
+        folders: what runs left.
+        out: the new folder.
+
+    Returns:
+        The results of the benchmark, of all jobs.
+
+    Raises:
+        ConfigError: if a label is not the same problem or method in all, or if a run has other results in one folder
+            than in another.
+    """
+    return merging.merged(folders, Path(out), "vbandits.merge(...)")
+
+
 def execute(
     experiment: Experiment,
     store: Store,
@@ -113,15 +130,32 @@ def execute(
     overwrite: bool = False,
     paths: Iterable[str] = (),
     console: Console | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> StoredResults:
-    """Runs the jobs of an experiment that its folder does not hold yet; jobs that failed before are tried again."""
+    """Runs the jobs of an experiment that its folder does not hold yet; jobs that failed before are tried again.
+
+    Args:
+        experiment: to run.
+        store: its folder.
+        command: that the report names.
+        workers: processes.
+        backend: of joblib, see `run_jobs`.
+        overwrite: discards what another experiment left there.
+        paths: where a user's modules are.
+        console: told what happens.
+        shard: (i, n) to run the i-th of n parts, while other processes may run the others in the same folder.
+    """
     console = console or Console(stderr=True)
     for note in experiment.notes:
         print_line(console, f"note: {note}", "yellow")
     require_writable(store.folder)
-    with interruptible(), locked(store.folder):
-        before = store.prepare(experiment, command, overwrite)
-        jobs = store.missing(experiment)
+    with interruptible(), contextlib.ExitStack() as stack:
+        if shard is None:
+            stack.enter_context(locked(store.folder))
+            before = store.prepare(experiment, command, overwrite)
+        else:
+            before = stack.enter_context(sharing(store, experiment, command, shard))
+        jobs = store.missing(experiment, shard or (1, 1))
         for line in extend.told(before, experiment.document(), jobs):
             print_line(console, line)
         if jobs:
@@ -158,15 +192,56 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds a results folder for one run at a time; the lock goes with the process, however it ends."""
-    lock = FileLock(folder / ".lock", timeout=0)
+    with held(folder / LOCK, f"{folder}: expected a folder that no other run writes to, got one in use"):
+        busy = [path.name for path in folder.glob(f"{LOCK}-*") if not is_free(path)]
+        if busy:
+            shards = ", ".join(name.removeprefix(f"{LOCK}-").replace("-of-", "/") for name in busy)
+            raise ConfigError(f"{folder}: expected a folder that no other run writes to, got one of --shard {shards}")
+        yield
+
+
+@contextlib.contextmanager
+def sharing(store: Store, experiment: Experiment, command: str, shard: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    """Holds one part of an experiment, beside processes that hold others; gives the experiment as it was before."""
+    part, parts = shard
+    folder, own = store.folder, store.folder / f"{LOCK}-{part}-of-{parts}"
+    taken = f"{folder}: expected a folder that no run writes to but other shards, got one in use"
+    with contextlib.ExitStack() as stack:
+        with held(folder / LOCK, taken, MOMENT):  # one after the other
+            again = f"{folder}: expected each shard once, got --shard {part}/{parts} while it is running"
+            stack.enter_context(held(own, again))
+            others = [path for path in folder.glob(f"{LOCK}-*") if path != own and not is_free(path)]
+            if others and not store.holds(experiment):
+                raise ConfigError(
+                    f"{folder}: expected a shard of the experiment whose other shards are running here, got one of "
+                    "another experiment: give another --out"
+                )
+            before = store.prepare(experiment, command, overwrite=False, alone=not others)
+        yield before
+
+
+LOCK, MOMENT = ".lock", 60.0
+"""Name of a folder's lock, and seconds to wait for it where it is held for a moment."""
+
+
+@contextlib.contextmanager
+def held(path: Path, refusal: str, seconds: float = 0.0) -> Iterator[None]:
+    """Holds a lock, which goes with the process however it ends; raises a ConfigError if another process holds it."""
+    lock = FileLock(path, timeout=seconds)
     try:
         lock.acquire()
     except Timeout:
-        raise ConfigError(
-            f"{folder}: expected a folder that no other run writes to, got one in use: wait for that run, or give "
-            "another --out"
-        ) from None
+        raise ConfigError(f"{refusal}: wait for it, or give another --out") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def is_free(path: Path) -> bool:
+    """Says whether no process holds a lock."""
+    try:
+        with FileLock(path, timeout=0):
+            return True
+    except Timeout:
+        return False

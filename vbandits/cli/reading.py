@@ -1,4 +1,4 @@
-"""`vbandits report` and `vbandits compare`: what is made of results folders."""
+"""`vbandits report`, `vbandits compare` and `vbandits merge`: what is made of results folders."""
 
 import shlex
 import sys
@@ -48,3 +48,21 @@ def compare(*folders: Path, out: Path | None = None) -> int:
     extend_path([str(Path.cwd())])
     changes.show(folders, out, shlex.join(["vbandits", *sys.argv[1:]]))
     return 0
+
+
+@app.command
+def merge(*folders: Path, out: Path) -> int:
+    """Make one results folder of several: other seeds, agents or environments of one experiment, from other machines.
+
+    Parameters
+    ----------
+    folders
+        What runs left, such as results/first results/second.
+    out
+        The new results folder.
+    """
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.merging import merged
+
+    extend_path([str(Path.cwd())])
+    return show(merged(folders, out, shlex.join(["vbandits", *sys.argv[1:]])), out)

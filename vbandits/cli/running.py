@@ -1,5 +1,6 @@
 """`vbandits run` and `vbandits tune`."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -38,6 +39,9 @@ class RunOptions:
         How jobs are spread: loky on this machine, dask or ray across machines.
     overwrite
         Discard what another experiment left in the same folder, instead of using what the two have in common.
+    shard
+        Run a part of the jobs, such as 2/8, while other processes run the others in the same folder, which all can see;
+        no report is written: `vbandits report` does so once all have ended.
     """
 
     out: Path | None = None
@@ -49,6 +53,7 @@ class RunOptions:
     workers: int | None = None
     engine: Literal["loky", "dask", "ray"] = "loky"
     overwrite: Annotated[bool, Parameter(negative=())] = False
+    shard: str | None = None
 
 
 HOW = RunOptions()
@@ -73,8 +78,7 @@ def run(file: Path | None = None, *, how: RunOptions = HOW, **chosen: str) -> in
         document = select(document, chosen, options)
         return resolve(document if file else ad_hoc(document), how.set_ or (), how.data_dir)
 
-    store, results = _run(file, how, resolved)
-    return INTERRUPTED if results is None else show(results, store.folder)
+    return _run(file, how, resolved)
 
 
 @app.command
@@ -104,17 +108,22 @@ def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chos
             check_replaced(write, experiment)
         return experiment
 
-    store, results = _run(file, how, resolved)
-    return INTERRUPTED if results is None else show(results, store.folder, write)
+    return _run(file, how, resolved, write)
 
 
-def _run(file: Path | None, how: RunOptions, resolved: Callable[[dict[str, Any], list[str]], Any]) -> tuple[Any, Any]:
-    """Runs an experiment, and returns its store and its results, None if it was interrupted.
+def _run(
+    file: Path | None,
+    how: RunOptions,
+    resolved: Callable[[dict[str, Any], list[str]], Any],
+    presets: Path | None = None,
+) -> int:
+    """Runs an experiment, shows its results, and returns the exit code.
 
     Args:
         file: of the experiment, if there is one.
         how: it is run.
         resolved: returns the experiment of a document, given also the names of all options.
+        presets: where to write those of a tuning as well.
     """
     from vbandits.api import execute
     from vbandits.errors import ConfigError
@@ -128,6 +137,7 @@ def _run(file: Path | None, how: RunOptions, resolved: Callable[[dict[str, Any],
     if not installed(how.engine):
         needed = f"pip install 'vbandits[{how.engine}]'"
         raise ConfigError(f"--engine: expected {how.engine} to be installed, got none: {needed}")
+    shard = shard_of(how)
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
@@ -148,19 +158,55 @@ def _run(file: Path | None, how: RunOptions, resolved: Callable[[dict[str, Any],
             overwrite=how.overwrite,
             paths=paths,
             console=console,
+            shard=shard,
         )
     except KeyboardInterrupt:
         print_line(console, f"\nInterrupted. Finished jobs are kept in {store.folder}; to go on:\n  {command}")
-        return store, None
-    return store, results
+        return INTERRUPTED
+    return show(results, store.folder, presets) if shard is None else show_shard(results, store.folder)
+
+
+def shard_of(how: RunOptions) -> tuple[int, int] | None:
+    """Returns (i, n) of --shard i/n.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    from vbandits.errors import ConfigError
+
+    if how.shard is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", how.shard)
+    part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise ConfigError(f"--shard: expected i/n with i from 1 to n, such as 2/8, got {how.shard!r}")
+    if how.overwrite:
+        raise ConfigError("--shard: expected a folder that is shared with other shards, got --overwrite as well")
+    return part, parts
+
+
+def show_shard(results: Any, folder: Path) -> int:
+    """Prints how much of an experiment is there, and returns the exit code; the report is for all of it."""
+    from vbandits.experiment.progress import print_line
+
+    wanted = len(results.experiment["seeds"])
+    for axis in results.axes:
+        wanted *= len(results.labels(axis))
+    done = sum(len(job["seeds"]) for job in results.jobs if job["status"] == "done")
+    text = f"{done:,} of {wanted:,} runs are done, by all shards; when they have ended:\n  vbandits report {folder}"
+    print_line(Console(stderr=True), text)
+    return FAILED if any(job["status"] == "failed" for job in results.jobs) else 0
 
 
 def show(results: Any, folder: Path, presets: Path | None = None) -> int:
     """Writes the report of results, of a tuning also its presets, and prints what they say."""
+    from vbandits.experiment.made import remarks
     from vbandits.experiment.progress import print_line
     from vbandits.experiment.report import terminal, write
 
     console, complete = Console(stderr=True), True
+    for remark in remarks(results):
+        print_line(console, f"note: {remark}", "yellow")
     if "tuning" in results.experiment:
         from vbandits.tuning import files
 

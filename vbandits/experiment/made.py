@@ -1,14 +1,16 @@
 """How an experiment was made, in words: its command and machine, the settings of every method, and how they differ."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vbandits.experiment.extend import asked
 from vbandits.experiment.results import StoredResults
 from vbandits.report import tables
 from vbandits.report.formats import DASH, count
 from vbandits.report.page import Facts, Item
 from vbandits.report.tables import Column, Entry, Head
-from vbandits.serialize import flattened
+from vbandits.serialize import digest, flattened
 
 LONGEST = 40
 """Most letters of a setting in a table."""
@@ -34,6 +36,30 @@ def facts_of(results: StoredResults, more: Mapping[str, str | None]) -> Facts:
         "Fingerprint": experiment.get("fingerprint"),
     }
     return [(name, str(value)) for name, value in known.items() if value]
+
+
+def remarks(results: StoredResults) -> list[str]:
+    """Returns what a reader should know of how results came about: of several versions, or under an edited name."""
+    experiment, told = results.experiment, []
+    used: dict[str, Counter[str]] = {}
+    for job in results.jobs:
+        made = {**(job.get("versions") or {}), "commit": job.get("commit"), "device": job.get("device")}
+        for name, value in made.items():
+            used.setdefault(name, Counter())[str(value)] += value is not None
+    several = [
+        f"{name} " + ", ".join(f"{value} ({count(jobs, 'job')})" for value, jobs in sorted((+found).items()))
+        for name, found in used.items()
+        if len(+found) > 1
+    ]
+    if several:
+        told.append(f"The results were not all made by the same code: {'; '.join(several)}.")
+    own = results.folder is not None and "compared" not in experiment
+    if own and experiment.get("fingerprint") != digest(asked(experiment)):
+        told.append(
+            "experiment.json was edited after the run: it does not have the fingerprint that the run wrote. Jobs are "
+            "shown where they are of the experiment as it is there now; the same run writes it anew."
+        )
+    return told
 
 
 def settings(entry: Mapping[str, Any]) -> Facts:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.figures import common
-from vbandits.experiment.made import differing, facts_of, seeds_text, settings
+from vbandits.experiment.made import differing, facts_of, remarks, seeds_text, settings
 from vbandits.experiment.results import StoredResults
 from vbandits.files import write_text
 from vbandits.registry import load
@@ -139,7 +139,7 @@ def assemble(
     quantities = [count(len(results.labels(axis)), axis) for axis in results.axes]
     quantities += [count(len(experiment["seeds"]), "seed")]
     quantities += [count(experiment["steps"], steps)] if steps else []
-    told = [*warnings_of(results, failures, lacking, diverging), *warnings]
+    told = [*warnings_of(results, failures, lacking, diverging), *remarks(results), *warnings]
     return Report(
         name=str(experiment["name"]),
         lead=f" {TIMES} ".join(quantities),

@@ -159,6 +159,10 @@ class StoredResults:
             found.setdefault((job[self.axes[0]], job[self.axes[1]]), []).append(job)
         return found
 
+    def jobs_of(self, problem: str, method: str) -> list[dict[str, Any]]:
+        """Returns the markers of a problem and a method."""
+        return self._jobs.get((problem, method), [])
+
     def labels(self, axis: str) -> list[str]:
         """Returns the labels along an axis, in the experiment's order."""
         return [entry["label"] for entry in self.experiment[f"{axis}s"]]
@@ -267,7 +271,7 @@ class StoredResults:
     def _row(self, problem: str, method: str) -> dict[str, Any]:
         """Returns a row of the summary: names, seeds, failures, any steps, what was measured, and the cost."""
         names = dict(zip(self.axes, (problem, method), strict=True))
-        jobs = self._jobs.get((problem, method), [])
+        jobs = self.jobs_of(problem, method)
         failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
         done = [job for job in jobs if job["status"] == "done"]
         return {

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.files import checksum, versions, write_text
 from vbandits.registry import DEFAULT_BENCHMARK, load
-from vbandits.serialize import digest
+from vbandits.serialize import canonical, digest
 
 TRIALS, PRESETS = TUNED = ("trials.csv", "presets.toml")
 """What a tuning leaves besides."""
@@ -66,7 +66,7 @@ class Store:
         document = experiment.document()
         self._check_ours()
         before = self.experiment() if self._described.exists() else None
-        same = before is not None and digest(extend.asked(before)) == digest(document)
+        same = self.holds(experiment)
         if before is not None and not same:
             if overwrite:
                 self._discard()
@@ -80,12 +80,18 @@ class Store:
             if leftover.name.endswith((".temporary", ".progress")):
                 leftover.unlink(missing_ok=True)
         if not same or (before or {}).get("fingerprint") != digest(document):
-            self.describe(document, command, before)
+            history = [] if before is None else [*before.get("history", ()), told_of(before)]
+            self.describe(document, command, history)
         return before or document
 
-    def describe(self, document: Mapping[str, Any], command: str, before: Mapping[str, Any] | None) -> None:
-        """Writes what the folder's experiment is, and how it is made; how it was made before stays told."""
-        history = [*before.get("history", ()), told_of(before)] if before is not None else []
+    def holds(self, experiment: Experiment) -> bool:
+        """Says whether the experiment that lies here is this one."""
+        return self._described.exists() and canonical(extend.asked(self.experiment())) == canonical(
+            experiment.document()
+        )
+
+    def describe(self, document: Mapping[str, Any], command: str, history: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Writes what the folder's experiment is, how it is made, and how what lies here was made before."""
         made = {
             "schema": SCHEMA,
             "fingerprint": digest(document),
@@ -94,7 +100,7 @@ class Store:
             "commit": commit(),
             "versions": versions(),
             "machine": machine(),
-            **({"history": history} if history else {}),
+            **({"history": [*history]} if history else {}),
         }
         write_text(self._described, json.dumps({**document, **made}, indent=2))
 
@@ -170,6 +176,11 @@ class Store:
             return None
         require_known(path, marker.get("schema"))
         return marker if marker["status"] != "done" or path.with_suffix(RECORDS).exists() else None
+
+    def files(self, name: str) -> list[Path]:
+        """Returns the files of the job with a key, its marker last."""
+        paths = [self.jobs / f"{name}{ending}" for ending in (RECORDS, HELD_OUT, ".json")]
+        return [path for path in paths if path.exists()]
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished and its tables are what it wrote, or None."""
