@@ -15,7 +15,7 @@ from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, asks_for_mean, pick
 from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.networks import MLP
-from vbandits.serialize import described
+from vbandits.serialize import described, instantiate
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Predictive, Rule, Schedule, Task
 
@@ -30,14 +30,17 @@ class AgentSpec:
 
     Attributes:
         label: how reports call it.
-        posterior: of the arms' values; None for an agent that does not learn.
-        rule: from draws to an arm.
-        network: builds the network of network posteriors for rows of W numbers and K outputs.
+        posterior: of the arms' values, an instance or a class; None for an agent that does not learn.
+        rule: from draws to an arm, an instance or a class.
+        network: builds the network of network posteriors for rows of W numbers and K outputs; a function of W and K
+            that returns an `nn.Module` will do.
         schedule: when it trains.
-        optimizer: how it trains.
+        optimizer: how it trains. Where it is not given, an experiment takes that of the preset whose posterior is of
+            the same kind, and says so; an agent that is made by itself, or that has no such preset, takes the default.
         standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1; with
             "arms" the mean and variance of rewards are those of a mixture of all arms in equal parts, so that they do
-            not depend on how often each was played; where a row is an arm it is the same as true.
+            not depend on how often each was played; where a row is an arm it is the same as true. Where it is not
+            given, it is found as the optimizer is, and true else.
         encoding: how contexts and arms become rows, see `agents.encoding`.
     """
 
@@ -46,9 +49,13 @@ class AgentSpec:
     rule: Rule
     network: Any = field(default_factory=MLP)
     schedule: Schedule = field(default_factory=Schedule)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    standardize: bool | Literal["arms"] = True
+    optimizer: Optimizer | None = None
+    standardize: bool | Literal["arms"] | None = None
     encoding: Kind = "shared"
+
+    def __post_init__(self) -> None:
+        """Makes instances of what is given as a class."""
+        instantiate(self, ("posterior", "rule", "network"))
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON: every section with all its fields, the defaults too."""
@@ -78,11 +85,12 @@ class Agent:
         features, outputs = self.encoding.features, self.encoding.outputs
         learns = spec.posterior is not None
         network = spec.network.build(features, outputs) if learns else None
-        training = {"schedule": spec.schedule, "optimizer": spec.optimizer}
+        training = {"schedule": spec.schedule, "optimizer": spec.optimizer or Optimizer()}
         self.task = Task(seeds, features, outputs, network, **training, device=device, dtype=dtype)
-        limit = LIMIT if spec.standardize else float("inf")
+        self._standardize = standardize = True if spec.standardize is None else spec.standardize
+        limit = LIMIT if standardize else float("inf")
         self.model = Model(spec.posterior, self.task, limit) if spec.posterior is not None else None
-        self._replay = Replay(self.task, steps, spec.standardize, self.encoding.blocks)
+        self._replay = Replay(self.task, steps, standardize, self.encoding.blocks)
         self._noise = NoiseVariance(len(seeds), device)
         self._random = Stream(seeds, "rule", device=device)
         self._initial = self.encoding.tried * spec.schedule.initial_pulls if learns else 0
@@ -149,7 +157,7 @@ class Agent:
         there = observed.mask
         if there is not None:  # what stands where an arm is absent says nothing of the posterior
             values, choices = (part.where(there.unsqueeze(1), 0) for part in (values, choices))
-        scaled = self.model.trained or not self.spec.standardize  # else no unit is known yet, of contexts or of rewards
+        scaled = self.model.trained or not self._standardize  # else no unit is known yet, of contexts or of rewards
         if scaled:
             self.model.guard(values, choices)
         if there is not None:

@@ -19,7 +19,7 @@ from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
 from vbandits.networks.images import with_image
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
-from vbandits.serialize import described
+from vbandits.serialize import described, instantiate
 from vbandits.streams import Stream
 from vbandits.types import Optimizer, Posterior, Schedule, Task
 
@@ -51,11 +51,13 @@ class LearnerSpec:
 
     Attributes:
         label: how reports call it.
-        posterior: of the function from rows to targets.
-        acquisition: which labels to buy.
-        network: builds the network of network posteriors.
+        posterior: of the function from rows to targets, an instance or a class.
+        acquisition: which labels to buy, an instance or a class.
+        network: builds the network of network posteriors; a function of D features and K outputs that returns an
+            `nn.Module` will do.
         training: when and how long it trains.
-        optimizer: how weights move.
+        optimizer: how weights move. Where it is not given, an experiment takes that of the preset whose posterior is of
+            the same kind, and says so; a learner that is made by itself, or that has no such preset, takes the default.
         candidates: rows of the pool, drawn anew for every purchase, that the acquisition looks at; by default all.
         method: how reports call everything but the acquisition.
         acquisition_name: how they call the acquisition.
@@ -66,10 +68,14 @@ class LearnerSpec:
     acquisition: Acquisition
     network: Any = field(default_factory=MLP)
     training: Training = field(default_factory=Training)
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Optimizer | None = None
     candidates: Annotated[int, Field(ge=1)] | None = None
     method: str = ""
     acquisition_name: str = ""
+
+    def __post_init__(self) -> None:
+        """Makes instances of what is given as a class."""
+        instantiate(self, ("posterior", "acquisition", "network"))
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON: every section with all its fields, the defaults too."""
@@ -152,7 +158,7 @@ class Learner:
             network=with_image(spec.network, inputs.image).build(features, outputs),
             likelihood=Categorical() if inputs.classes else Gaussian(),
             schedule=Schedule(1, spec.training.gradient_steps, spec.training.batch_size),
-            optimizer=spec.optimizer,
+            optimizer=spec.optimizer or Optimizer(),
             device=device,
             dtype=dtype,
         )

@@ -53,7 +53,11 @@ class Greedy:
 
 @dataclass(frozen=True)
 class EpsilonGreedy:
-    """Plays a random arm with probability epsilon, else the best arm of the mean function."""
+    """Plays a random arm with probability epsilon, else the best arm of the mean function.
+
+    Attributes:
+        epsilon: the probability.
+    """
 
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.01
     draws: ClassVar[int] = 0

@@ -270,14 +270,20 @@ def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any
 
 def parameters(source: Any) -> list[str]:
     """Returns the names of the parameters that an environment is known to take; none where they cannot be known."""
+    found = made_by(source)
+    return [] if found is None else _parameters(found) or []
+
+
+def made_by(source: Any) -> Any:
+    """Returns the class or function that takes the parameters of an environment; None where there is none."""
     try:
         found = resolve(source)
         if isinstance(found, EnvSpec):
             vector = found.vector_entry_point and _loaded(found.vector_entry_point)
             found = vector if _is_native(vector) else _loaded(found.entry_point)
-        return _parameters(found) or []
+        return found
     except Exception:  # opening the environment will tell what is wrong with it
-        return []
+        return None
 
 
 def _data(spec: EnvironmentSpec, environment: Any) -> str | None:

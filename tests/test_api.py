@@ -18,6 +18,7 @@ from vbandits.envs.wheel import Wheel
 from vbandits.networks import Module
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.predictive import Mixture
+from vbandits.types import Optimizer
 
 
 class Coin(gymnasium.Env):
@@ -201,7 +202,7 @@ def test_a_posterior_or_rule_that_breaks_the_contract_is_refused(posterior, rule
 
 
 def _spec(posterior, rule):
-    spec = vbandits.AgentSpec("broken", RunningMean(), Second())
+    spec = vbandits.AgentSpec("broken", RunningMean(), Second(), optimizer=Optimizer(), standardize=True)
     object.__setattr__(spec, "posterior", posterior)  # as a user without a type checker would pass it
     object.__setattr__(spec, "rule", rule)
     return spec

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from vbandits.experiment import sweeps
 from vbandits.tuning import search
 
 
@@ -45,12 +46,12 @@ def test_edges_are_the_ends_of_numbers_alone():
 
 
 def test_a_setting_in_few_words():
-    assert search.text({"posterior.rank": 5, "optimizer.learning_rate": 0.01, "standardize": True}) == (
+    assert sweeps.text({"posterior.rank": 5, "optimizer.learning_rate": 0.01, "standardize": True}) == (
         "rank=5 learning_rate=0.01 standardize=true"
     )
-    assert search.text({"posterior.kind": "a", "rule.kind": "b"}) == "posterior.kind=a rule.kind=b"
-    assert search.text({"schedule.forgetting": {"kind": "window", "rows": 300}}) == "forgetting=(kind=window rows=300)"
-    assert search.text({"a.x": 1, "b.y": 2}, marked=["b.y"]) == "x=1 y=2*"
+    assert sweeps.text({"posterior.kind": "a", "rule.kind": "b"}) == "posterior.kind=a rule.kind=b"
+    assert sweeps.text({"schedule.forgetting": {"kind": "window", "rows": 300}}) == "forgetting=(kind=window rows=300)"
+    assert sweeps.text({"a.x": 1, "b.y": 2}, marked=["b.y"]) == "x=1 y=2*"
 
 
 def test_a_section_keeps_its_fields_unless_its_kind_changes():

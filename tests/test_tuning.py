@@ -11,6 +11,7 @@ import pytest
 from tests.test_running import ran, vbandits, written
 from vbandits.api import execute
 from vbandits.errors import ConfigError
+from vbandits.experiment import sweeps
 from vbandits.experiment.report import report_of
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
@@ -157,7 +158,7 @@ def test_the_best_setting_is_chosen_by_the_mean_over_problems(tuning):
         scores = [trial.score[0] for trial in method.trials]
         assert scores == sorted(scores)
         for trial in method.trials:
-            label = f"{method.name} {search.text(trial.setting)}".strip()
+            label = f"{method.name} {sweeps.text(trial.setting)}".strip()
             assert trial.scores == pytest.approx({name: summary[name, label] for name in ("wheel", "linear")})
             assert trial.score[0] == pytest.approx(np.mean([*trial.scores.values()]))
             assert trial.seconds > 0
@@ -209,7 +210,7 @@ def test_the_presets_say_how_they_were_made(finished, tuning):
     )
     method = tuning.methods[1]
     other, (difference, *_) = method.next_best
-    assert f"the next best, {search.text(other.setting)}, differs by {difference:.1f} [" in flat
+    assert f"the next best, {sweeps.text(other.setting)}, differs by {difference:.1f} [" in flat
     assert max(map(len, text.splitlines())) <= 120
     assert ("at an edge of what was tried: posterior.prior_precision" in flat) == bool(method.edges)
 
@@ -267,7 +268,7 @@ def test_a_setting_that_lacks_a_run_cannot_be_chosen(folder, finished, capsys):
     shutil.copytree(finished / "results" / "small", results)
     store = Store(results)
     best = Tuning(store.load()).methods[2].chosen
-    label = f"epsilon-greedy {search.text(best.setting)}"
+    label = f"epsilon-greedy {sweeps.text(best.setting)}"
     gone = next(path for path in (results / "cells").glob("*.json") if json.loads(path.read_text())["agent"] == label)
     gone.unlink()
     method = Tuning(store.load()).methods[2]

@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "load_agent",
     "merge",
+    "preset",
     "run",
 ]
 _LAZY = {
@@ -36,13 +37,14 @@ _LAZY = {
     "load": "vbandits.api",
     "load_agent": "vbandits.agents.trained",
     "merge": "vbandits.api",
+    "preset": "vbandits.api",
     "run": "vbandits.api",
 }
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
     from vbandits.agents.trained import load_agent
-    from vbandits.api import compare, load, merge, run
+    from vbandits.api import compare, load, merge, preset, run
     from vbandits.benchmarks.bandits.results import Results
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec

@@ -12,6 +12,7 @@ import joblib
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from vbandits import registry
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing, extend, merging
 from vbandits.experiment.benchmark import Experiment
@@ -20,6 +21,7 @@ from vbandits.experiment.progress import ProgressDisplay, print_line
 from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import Store
+from vbandits.registry import DEFAULT_BENCHMARK
 
 
 def run(
@@ -41,8 +43,9 @@ def run(
     Args:
         environments: ids, dicts as in an experiment file, `EnvironmentSpec`s, or classes or functions that make a
             `gymnasium.Env`.
-        agents: names of presets, "module:name" of your own, dicts as in an experiment file, or `AgentSpec`s. The
-            uniform agent always runs as well.
+        agents: names of presets, "module:name" of your own, dicts as in an experiment file (a part may be a class or an
+            instance, a list makes an agent each), or `AgentSpec`s, such as `preset` returns. The uniform agent always
+            runs as well.
         seeds: how many, counted from 0, or which.
         steps: decisions per seed, or gradient steps; by default those of an experiment file that says nothing.
         data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
@@ -72,6 +75,41 @@ def run(
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
         results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
         return results if out else results.in_memory()
+
+
+def preset(
+    name: str, label: str | None = None, *, benchmark: str = DEFAULT_BENCHMARK, steps: int = 1000, **changed: Any
+) -> Any:
+    """Returns a preset at its tuned settings, with some of its parts changed.
+
+    >>> vbandits.preset("ibvi", "mine", posterior={"rank": 20}, network=make_network)
+
+    Args:
+        name: such as "ibvi"; `vbandits list agents` shows them.
+        label: how reports call it; by default its name.
+        benchmark: "bandits", "active" (learners, with an `acquisition`) or "supervised".
+        steps: of the run of a supervised method, over which its learning rate falls to zero.
+        changed: parts as an entry of an experiment file has them: `posterior`, `rule`, `network`, `optimizer`, ...; a
+            dict changes some fields, a class or an instance takes the place of the part.
+
+    Returns:
+        An `AgentSpec`, `LearnerSpec` or `MethodSpec`.
+
+    Raises:
+        vbandits.ConfigError: if there is no such preset, or what is changed cannot be.
+    """
+    kind = benchmark_of({"benchmark": benchmark})
+    problems, methods = kind.sections
+    entry = {"id": name, **({} if label is None else {"label": label}), **changed}
+    config = registry.load(kind.config)
+    run = {"steps": steps} if "steps" in config.file.model_fields else {}
+    reader = config({"name": "preset", problems: [name], methods: [entry], **run})
+    errors, found = reader.errors, reader.specs(methods, entry, f"preset({name!r})")
+    if not errors and len(found) != 1:
+        errors.append(f"preset({name!r}): expected one, got {len(found)}: {', '.join(one.label for one in found)}")
+    if errors:
+        raise ConfigError(*errors)
+    return found[0]
 
 
 def load(folder: str | Path) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from inspect import isclass, isroutine
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -25,12 +26,10 @@ def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     if value is None:
         return None
     cls = type(value)
-    place = f"{cls.__module__}:{cls.__qualname__}"
-    registered = next((name for name, known in choices.items() if known == place), None)
     content = (
         {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else vars(value)
     )
-    described: dict[str, Any] = {"kind": registered or place}
+    described: dict[str, Any] = {"kind": kind_of(cls, choices)}
     described |= {name: plain(entry) for name, entry in content.items()}
     # the user's own files that it comes from, so that edited code is not taken for the code that ran
     named = [
@@ -40,6 +39,12 @@ def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     ]
     code = {reference(origin): found for origin in [cls, *named] if (found := source_hash(origin)) is not None}
     return described | ({"code": code} if code else {})
+
+
+def kind_of(cls: Any, choices: Mapping[str, str]) -> str:
+    """Returns the name under which a class is registered, or else its place, "module:name"."""
+    place = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', '')}"
+    return next((name for name, known in choices.items() if known == place), place)
 
 
 def described(spec: Any, names: Iterable[str]) -> dict[str, Any]:
@@ -73,6 +78,16 @@ def _made(cls: Any, content: dict[str, Any]) -> Any:
         return TypeAdapter(cls).validate_python(content) if hasattr(cls, "__dataclass_fields__") else cls()
     except PydanticUserError:  # a user's class with fields of types that pydantic does not know
         return cls(**content)
+
+
+def instantiate(spec: Any, names: Iterable[str]) -> None:
+    """Makes an instance, in a declaration, of each section that is given as a class; and the network of a function."""
+    for name in names:
+        part = getattr(spec, name)
+        if name == "network" and not hasattr(part, "build") and (isclass(part) or isroutine(part)):
+            object.__setattr__(spec, name, load(NETWORKS["module"])(part))
+        elif isclass(part):
+            object.__setattr__(spec, name, part())
 
 
 def digest(content: Any) -> str:

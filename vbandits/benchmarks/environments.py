@@ -1,12 +1,14 @@
 """What the benchmarks share whose problems are environments: an entry of a file, and the problem that it becomes."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import Field
 
-from vbandits.envs.spec import EnvironmentSpec, instead, parameters
+from vbandits.envs.spec import EnvironmentSpec, instead, made_by, parameters
 from vbandits.experiment.config import Config, Count, Entry
+from vbandits.experiment.sweeps import Setting, hints_of, swept
 
 
 class EnvironmentEntry(Entry):
@@ -40,12 +42,26 @@ class Problem:
         return self.fingerprint
 
 
-def arguments(config: Config, entry: EnvironmentEntry, where: str, example: str) -> dict[str, Any] | None:
-    """Returns what an environment is made with, settings included; None if its id can be none."""
+def arguments(
+    config: Config, entry: EnvironmentEntry, where: str, example: str
+) -> Iterator[tuple[Setting, dict[str, Any]]]:
+    """Yields what an environment is made with, settings included, once for each combination of the values of its
+    sweeps, each with the values that it has; nothing if its id can be none."""
     if not (isinstance(entry.id, str) or callable(entry.id)):
         config.errors.append(f"{where}.id: expected an id such as {example!r}, got {entry.id!r}: {instead(entry.id)}")
-        return None
-    return entry.kwargs | dict(config.settings.of("kwargs", {*entry.kwargs, *parameters(entry.id)}))
+        return
+    kwargs = entry.kwargs | dict(config.settings.of("kwargs", {*entry.kwargs, *parameters(entry.id)}))
+    yield from swept(kwargs, hints_of(made_by(entry.id)), f"{where}.kwargs", config.errors)
+
+
+def content_of(spec: EnvironmentSpec) -> dict[str, Any]:
+    """Returns a declaration as an entry of a file has it."""
+    return {"id": spec.source, "kwargs": dict(spec.kwargs), "label": spec.label}
+
+
+def declared(ready: EnvironmentSpec | None, content: Mapping[str, Any], entry: EnvironmentEntry) -> EnvironmentSpec:
+    """Returns the declaration of an environment that an entry describes, or one that was there already, changed."""
+    return EnvironmentSpec(**content, processes=entry.processes) if ready is None else replace(ready, **content)
 
 
 def short(source: Any) -> str:

@@ -12,21 +12,24 @@ app.command(data)
 
 
 @app.command(name="list")
-def list_(what: str) -> None:
-    """List what can be named in an experiment file.
+def list_(what: str, *names: str) -> None:
+    """List what can be named in an experiment file, with its fields, their defaults, what they allow and mean.
 
     Parameters
     ----------
     what
-        One of acquisitions, agents, datasets (as `vbandits data list`), environments, learners, methods.
+        One of posteriors, rules, networks, acquisitions, environments; the presets: agents, learners, methods; datasets
+        (as `vbandits data list`).
+    names
+        Of what is listed, such as ibvi; by default all.
     """
     from vbandits import catalogue
     from vbandits.experiment.progress import print_rows
 
-    if what == "datasets":
+    if what == "datasets" and not names:
         list_data()
         return
-    print_rows(catalogue.rows(what))
+    print_rows(catalogue.rows(what, names))
 
 
 @app.command
@@ -43,8 +46,8 @@ def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | Non
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.envs.check import check as check_environment
-    from vbandits.experiment.config import parse
     from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.settings import parse
 
     extend_path([str(Path.cwd())])
     found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()}, data_dir)

@@ -23,8 +23,10 @@ class RunOptions:
     ----------
     out
         Results folder; results/NAME by default.
+    name
+        Of the experiment, instead of the file's.
     seeds
-        Number of seeds, 0 to N - 1, instead of the file's.
+        How many, counted from 0, or which: 8, or 1,2,3, or 0-31; instead of the file's.
     steps
         Decisions per seed or gradient steps, instead of the file's.
     data_dir
@@ -32,7 +34,8 @@ class RunOptions:
     device
         Where to compute; auto takes a GPU where there is one.
     set_
-        Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9.
+        Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9; or of one
+        agent or environment: --set agents.ibvi.posterior.rank=10. A list, as posterior.rank=[2,5,10], makes one each.
     workers
         Processes; one per processor by default.
     engine
@@ -45,7 +48,8 @@ class RunOptions:
     """
 
     out: Path | None = None
-    seeds: int | None = None
+    name: str | None = None
+    seeds: str | None = None
     steps: int | None = None
     data_dir: Path | None = None
     device: Literal["auto", "cpu", "cuda"] | None = None
@@ -141,7 +145,7 @@ def _run(
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
-    for name in ("seeds", "steps", "device"):
+    for name in ("name", "seeds", "steps", "device"):
         if (value := getattr(how, name)) is not None:
             document[name] = value
     experiment = resolved(document, [field.name.rstrip("_").replace("_", "-") for field in fields(how)])

@@ -1,18 +1,22 @@
 """From what a user wrote to an experiment: what every benchmark checks in the same way, all errors told at once."""
 
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeGuard
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded
 from vbandits.experiment.benchmark import Benchmark, Experiment
-from vbandits.registry import find, unknown
-from vbandits.serialize import CHOICES, objects
+from vbandits.experiment.sections import section, validate
+from vbandits.experiment.settings import Settings
+from vbandits.experiment.sweeps import Setting, hints_of, is_list, plain, swept, text
+from vbandits.presets import Presets, nearest
+from vbandits.registry import unknown
+from vbandits.serialize import objects
 
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
@@ -43,8 +47,10 @@ class Config:
         file: the model of the whole file.
         options: fields of the file that results depend on, beside its sections, in the order that keys of jobs have.
         apart: fields of a method that no preset sets.
+        untuned: what a method without an id has where nothing is said, and `told` does not look for it in presets.
         errors: what is wrong with the document, in words.
-        settings: fields that are changed wherever they are.
+        notes: what a person should know before it runs, of single entries.
+        settings: fields that are changed wherever they are, or in one entry.
         data_dir: where files of datasets lie, as every worker finds it; None if nothing is said.
         parsed: the file, or None if it is faulty as a whole.
     """
@@ -53,13 +59,15 @@ class Config:
     file: ClassVar[type[ExperimentFile]]
     options: ClassVar[tuple[str, ...]] = ()
     apart: ClassVar[tuple[str, ...]] = ()
+    untuned: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
     ) -> None:
         self.errors: list[str] = []
+        self.notes: list[str] = []
         self.document = document
-        self.settings = Settings(settings, self.errors)
+        self.settings = Settings(settings, self.errors, self.benchmark.sections)
         self.data_dir = None if data_dir is None else str(expanded(data_dir).resolve())
         self.parsed: Any = validate(self.file, dict(document), "", self.errors)
 
@@ -71,14 +79,14 @@ class Config:
         """
         sections = self.benchmark.sections
         # also where the document as a whole is faulty, to tell all errors at once
-        problems = self._read(sections[0], self.problems)
-        methods = self._read(sections[1], self.methods)
+        problems = self._read(sections[0])
+        methods = self._read(sections[1])
         methods += self.default_methods(methods)
         self.settings.check(self.errors)
         seeds = seeds_of(self.document.get("seeds", self.file.model_fields["seeds"].default), self.errors)
         device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
-        for section, specs in zip(sections, (problems, methods), strict=True):
-            check_labels(section, specs, self.errors)
+        for what, specs in zip(sections, (problems, methods), strict=True):
+            check_labels(what, specs, self.errors)
         problems, notes = self.check(problems, methods)
         if self.errors or self.parsed is None:
             raise ConfigError(*self.errors)
@@ -92,13 +100,33 @@ class Config:
             options,
             self.parsed.block,
             device,
-            tuple(notes),
+            tuple(dict.fromkeys([*self.notes, *notes])),
         )
 
-    def _read(self, section: str, read: Callable[[Any, str], Iterable[Any]]) -> list[Any]:
-        value = self.document.get(section)
-        entries = value if is_list(value) else []
-        return [spec for index, entry in enumerate(entries) for spec in read(entry, f"{section}[{index}]")]
+    def _read(self, section: str) -> list[Any]:
+        value, found = self.document.get(section), []
+        for index, entry in enumerate(value if is_list(value) else []):
+            if self.settings.aims(section):
+                self.settings.aim(section, self._names(section, entry))
+            found += self.specs(section, entry, f"{section}[{index}]")
+        return found
+
+    def specs(self, section: str, entry: Any, where: str = "") -> list[Any]:
+        """Returns the problems or methods that an entry of a section stands for; none if it is faulty."""
+        return [*(self.problems if section == self.benchmark.sections[0] else self.methods)(entry, where)]
+
+    def _names(self, section: str, entry: Any) -> set[str]:
+        """Returns all that an entry can be called: its label and id, and the label of what it makes, if that is one."""
+        given = entry if isinstance(entry, Mapping) else {"id": entry}
+        ids = given.get("id")
+        names = {name for name in (given.get("label"), *(ids if is_list(ids) else [ids])) if isinstance(name, str)}
+        quiet = copy.copy(self)
+        quiet.errors, quiet.notes, quiet.settings = [], [], Settings((), [])
+        made = quiet.specs(section, entry)
+        for attribute in ("label", "method"):
+            called = {getattr(spec, attribute, "") for spec in made}
+            names |= called if len(called) == 1 else set()
+        return names
 
     def problems(self, entry: Any, where: str) -> Iterable[Any]:
         """Returns the problems that an entry of their section stands for; none if it is faulty."""
@@ -118,7 +146,8 @@ class Config:
 
     @classmethod
     def filter_entries(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
-        """Returns the entries of a section with a label or id among names; a name that is in none stands for itself.
+        """Returns the entries of a section with a label or id among names, or what one makes with such a label; a name
+        that is in none stands for itself.
 
         Raises:
             ConfigError: for a name that can be nothing.
@@ -126,14 +155,38 @@ class Config:
         kept = []
         for name in names:
             found = [e for e in entries if isinstance(e, Mapping) and name in (e.get("label"), e.get("id"))]
+            found = found or [spec for spec in cls.made(section, entries) if spec.label == name]
             kept += [entry for entry in found or [{"id": name}] if entry not in kept]
         return kept
+
+    @classmethod
+    def made(cls, section: str, entries: Iterable[Any]) -> list[Any]:
+        """Returns what the entries of a section stand for, without those that are faulty."""
+        config = cls({})
+        return [spec for entry in entries for spec in config.specs(section, entry)]
+
+    def entries(
+        self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()
+    ) -> Iterator[tuple[Setting, Any]]:
+        """Yields an entry of a list once for each combination of the values of its sweeps, as `entry` returns it."""
+        given = self._content(model, given, where, settable)
+        if not isinstance(given, Mapping):
+            if (made := validate(model, given, where, self.errors)) is not None:
+                yield {}, made
+            return
+        hints = {name: hint for name, hint in hints_of(model).items() if name != "label"}
+        for setting, content in swept(given, hints, where, self.errors):
+            if (made := validate(model, content, where, self.errors)) is not None:
+                yield setting, made
 
     def entry(self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()) -> Any:
         """Returns an entry of a list as its model; a text is its id, as is what no file holds. None if it is faulty.
 
         Unknown keys are told here, so that the rest is looked at too; `settable` ones may be changed by settings.
         """
+        return validate(model, self._content(model, given, where, settable), where, self.errors)
+
+    def _content(self, model: type[Entry], given: Any, where: str, settable: Iterable[str]) -> Any:
         if isinstance(given, str) or callable(given) or type(given).__module__ != "builtins":
             given = given if isinstance(given, Mapping | model) else {"id": given}
         if isinstance(given, Mapping):
@@ -142,12 +195,13 @@ class Config:
             self.errors.extend(f"{where}: {unknown('key', str(name), known)}" for name in keys)
             given = {name: value for name, value in given.items() if name in known}
             given |= dict(self.settings.of("", settable))
-        return validate(model, given, where, self.errors)
+        return given
 
     def parts(
         self, base: Mapping[str, Any], preset: Mapping[str, Any], given: Any, where: str
-    ) -> dict[str, Any] | None:
-        """Returns the sections of a method as objects; None if any of them is faulty.
+    ) -> list[tuple[Setting, dict[str, Any]]]:
+        """Returns the sections of a method as objects, once for each combination of the values of their sweeps, each
+        with the values that it has; nothing if any of them is faulty.
 
         Args:
             base: what a section is where nothing is said.
@@ -158,79 +212,60 @@ class Config:
         before = len(self.errors)
         try:
             start = {**base, **objects(preset, base)}
-            made = {
-                name: section(name, start[name], getattr(given, name), self.settings, where, self.errors)
-                for name in base
-            }
+            made = [
+                section(name, start[name], getattr(given, name), self.settings, where, self.errors) for name in base
+            ]
         except ValueError as error:
             self.errors.append(f"{where}: {error}")
-            return None
-        return None if len(self.errors) > before else made
+            return []
+        if len(self.errors) > before:
+            return []
+        every = []
+        for one in product(*made):
+            setting = {name: value for own, _ in one for name, value in own.items()}
+            every.append((setting, {name: part for name, (_, part) in zip(base, one, strict=True)}))
+        return every
 
+    def told(
+        self, label: str, presets: Presets, untold: Mapping[str, Any], posterior: Any, rule: Any = None
+    ) -> dict[str, Any]:
+        """Returns what a method has where nothing is said, and notes it: what the preset says with a posterior of the
+        same kind, which was tuned, or else the defaults.
 
-def section(name: str, base: Any, given: Any, settings: "Settings", where: str, errors: list[str]) -> Any:
-    """Returns a section of a method: the base's, with the fields given, and those of the settings that it has."""
-    given = dict(given) if given is not None else {}
-    kind = given.pop("kind", None) if name in CHOICES else None
-    try:
-        cls = find(f"kind of {name}", kind, CHOICES[name]) if kind is not None else type(base)
-    except ValueError as error:
-        errors.append(f"{where}.{name}: {error}")
-        return base
-    if cls is type(None):
-        if given:
-            errors.append(f"{where}.{name}: expected a kind (one of {', '.join(CHOICES[name])}), got {given}")
-        return None
-    if not is_dataclass(cls):
-        if given:
-            errors.append(f"{where}.{name}: expected no fields, since {cls.__name__} is not a dataclass, got {given}")
-        return base if kind is None else cls()
-    known = [field.name for field in fields(cls) if field.init]
-    given |= dict(settings.of(name, known))
-    if kind is None and not given:
-        return base
-    for field in sorted(given.keys() - set(known)):
-        errors.append(f"{where}.{name}: {unknown('field', field, known)}")
-    kept = {field.name: getattr(base, field.name) for field in fields(cls)} if cls is type(base) else {}
-    content = kept | {field: value for field, value in given.items() if field in known}
-    return validate(cls, content, f"{where}.{name}", errors)
-
-
-def validate(cls: Any, value: Any, where: str, errors: list[str]) -> Any:
-    """Returns `value` as an instance of a model or dataclass; appends its errors and returns None if it cannot be."""
-    try:
-        return TypeAdapter(cls).validate_python(value)
-    except PydanticUserError:  # a user's class with fields of types that pydantic does not know
-        return cls(**value)
-    except ValidationError as error:
-        known = list(cls.model_fields) if issubclass(cls, BaseModel) else []
-        seen = set()
-        for detail in error.errors():
-            place = [part for part in detail["loc"] if isinstance(part, int) or str(part).isidentifier()]
-            path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-            full = f"{where}.{path}".strip(".") if path else where or "experiment"
-            seen.add(_message(detail, full, known))
-        errors.extend(sorted(seen))
-        return None
-
-
-def _message(detail: Any, place: str, known: list[str]) -> str:
-    if detail["type"] == "extra_forbidden":
-        parent = place.rpartition(".")[0] or "experiment"
-        return f"{parent}: {unknown('key', str(detail['loc'][-1]), known)}"
-    if detail["type"] == "unexpected_keyword_argument":
-        return f"{place}: unknown field {str(detail['loc'][-1])!r}"
-    if detail["type"] == "missing":
-        return f"{place}: expected a value, got none"
-    if detail["type"] == "value_error":  # told by our own code, whole
-        return f"{place}: {detail['msg'].removeprefix('Value error, ')}"
-    message = detail["msg"].removeprefix("Input should be ")
-    return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {detail['input']!r}"
+        Args:
+            label: of the method.
+            presets: among which it is looked for.
+            untold: what the method does not say, as it is by default.
+            posterior: of the method.
+            rule: likewise, if it has one.
+        """
+        if posterior is None or not untold:
+            return dict(untold)
+        name = nearest(presets, posterior, rule)
+        if name is None:
+            if "optimizer" in untold:
+                self.notes.append(
+                    f"{label}: its optimizer is neither given nor tuned, since no preset has a posterior of this kind: "
+                    f"it is the default, learning_rate={plain(untold['optimizer'].learning_rate)}"
+                )
+            return dict(untold)
+        found, other = dict(untold), {}
+        for part, value in presets[name].items():
+            if isinstance(value, Mapping) and part in untold:
+                found[part] = replace(untold[part], **value)
+                other |= {f"{part}.{key}": one for key, one in value.items() if one != getattr(untold[part], key)}
+            elif part in untold:
+                found[part] = value
+                other |= {part: value} if value != untold[part] else {}
+        if other:
+            self.notes.append(f"{label}: not given, and therefore as in the preset {name!r}: {text(other)}")
+        return found
 
 
 def seeds_of(seeds: Any, errors: list[str]) -> tuple[int, ...]:
     """Returns the seeds that a count or a list stands for."""
     plain = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # NumPy's numbers and arrays
+    plain = _typed(plain) if isinstance(plain, str) else plain  # as on the command line
     if type(plain) is int and plain >= 1:
         if plain > MOST_SEEDS:
             errors.append(f"seeds: expected at most {MOST_SEEDS:,}, got {plain:,}: for one seed write [{plain}]")
@@ -247,13 +282,26 @@ def seeds_of(seeds: Any, errors: list[str]) -> tuple[int, ...]:
             if seed >= 2**63
         )
         return tuple(plain)
-    errors.append(f"seeds: expected a count of at least 1, or a list of seeds of at least 0, got {seeds!r}")
+    errors.append(
+        "seeds: expected a count of at least 1, or a list of seeds of at least 0 (on the command line 1,2,3 or 0-31), "
+        f"got {seeds!r}"
+    )
     return ()
 
 
-def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Says whether a value is a list, or as good as one."""
-    return isinstance(value, list | tuple | range)
+def _typed(text: str) -> Any:
+    """Returns the count or the list of seeds that a text stands for, "8" or "1,2,3" or "0-31,100"; else None."""
+    listed = text.strip().startswith("[") or "," in text or "-" in text
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.strip().strip("[]").split(","))):
+        first, dash, last = part.partition("-")
+        if not (first.strip().isdecimal() and (last.strip().isdecimal() or not dash)):
+            return None
+        low, high = int(first), int(last or first)
+        if high - low > MOST_SEEDS:
+            return None
+        found += range(low, high + 1)
+    return found if listed else found[0] if found else None
 
 
 def device_of(wanted: str, errors: list[str]) -> str:
@@ -275,43 +323,3 @@ def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
 def words(error: Exception) -> str:
     """Returns an error as a person should see it."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
-class Settings:
-    """`--set section.field=value`, each of which must apply somewhere."""
-
-    def __init__(self, texts: Iterable[str], errors: list[str]) -> None:
-        self._values: dict[tuple[str, str], Any] = {}
-        self._used: set[tuple[str, str]] = set()
-        self._known: set[str] = set()
-        for text in texts:
-            path, equals, value = text.partition("=")
-            if not equals or not path.strip():
-                errors.append(f"--set: expected section.field=value, got {text!r}")
-                continue
-            section, _, field = path.strip().rpartition(".")
-            self._values[section, field] = parse(value)
-
-    def of(self, section: str, known: Iterable[str]) -> list[tuple[str, Any]]:
-        """Returns the fields and values for a section that has the fields `known`."""
-        known = set(known)
-        self._known |= {f"{section}.{field}".lstrip(".") for field in known}
-        found = [
-            (field, value) for (where, field), value in self._values.items() if where == section and field in known
-        ]
-        self._used |= {(section, field) for field, _ in found}
-        return found
-
-    def check(self, errors: list[str]) -> None:
-        """Appends an error for each setting that nothing has."""
-        for section, field in self._values.keys() - self._used:
-            errors.append(f"--set: {unknown('field', f'{section}.{field}'.lstrip('.'), self._known)}")
-
-
-def parse(text: str) -> Any:
-    """Returns what a text stands for in TOML: a number, a boolean, a list; anything else is a string."""
-    text = {"True": "true", "False": "false"}.get(text.strip(), text)
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

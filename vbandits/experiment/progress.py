@@ -33,8 +33,8 @@ def output() -> Console:
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     """Prints a table to standard output."""
     table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
+    for place, name in enumerate(rows[0]):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)  # what it is called can be copied
     for row in rows:
         table.add_row(*row.values())
     output().print(table)

@@ -146,6 +146,8 @@ def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"expected an experiment file, or {', or '.join(ways)}, got none of them")
     problems, methods = found.sections
     whole = {**document, methods: document.get(methods) or [{"id": name} for name in load(found.presets)]}
+    if "name" in document:
+        return whole
     ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]
     name = "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"
     if len(name.encode()) > LONGEST:  # the rest would not fit into the name of a folder

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vbandits.errors import ConfigError
+from vbandits.experiment import sweeps
 from vbandits.experiment.benchmark import Benchmark, Experiment
 from vbandits.experiment.resolve import SEARCH, benchmark_of, resolve, searches, select
 from vbandits.registry import load, unknown
@@ -56,7 +57,13 @@ def resolve_tuning(
     config = load(kind.config)({key: value for key, value in plain.items() if key != "benchmark"}, settings, data_dir)
     trials = [trial for method in tuning.values() for trial in method["trials"]]
     for entry, trial in zip(entries, trials, strict=True):
-        trial["methods"] = [spec.label for spec in config.methods(entry, section)]
+        specs = [*config.methods(entry, section)]
+        trial["methods"] = [spec.label for spec in specs]
+        if len({getattr(spec, "method", spec.label) for spec in specs}) > 1:
+            raise ConfigError(
+                f"{section} ({trial['label']}): expected one value of each field beside a search, got a list of values "
+                f"for {trial['methods']}: write the list into `search`"
+            )
     return replace(experiment, tuning={SETTINGS: content[SETTINGS], "methods": tuning})
 
 
@@ -72,7 +79,7 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
         f"--set: expected a field of problems, such as kwargs.delta, got {field!r}, which presets would not tell: "
         "write it into the file"
         for field in (text.partition("=")[0].strip() for text in settings)
-        if not field.startswith("kwargs.")
+        if not field.startswith(("kwargs.", f"{kind.sections[0]}."))
     ]
     tuning, entries = {}, []
     for place, given in enumerate(content[section]):
@@ -94,8 +101,10 @@ def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) ->
         except ValueError as error:
             errors.append(f"{where}: {error}")
             continue
-        made = [{**one, "label": f"{name} {search.text(own)}".strip()} for one, own in zip(made, chosen, strict=True)]
-        entries += made
+        made = [{**one, "label": f"{name} {sweeps.text(own)}".strip()} for one, own in zip(made, chosen, strict=True)]
+        # what nothing is said of is what the presets that are written will have, not what a preset of today has
+        usual = {} if "id" in base else load(kind.config).untuned
+        entries += [{**usual, **one} for one in made]
         trials = [
             {"label": one["label"], "setting": own, "preset": preset_of(one, kind)}
             for one, own in zip(made, chosen, strict=True)

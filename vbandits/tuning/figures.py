@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vbandits.experiment import sweeps
 from vbandits.report.canvas import Canvas
 from vbandits.report.figures import EDGE, TOP
 from vbandits.report.formats import number
 from vbandits.report.page import Panels
 from vbandits.report.palette import INK, MUTED, Style
-from vbandits.tuning import search
 from vbandits.tuning.results import TunedMethod
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 230.0, 190.0, 44.0, 26.0
@@ -49,11 +49,11 @@ def _panel(method: TunedMethod, field: str, style: Style, title: str, salt: str)
         axes.set_xticks(range(len(values)), [_tick(value) for value in values])
         canvas.heading(axes, field)
         shown = zip(places, scores, strict=True)
-        told = ", ".join(f"{search.plain(values[place])} {number(score, 3)}" for place, score in shown)
+        told = ", ".join(f"{sweeps.plain(values[place])} {number(score, 3)}" for place, score in shown)
         return canvas.svg(f"{title} of {method.name} against {field}: {told}.")
 
 
 def _tick(value: object) -> str:
     inner = value.values() if isinstance(value, Mapping) else [value]
-    text = ", ".join(map(search.plain, inner))
+    text = ", ".join(map(sweeps.plain, inner))
     return text if len(text) <= 9 else text[:8] + "…"

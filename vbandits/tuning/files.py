@@ -11,13 +11,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from vbandits.experiment import sweeps
 from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import PRESETS, TRIALS
 from vbandits.files import write_text
 from vbandits.report.formats import MINUS, decimals, interval, number
 from vbandits.report.statistics import Interval
-from vbandits.tuning import search
 from vbandits.tuning.results import TunedMethod, Tuning
 
 WIDTH = 118
@@ -58,7 +58,7 @@ def _table(tuning: Tuning) -> Table:
     for method in tuning.methods:
         if method.chosen is not None:
             value, _, ends = estimate(method.chosen.score).partition(" ")
-            table.add_row(method.name, value, ends, search.text(method.chosen.setting, method.edges))
+            table.add_row(method.name, value, ends, sweeps.text(method.chosen.setting, method.edges))
     return table
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from vbandits.experiment import sweeps
 from vbandits.experiment.made import facts_of, settings
 from vbandits.experiment.report import failures_of, warnings_of
 from vbandits.experiment.results import StoredResults
@@ -12,7 +13,7 @@ from vbandits.report.page import Facts, Item, Report, Section
 from vbandits.report.palette import Style
 from vbandits.report.statistics import NOTHING
 from vbandits.report.tables import Column, Entry, Head, Table
-from vbandits.tuning import figures, search
+from vbandits.tuning import figures
 from vbandits.tuning.files import words
 from vbandits.tuning.results import TunedMethod, Tuning
 
@@ -52,7 +53,7 @@ def _chosen(tuning: Tuning, anchors: Mapping[str, str]) -> Table:
     methods = tuning.methods
     scores = [NOTHING if one.chosen is None else one.chosen.score for one in methods]
     differences = [NOTHING if one.next_best is None else one.next_best[1] for one in methods]
-    chosen = [DASH if one.chosen is None else search.text(one.chosen.setting, one.edges) for one in methods]
+    chosen = [DASH if one.chosen is None else sweeps.text(one.chosen.setting, one.edges) for one in methods]
     columns: list[Column] = [
         (Head("Score", words(tuning.headline)), tables.numbers(scores, decimals)),
         (Head("Next best", "difference"), tables.numbers(differences, _places(scores))),
@@ -91,7 +92,7 @@ def _settings(tuning: Tuning, method: TunedMethod) -> Table:
     trials, columns = method.trials, []
     for field in method.axes:
         section, _, name = field.rpartition(".")
-        columns.append((Head(name, section), [Entry(search.plain(trial.setting[field])) for trial in trials]))
+        columns.append((Head(name, section), [Entry(sweeps.plain(trial.setting[field])) for trial in trials]))
     scores = [trial.score for trial in trials]
     places = _places(scores)
     columns.append((Head("Score", words(tuning.headline)), tables.numbers(scores, places, method.tied)))
@@ -134,4 +135,4 @@ def _facts(tuning: Tuning) -> dict[str, str | None]:
 
 
 def _searched(method: TunedMethod) -> Facts:
-    return [(field, ", ".join(map(search.plain, values))) for field, values in method.axes.items()]
+    return [(field, ", ".join(map(sweeps.plain, values))) for field, values in method.axes.items()]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vbandits.experiment import sweeps
 from vbandits.experiment.results import StoredResults
 from vbandits.report.statistics import NOTHING, Interval, mean_interval
 from vbandits.tuning import search
@@ -43,7 +44,7 @@ class Trial:
     @property
     def text(self) -> str:
         """The setting in few words."""
-        return search.text(self.setting) or "as it is"
+        return sweeps.text(self.setting) or "as it is"
 
 
 @dataclass(frozen=True)

@@ -121,26 +121,3 @@ def merged(before: Any, value: Any) -> Any:
     if not isinstance(before, Mapping) or not isinstance(value, Mapping):
         return value
     return {**before, **value} if value.get("kind", before.get("kind")) == before.get("kind") else value
-
-
-def text(setting: Mapping[str, Any], marked: Sequence[str] = ()) -> str:
-    """Returns a setting in few words: the last parts of its fields, unless they do not tell two apart.
-
-    Args:
-        setting: the value of each field.
-        marked: fields with an asterisk behind their value.
-    """
-    last = [field.rpartition(".")[2] for field in setting]
-    names = {field: name if last.count(name) == 1 else field for field, name in zip(setting, last, strict=True)}
-    return " ".join(f"{names[field]}={plain(value)}{'*' * (field in marked)}" for field, value in setting.items())
-
-
-def plain(value: Any) -> str:
-    """Returns a value as a file has it, but for quotation marks."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "(" + " ".join(f"{name}={plain(inner)}" for name, inner in value.items()) + ")"
-    if isinstance(value, list):
-        return "[" + " ".join(map(plain, value)) + "]"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -1,8 +1,10 @@
 """An active-learning experiment: `[[problems]]` and `[[learners]]`."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,12 +15,14 @@ from vbandits.agents.dry_run import dry_run_learner
 from vbandits.agents.learner import LearnerSpec, Training
 from vbandits.benchmarks import environments
 from vbandits.benchmarks.active import BENCHMARK
-from vbandits.benchmarks.environments import EnvironmentEntry, arguments, short
+from vbandits.benchmarks.environments import EnvironmentEntry, arguments, content_of, declared, short
 from vbandits.envs.active.spaces import known_labels
 from vbandits.envs.spaces import POOL, STREAM
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.errors import ConfigError
-from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, is_list, section, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, words
+from vbandits.experiment.sections import changed, section
+from vbandits.experiment.sweeps import Setting, is_list, labelled, plain
 from vbandits.networks import MLP
 from vbandits.presets import LEARNERS
 from vbandits.registry import ACQUISITIONS, find, unknown
@@ -86,10 +90,10 @@ class LearnerEntry(Entry):
     id: str | list[str] | None = None
     acquisition: Any = None
     label: str | None = None
-    posterior: dict[str, Any] | None = None
-    network: dict[str, Any] | None = None
-    optimizer: dict[str, Any] | None = None
-    training: dict[str, Any] | None = None
+    posterior: Any = None
+    network: Any = None
+    optimizer: Any = None
+    training: Any = None
     candidates: Count | None = None
 
 
@@ -108,91 +112,118 @@ class ActiveConfig(Config):
     file = ActiveFile
     options = ("evaluations",)
     apart = ("acquisition", "candidates")
+    untuned = MappingProxyType({"optimizer": {}})
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
-        """Yields an environment, unless it is faulty."""
-        if isinstance(entry, EnvironmentSpec):
-            yield replace(entry, data_dir=entry.data_dir or self.data_dir)
-            return
-        parsed = self.entry(ProblemEntry, entry, where)
-        kwargs = parsed and arguments(self, parsed, where, DEFAULT)
-        if kwargs is not None:
-            label = parsed.label or _named(parsed.id, kwargs)
-            yield EnvironmentSpec(label, parsed.id, kwargs, data_dir=self.data_dir, processes=parsed.processes)
+        """Yields environments, unless the entry is faulty."""
+        ready, data_dir = (entry if isinstance(entry, EnvironmentSpec) else None), self.data_dir
+        if ready is not None:
+            data_dir, entry = ready.data_dir or data_dir, content_of(ready)
+        for setting, parsed in self.entries(ProblemEntry, entry, where):
+            for chosen, kwargs in arguments(self, parsed, where, DEFAULT):
+                label = labelled(parsed.label or _named(parsed.id, kwargs), setting | chosen)
+                made = {"label": label, "source": parsed.id, "kwargs": kwargs, "data_dir": data_dir}
+                yield declared(ready, made, parsed)
 
     def methods(self, entry: Any, where: str) -> Iterator[LearnerSpec]:
-        """Yields the learners of an entry: every method with every acquisition."""
+        """Yields the learners of an entry: every method with every acquisition; one that is made already takes
+        settings."""
         if isinstance(entry, LearnerSpec):
-            name = entry.acquisition_name or type(entry.acquisition).__name__
-            yield replace(entry, method=entry.method or entry.label, acquisition_name=name)
+            yield from self._ready(entry, where)
             return
-        parsed = self.entry(LearnerEntry, entry, where, ("candidates",))
-        if parsed is None:
-            return
-        acquisitions = [self._acquisition(given, where) for given in _listed(parsed.acquisition)]
-        if not acquisitions:
-            self.errors.append(
-                f"{where}.acquisition: expected one or a list of {', '.join(sorted(ACQUISITIONS))}, got none"
-            )
-        names = parsed.id if isinstance(parsed.id, list) else [parsed.id]
-        if parsed.id is None and parsed.posterior is None:
-            self.errors.append(f"{where}: expected an id (one of {', '.join(sorted(LEARNERS))}), or a posterior")
-            return
-        if parsed.label is not None and len(names) > 1:
-            self.errors.append(
-                f"{where}.label: expected none with several ids, got {parsed.label!r}: the ids are the labels"
-            )
-        for name in names:
-            made = self._method(name, parsed, where)
-            for found in acquisitions:
-                if made is not None and found is not None:
-                    called, acquisition = found
-                    label = f"{made.method} {called}"
-                    yield replace(made, label=label, acquisition=acquisition, acquisition_name=called)
+        for setting, parsed in self.entries(LearnerEntry, entry, where, ("candidates",)):
+            acquisitions = [found for given in _listed(parsed.acquisition) for found in self._acquisition(given, where)]
+            if not _listed(parsed.acquisition):
+                self.errors.append(
+                    f"{where}.acquisition: expected one or a list of {', '.join(sorted(ACQUISITIONS))}, got none"
+                )
+            names = parsed.id if isinstance(parsed.id, list) else [parsed.id]
+            if parsed.id is None and parsed.posterior is None:
+                self.errors.append(f"{where}: expected an id (one of {', '.join(sorted(LEARNERS))}), or a posterior")
+                return
+            if parsed.label is not None and len(names) > 1:
+                self.errors.append(
+                    f"{where}.label: expected none with several ids, got {parsed.label!r}: the ids are the labels"
+                )
+            for name in names:
+                if len(names) > 1 and self.settings.aims("learners"):
+                    self.settings.aim("learners", {name})
+                for made in self._methods(name, parsed, setting, where):
+                    for called, acquisition in acquisitions:
+                        label = f"{made.method} {called}"
+                        yield replace(made, label=label, acquisition=acquisition, acquisition_name=called)
 
-    def _acquisition(self, given: Any, where: str) -> tuple[str, Any] | None:
-        """Returns an acquisition and its label; it is named, or a table with its kind and fields."""
-        content = {"kind": given} if isinstance(given, str) else given
+    def _ready(self, spec: LearnerSpec, where: str) -> Iterator[LearnerSpec]:
+        """Yields a learner that is made already, with the fields that settings change."""
+        name = spec.acquisition_name or type(spec.acquisition).__name__
+        method, candidates = spec.method or spec.label, dict(self.settings.of("", {"candidates"}))
+        base = {part: getattr(spec, part) for part in ("posterior", "network", "training")}
+        base["optimizer"] = spec.optimizer or Optimizer()
+        for setting, parts in self.parts(base, {}, LearnerEntry(), where):
+            if parts["optimizer"] is base["optimizer"]:
+                parts["optimizer"] = spec.optimizer
+            names = {"method": labelled(method, setting), "label": labelled(spec.label, setting)}
+            yield self._told(changed(spec, {**parts, **candidates, **names, "acquisition_name": name}))
+
+    def _told(self, spec: LearnerSpec) -> LearnerSpec:
+        """Returns a learner with an optimizer. Where it trains from scratch and none is given, the learning rate falls
+        to zero over the steps of a training, if the preset that it is taken from does not say otherwise."""
+        if spec.optimizer is not None:
+            return spec
+        falling = Optimizer(decay_steps=spec.training.gradient_steps if spec.training.start == "scratch" else 0)
+        return replace(spec, **self.told(spec.method, LEARNERS, {"optimizer": falling}, spec.posterior))
+
+    def _acquisition(self, given: Any, where: str) -> Iterator[tuple[str, Any]]:
+        """Yields an acquisition and its label, or several with sweeps; it is named, a class, an instance, or a table
+        with its kind and fields."""
+        content = {"kind": given} if isinstance(given, str) or hasattr(given, "select") else given
         if not isinstance(content, Mapping):
-            if callable(getattr(given, "select", None)):
-                return type(given).__name__, given
             self.errors.append(
                 f"{where}.acquisition: expected a name such as 'bald', or a table with its kind, got {given!r}"
             )
-            return None
-        if not isinstance(content.get("kind"), str):
-            self.errors.append(f"{where}.acquisition: expected a kind such as 'bald', got {content.get('kind')!r}")
-            return None
-        before = len(self.errors)
+            return
+        kind = content.get("kind")
+        if not (isinstance(kind, str) or callable(getattr(kind, "select", None))):
+            self.errors.append(f"{where}.acquisition: expected a kind such as 'bald', got {kind!r}")
+            return
         fields = {name: value for name, value in content.items() if name != "label"}
-        made = section("acquisition", None, fields, self.settings, where, self.errors)
-        return None if len(self.errors) > before else (_acquisition_name(given), made)
+        for setting, made in section("acquisition", None, fields, self.settings, where, self.errors):
+            chosen = {name.rpartition(".")[2]: value for name, value in setting.items()}
+            if isinstance(given, Mapping) and given.get("label"):
+                yield labelled(str(given["label"]), setting), made
+            else:
+                yield _acquisition_name({**content, **chosen} if isinstance(given, Mapping) else given), made
 
-    def _method(self, name: str | None, parsed: LearnerEntry, where: str) -> LearnerSpec | None:
-        """Returns a learner without its acquisition. Where it trains from scratch its learning rate falls to zero over
+    def _methods(self, name: str | None, parsed: LearnerEntry, setting: Setting, where: str) -> Iterator[LearnerSpec]:
+        """Yields learners without their acquisition. Where one trains from scratch its learning rate falls to zero over
         the steps of a training, if `decay_steps` does not say otherwise."""
         if name is not None and name not in LEARNERS:
             self.errors.append(f"{where}: {unknown('method of a learner', name, LEARNERS)}")
-            return None
-        label = parsed.label or name or str((parsed.posterior or {}).get("kind"))
-        where, preset = f"{where} ({label})", dict(LEARNERS[name]) if name else {}
-        base = {"posterior": None, "network": MLP(), "optimizer": Optimizer(), "training": Training()}
-        parts = self.parts(base, preset, parsed, where)
-        if parts is None:
-            return None
-        training, optimizer = parts["training"], parts["optimizer"]
-        changed = dict(self.settings.of("optimizer", {"decay_steps"}))
-        given = {*preset.get("optimizer", {}), *(parsed.optimizer or {}), *changed}
-        if training.start == "warm" and optimizer.decay_steps:
-            self.errors.append(
-                f"{where}.optimizer.decay_steps: expected 0 for warm training, which goes on after any number of "
-                f"steps, got {optimizer.decay_steps}"
-            )
-            return None
-        if training.start == "scratch" and "decay_steps" not in given:
-            parts["optimizer"] = replace(optimizer, decay_steps=training.gradient_steps)
-        nothing = Random()  # until the caller sets it
-        return LearnerSpec(label, acquisition=nothing, candidates=parsed.candidates, method=label, **parts)
+            return
+        label = parsed.label or name
+        where = f"{where} ({label})" if label else where
+        preset = dict(LEARNERS[name]) if name else {}
+        optimizer = Optimizer()
+        base = {"posterior": None, "network": MLP(), "optimizer": optimizer, "training": Training()}
+        named = {*preset.get("optimizer", {}), *(parsed.optimizer if isinstance(parsed.optimizer, Mapping) else {})}
+        whole = parsed.optimizer is not None and not isinstance(parsed.optimizer, Mapping)
+        given = whole or "decay_steps" in {*named, *dict(self.settings.of("optimizer", {"decay_steps"}))}
+        for chosen, parts in self.parts(base, preset, parsed, where):
+            training = parts["training"]
+            if training.start == "warm" and parts["optimizer"].decay_steps:
+                self.errors.append(
+                    f"{where}.optimizer.decay_steps: expected 0 for warm training, which goes on after any number of "
+                    f"steps, got {parts['optimizer'].decay_steps}"
+                )
+                return
+            if name is None and parsed.optimizer is None and parts["optimizer"] is optimizer:
+                parts["optimizer"] = None
+            elif training.start == "scratch" and not given:
+                parts["optimizer"] = replace(parts["optimizer"], decay_steps=training.gradient_steps)
+            called = labelled(label or plain(type(parts["posterior"])), _without_kind(setting | chosen, label))
+            nothing = Random()  # until the caller sets it
+            spec = LearnerSpec(called, acquisition=nothing, candidates=parsed.candidates, method=called, **parts)
+            yield self._told(spec)
 
     def check(self, problems: list[EnvironmentSpec], methods: list[LearnerSpec]) -> tuple[list[Problem], list[str]]:
         """Opens every environment once, and lets every learner train and buy once in each."""
@@ -242,10 +273,15 @@ class ActiveConfig(Config):
         problems = section == cls.benchmark.sections[0]
         every = entries if problems else [single for entry in entries for single in _singles(entry)]
         called = [{_problem_name(entry)} if problems else _learner_names(entry) for entry in every]
-        known = {str(name) for own in called for name in own}
-        if wrong := [name for name in names if name not in known]:
-            raise ConfigError(*[f"--{section}: {unknown(section[:-1], name, known)}" for name in wrong])
-        return [entry for entry, own in zip(every, called, strict=True) if own & set(names)]
+        known, missing = {str(name) for own in called for name in own}, []
+        kept = [entry for entry, own in zip(every, called, strict=True) if own & set(names)]
+        for name in (name for name in names if name not in known):
+            found = [spec for spec in cls.made(section, every) if name in (spec.label, getattr(spec, "method", ""))]
+            kept += found
+            missing += [] if found else [name]
+        if missing:
+            raise ConfigError(*[f"--{section}: {unknown(section[:-1], name, known)}" for name in missing])
+        return kept
 
 
 def _problem_name(entry: Any) -> str:
@@ -280,6 +316,7 @@ def _learner_names(entry: Any) -> set[str]:
         return set()
     posterior = entry.get("posterior")
     kind = posterior.get("kind") if isinstance(posterior, Mapping) else posterior
+    kind = kind if isinstance(kind, str) or kind is None else plain(kind if inspect.isclass(kind) else type(kind))
     method = entry.get("label") or entry.get("id") or kind
     acquisition = _acquisition_name(entry.get("acquisition"))
     return {f"{method} {acquisition}", str(method), acquisition}
@@ -288,8 +325,20 @@ def _learner_names(entry: Any) -> set[str]:
 def _acquisition_name(given: Any) -> str:
     """Returns what an acquisition of a file is called: by its name or label, or else all its fields."""
     if isinstance(given, Mapping):
-        return str(given.get("label") or " ".join(map(str, given.values())))
-    return given if isinstance(given, str) else type(given).__name__
+        return str(given.get("label") or " ".join(map(_word, given.values())))
+    return given if isinstance(given, str) else _word(given)
+
+
+def _word(value: Any) -> str:
+    """Returns a value as a label has it; a class or an instance by the name of its class."""
+    if isinstance(value, str | int | float | list | tuple) or value is None:
+        return str(value)
+    return value.__name__ if inspect.isclass(value) else type(value).__name__
+
+
+def _without_kind(setting: Setting, label: str | None) -> Setting:
+    """Returns what was chosen without the kind of the posterior, where the label is that kind."""
+    return {key: one for key, one in setting.items() if label or key.removesuffix(".kind") != "posterior"}
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -2,8 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -14,15 +14,19 @@ from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.results import BASELINE
-from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, short
+from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, content_of, declared, short
 from vbandits.data import memory
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
-from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, Settings, objects, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, words
 from vbandits.experiment.resources import one_thread
+from vbandits.experiment.sections import changed
+from vbandits.experiment.settings import Settings
+from vbandits.experiment.sweeps import Setting, labelled, plain
 from vbandits.networks import MLP
 from vbandits.presets import PRESETS
 from vbandits.registry import load, unknown
+from vbandits.serialize import objects
 from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = {"delay": 0, "batch": 1}
@@ -42,11 +46,11 @@ class AgentEntry(Entry):
 
     id: str | None = None
     label: str | None = None
-    posterior: dict[str, Any] | None = None
-    rule: dict[str, Any] | None = None
-    network: dict[str, Any] | None = None
-    schedule: dict[str, Any] | None = None
-    optimizer: dict[str, Any] | None = None
+    posterior: Any = None
+    rule: Any = None
+    network: Any = None
+    schedule: Any = None
+    optimizer: Any = None
     standardize: Literal[True, False, "arms"] | None = None
     encoding: Kind | None = None
 
@@ -68,64 +72,70 @@ class BanditConfig(Config):
     benchmark = BENCHMARK
     file = BanditFile
     options = ("steps", "recorded")
+    untuned = MappingProxyType({"optimizer": {}, "standardize": True})
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
-        """Yields an environment; delay, batch and data directory are those of the file where it has none of its own."""
+        """Yields environments; delay, batch and data directory are those of the file where one has none of its own."""
         given = {name: getattr(self.parsed, name) for name in FEEDBACK} if self.parsed else {}
         given |= {"data_dir": self.data_dir}
-        if isinstance(entry, EnvironmentSpec):
-            yield replace(entry, **{name: value for name, value in given.items() if getattr(entry, name) is None})
-            return
-        parsed = self.entry(TimedEntry, entry, where, FEEDBACK)
-        kwargs = parsed and arguments(self, parsed, where, "vbandits/Wheel-v0")
-        if kwargs is None:
-            return
-        feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
-        told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
-        shown = " ".join(f"{key}={memory.shown(value)}" for key, value in (kwargs | told).items())
-        label = parsed.label or f"{short(parsed.id)} {shown}".strip()
-        yield EnvironmentSpec(label, parsed.id, kwargs, **{**given, **feedback}, processes=parsed.processes)
+        ready = entry if isinstance(entry, EnvironmentSpec) else None
+        if ready is not None:
+            own = {name: value for name in given if (value := getattr(entry, name)) is not None}
+            given, entry = given | own, content_of(entry)
+        for setting, parsed in self.entries(TimedEntry, entry, where, FEEDBACK):
+            feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
+            told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
+            for chosen, kwargs in arguments(self, parsed, where, "vbandits/Wheel-v0"):
+                shown = " ".join(f"{key}={memory.shown(value)}" for key, value in (kwargs | told).items())
+                named = labelled(parsed.label, setting | chosen) if parsed.label else None
+                label = named or f"{short(parsed.id)} {shown}".strip()
+                made = {"label": label, "source": parsed.id, "kwargs": kwargs, **given, **feedback}
+                yield declared(ready, made, parsed)
 
-    def methods(self, entry: Any, where: str) -> Iterable[AgentSpec]:
-        """Returns an agent, unless it is faulty."""
-        agent = entry if isinstance(entry, AgentSpec) else self.agent(entry, where)
-        return [] if agent is None else [agent]
+    def methods(self, entry: Any, where: str) -> Iterator[AgentSpec]:
+        """Yields the agents that an entry describes, unless it is faulty; one that is made already takes settings."""
+        ready = entry if isinstance(entry, AgentSpec) else None
+        content = {"label": ready.label} if ready is not None else entry
+        for setting, parsed in self.entries(AgentEntry, content, where, ("standardize", "encoding")):
+            yield from self._agents(ready, parsed, setting, where)
 
-    def agent(self, entry: Any, where: str) -> AgentSpec | None:
-        """Returns the agent that an entry describes, or None if it is faulty."""
-        parsed = self.entry(AgentEntry, entry, where, ("standardize", "encoding"))
-        if parsed is None:
-            return None
-        if parsed.id is None and (parsed.posterior is None or parsed.rule is None):
+    def _agents(self, ready: AgentSpec | None, parsed: AgentEntry, setting: Setting, where: str) -> Iterator[AgentSpec]:
+        """Yields an agent for each combination of the values of the sweeps of its sections."""
+        if ready is None and parsed.id is None and (parsed.posterior is None or parsed.rule is None):
             self.errors.append(
                 f"{where}: expected an id (one of {', '.join(sorted(PRESETS))}), or a posterior and a rule"
             )
-            return None
-        where = f"{where} ({parsed.label or parsed.id})" if parsed.label or parsed.id else where
+            return
+        name = parsed.label or parsed.id
+        where = f"{where} ({name})" if name else where
         try:
-            base = self._base(parsed.id) if parsed.id else AgentSpec("", None, Thompson())
+            base = ready or (self._base(parsed.id) if parsed.id else AgentSpec("", None, Thompson()))
         except ValueError as error:
             self.errors.append(f"{where}: {error}")
-            return None
-        start = {name: getattr(base, name) for name in ("posterior", "rule", "network", "schedule", "optimizer")}
-        parts = self.parts(start, {}, parsed, where)
-        if parts is None:
-            return None
-        if parts["posterior"] is None and not isinstance(parts["rule"], Uniform):
-            rule = type(parts["rule"]).__name__
-            self.errors.append(f"{where}: expected a posterior, which the rule {rule} looks at, got none")
-            return None
-        return AgentSpec(
-            parsed.label or base.label or f"{(parsed.posterior or {}).get('kind')} {(parsed.rule or {}).get('kind')}",
-            standardize=base.standardize if parsed.standardize is None else parsed.standardize,
-            encoding=parsed.encoding or base.encoding,
-            **parts,
-        )
+            return
+        start: dict[str, Any] = {name: getattr(base, name) for name in ("posterior", "rule", "network", "schedule")}
+        optimizer = base.optimizer or Optimizer()
+        start |= {"optimizer": optimizer}
+        for chosen, parts in self.parts(start, {}, parsed, where):
+            if parts["posterior"] is None and not isinstance(parts["rule"], Uniform):
+                rule = type(parts["rule"]).__name__
+                self.errors.append(f"{where}: expected a posterior, which the rule {rule} looks at, got none")
+                return
+            if parts["optimizer"] is optimizer and parsed.optimizer is None:
+                parts["optimizer"] = base.optimizer
+            parts |= {"standardize": base.standardize if parsed.standardize is None else parsed.standardize}
+            parts |= {"encoding": parsed.encoding or base.encoding}
+            label = _label(parsed, base, parts, setting | chosen)
+            spec = changed(ready, {"label": label, **parts}) if ready is not None else AgentSpec(label, **parts)
+            defaults = {"optimizer": Optimizer(), "standardize": True}
+            untold = {name: value for name, value in defaults.items() if getattr(spec, name) is None}
+            yield changed(spec, self.told(label, PRESETS, untold, spec.posterior, spec.rule))
 
     def _base(self, name: str) -> AgentSpec:
         """Returns a preset, or the user's own agent at "module:name"."""
         if name in PRESETS:
             start = {"posterior": None, "network": MLP(), "schedule": Schedule(), "optimizer": Optimizer()}
+            start |= {"standardize": True}
             return AgentSpec(name, **{**start, **objects(PRESETS[name], start)})
         if ":" not in name:
             raise ValueError(unknown("agent", name, PRESETS))
@@ -135,10 +145,10 @@ class BanditConfig(Config):
             inner = copy.copy(self)
             inner.errors = []
             inner.settings = Settings((), inner.errors)
-            spec = inner.agent({"label": name.partition(":")[2], **made}, "agents[0]")
-            if spec is None:
-                raise ValueError("; ".join(inner.errors))
-            return spec
+            specs = [*inner.methods({"label": name.partition(":")[2], **made}, "agents[0]")]
+            if inner.errors or len(specs) != 1:
+                raise ValueError("; ".join(inner.errors) or f"expected {name!r} to be one agent, got {len(specs)}")
+            return specs[0]
         if not isinstance(made, AgentSpec):
             raise ValueError(f"expected {name!r} to be or return an AgentSpec or a dict of sections, got {made!r}")
         return made
@@ -174,6 +184,16 @@ class BanditConfig(Config):
         steps = self.parsed.steps if self.parsed else 1
         known = [(problem.environment, forms[problem.label]) for problem in opened]
         return opened, [*notes, *_never_learning(known, methods, steps)]
+
+
+def _label(parsed: AgentEntry, base: AgentSpec, parts: Mapping[str, Any], setting: Setting) -> str:
+    """Returns what an agent is called: by its label, or by the id that it is made from, or else by its kinds; and by
+    what was chosen of it from several values."""
+    if label := parsed.label or base.label:
+        return labelled(label, {key: one for key, one in setting.items() if key != "id" or parsed.label})
+    kinds = [plain(type(parts[name])) for name in ("posterior", "rule")]
+    own = {key: one for key, one in setting.items() if key.removesuffix(".kind") not in ("posterior", "rule")}
+    return labelled(" ".join(kinds), own)
 
 
 def _never_learning(

@@ -21,7 +21,7 @@ from vbandits.likelihoods import Categorical
 from vbandits.metrics import class_calibration, classification
 from vbandits.networks.images import with_image
 from vbandits.predictive import Classes
-from vbandits.types import Schedule, Task
+from vbandits.types import Optimizer, Schedule, Task
 
 CHUNK = 50
 """Most gradient steps between two reports of progress."""
@@ -81,7 +81,7 @@ class Learner:
             network=network.build(features, split.classes),
             likelihood=Categorical(),
             schedule=Schedule(every=1, gradient_steps=chunk, batch_size=batch_size),
-            optimizer=method.optimizer,
+            optimizer=method.optimizer or Optimizer(),
             device=torch.device(device),
         )
         self.model = Model(method.posterior, task, limit=math.inf, rows_at_once=max(1, PIXELS // features))
