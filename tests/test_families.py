@@ -117,7 +117,7 @@ def test_a_tapped_factor_gets_the_gradient_that_autograd_gives():
             for step in range(3):
                 noise = torch.randn(2, 4, family.noise_size, generator=torch.Generator().manual_seed(step)).double()
                 loss = family.expected_loss(parameters.leaves, batch, noise, perturbation)
-                parameters.descend(loss, deep.optimizer.__class__(0.01, clip=clip))
+                parameters.descend(parameters.gradient(loss), deep.optimizer.__class__(0.01, clip=clip))
             moved.append(parameters.detached)
         assert len(family.drawn_factors) == 3
         for name, block in moved[0].items():

@@ -118,7 +118,7 @@ def test_it_is_what_noise_aware_ibvi_converges_to():
         noise = state.noise.normal(1, state.family.noise_size)
         perturbation = NOISE**0.5 * state.perturbations
         loss = state.family.expected_loss(state.parameters.leaves, everything, noise, perturbation)
-        state.parameters.descend(loss, optimizer, pull)
+        state.parameters.descend(state.parameters.gradient(loss), optimizer, pull)
     leaves = state.parameters.detached
     factor = torch.cat([leaves["factor/0"], leaves["noise_factor/0"]], 2)
     for replica in range(2):

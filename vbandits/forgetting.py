@@ -59,7 +59,7 @@ class Forgetting:
         """Returns the weights of rows by their age, in rows since, which must be less than `rows`."""
         return self.decay ** age.double()
 
-    def ages(self, uniform: Float[Tensor, "R B"], rows: int) -> Int64[Tensor, "R B"]:
+    def ages(self, uniform: Float[Tensor, "*B"], rows: int) -> Int64[Tensor, "*B"]:
         """Turns uniform numbers in [0, 1) into ages below `rows`, in proportion to the weights."""
         rows = min(rows, self.rows)
         if self.half_life is None:

@@ -15,6 +15,11 @@ def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) ->
     return values.gather(3, index).squeeze(3)
 
 
+def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N K"]) -> Float[Tensor, "R 1 N K"]:
+    """Returns 1 at the output of each row, and 0 at the others."""
+    return (output[:, None, :, None] == torch.arange(values.shape[3], device=output.device)).to(values.dtype)
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """y ~ N(f_output(x), noise): the squared error; each row speaks of one output.
@@ -45,6 +50,13 @@ class Gaussian:
         """Returns (y - values)^2 + variance, the exact expectation."""
         error = (y - values).square()
         return error if variance is None else error + variance
+
+    def gradients(
+        self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns 2 (values - y) and 1 at the output of each row, 0 at the others."""
+        taken = indicator(output, values)
+        return (values - y.unsqueeze(3)) * (2 * taken), None if variance is None else taken
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
@@ -84,6 +96,14 @@ class Categorical:
         """
         raised = values if variance is None else values + variance / 2
         return raised.logsumexp(3) - at_output(values, output)
+
+    def gradients(
+        self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns p less 1 at the output, and p / 2, with the probabilities p of the values that are raised."""
+        probabilities = (values if variance is None else values + variance / 2).softmax(3)
+        taken = indicator(output, values)
+        return probabilities - taken, None if variance is None else probabilities / 2
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 1."""

@@ -1,6 +1,6 @@
 """The only SGD loop: replicas train in lockstep, each as if it were alone."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -13,6 +13,8 @@ from vbandits.types import Batch, Data, Optimizer, Task
 
 Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
 """Loss per model of the trained blocks, given their leaves and a minibatch."""
+GATHERED = 2**18
+"""Numbers of contexts in minibatches that are gathered at once, for each replica."""
 SECOND, SMALL = 0.999, 1e-8
 """Decay of Adam's second moment, and what keeps its denominator from zero (Kingma and Ba, 2015)."""
 
@@ -25,6 +27,22 @@ class FactorDraw(NamedTuple):
     noise: Tensor
 
 
+class OuterProduct(NamedTuple):
+    """A factor's gradient: sum_s g_s z_s^T of draws' gradients [L, S, P] and their noise [L, S, C]."""
+
+    name: str
+    gradient: Tensor
+    noise: Tensor
+
+
+class Gradient(NamedTuple):
+    """The gradient of every model's loss: as a matrix [L, P] like `Parameters.values` but for factors that draws are
+    made from, and as outer products for those."""
+
+    plain: Tensor
+    outer: list[OuterProduct]
+
+
 class Leaves(dict[str, Tensor]):
     """Blocks as autograd sees them, and the draws that were made from factors without it."""
 
@@ -34,10 +52,6 @@ class Leaves(dict[str, Tensor]):
         )
         self.drawn_factors = drawn_factors
         self.factor_draws: list[FactorDraw] = []
-
-
-Outer = list[tuple[FactorDraw, Tensor]]
-"""Draws made from factors, and their gradients [L, S, P]."""
 
 
 def factor_draw(leaves: Mapping[str, Tensor], name: str, draw: Tensor, noise: Tensor) -> None:
@@ -84,25 +98,31 @@ class Parameters:
         """Returns values for every leaf [L, *shape], or what broadcasts to it, as one matrix like `values`."""
         return torch.cat([blocks[name].expand(leaf.shape).flatten(1) for name, leaf in self.detached.items()], 1)
 
-    def descend(self, losses: Tensor, optimizer: Optimizer, pull: Tensor | None = None) -> None:
-        """Takes one step of SGD with momentum, or of Adam, on losses [L]; each model's gradient is clipped by its norm.
+    def gradient(self, losses: Float[Tensor, " L"]) -> Gradient:
+        """Returns the gradient of losses that were made from `leaves`.
 
-        Losses are summed: a mean would divide every model's step by L. A model whose loss is not finite turns to NaN
-        for good and touches no other. A pull [L, P] adds pull / 2 * (values - start)^2 to the loss, by an implicit step
-        of SGD, which is stable however strong the pull.
+        They are summed: a mean would divide every model's step by L.
         """
         factor_draws, self.leaves.factor_draws = self.leaves.factor_draws, []
         inputs = [leaf for name, leaf in self.leaves.items() if name not in self.leaves.drawn_factors]
-        gradients = torch.autograd.grad(losses.sum(), [*inputs, *(made.draw for made in factor_draws)])
-        plain = torch.cat([block.flatten(1) for block in gradients[: len(inputs)]], 1)
-        outer: Outer = list(zip(factor_draws, gradients[len(inputs) :], strict=True))
-        squared = torch.linalg.vector_norm(plain, dim=1).square()
-        for made, gradient in outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
-            squared = squared + (gradient @ gradient.mT * (made.noise @ made.noise.mT)).sum((1, 2))
+        found = torch.autograd.grad(losses.sum(), [*inputs, *(made.draw for made in factor_draws)])
+        plain = torch.cat([block.flatten(1) for block in found[: len(inputs)]], 1)
+        drawn = zip(factor_draws, found[len(inputs) :], strict=True)
+        return Gradient(plain, [OuterProduct(made.name, own, made.noise) for made, own in drawn])
+
+    def descend(self, gradient: Gradient, optimizer: Optimizer, pull: Tensor | None = None) -> None:
+        """Takes one step of SGD with momentum, or of Adam; each model's gradient is clipped by its norm.
+
+        A model whose loss is not finite turns to NaN for good and touches no other. A pull [L, P] adds
+        pull / 2 * (values - start)^2 to the loss, by an implicit step of SGD, which is stable however strong the pull.
+        """
+        squared = torch.linalg.vector_norm(gradient.plain, dim=1).square()
+        for _, own, noise in gradient.outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
+            squared = squared + (own @ own.mT * (noise @ noise.mT)).sum((1, 2))
         scale = (optimizer.clip / squared.sqrt().clamp(min=optimizer.clip)).unsqueeze(1)
         rate = optimizer.rate(self.steps)
         self.steps += 1
-        (self._sgd if optimizer.kind == "sgd" else self._adam)(plain, outer, scale, optimizer, rate)
+        (self._sgd if optimizer.kind == "sgd" else self._adam)(gradient, scale, optimizer, rate)
         if pull is not None:
             assert self.start is not None, "a pull needs the start to be kept, see `keep_start`"
             # momentum takes every gradient 1 / (1 - momentum) times
@@ -115,21 +135,23 @@ class Parameters:
             assert self.steps == 0, "the start is gone after the first step"
             self.start = self.values.clone()
 
-    def _sgd(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
-        self._velocity[:, : self._plain].mul_(optimizer.momentum).addcmul_(plain, scale)
-        for made, gradient in outer:
-            scaled = (gradient * scale.unsqueeze(2)).mT
-            self._velocities[made.name].baddbmm_(scaled, made.noise, beta=optimizer.momentum)
+    def _sgd(self, gradient: Gradient, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
+        self._velocity.mul_(optimizer.momentum)
+        self._velocity[:, : self._plain].addcmul_(gradient.plain, scale)
+        for name, own, noise in gradient.outer:
+            scaled = own * scale.unsqueeze(2)
+            for draw in range(noise.shape[1]):  # in place: the product is as large as the factor
+                self._velocities[name].addcmul_(scaled[:, draw, :, None], noise[:, draw, None])
         self.values.addcmul_(self._velocity, self.rates, value=-rate)
 
-    def _adam(self, plain: Tensor, outer: Outer, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
-        products = {made.name: (gradient.mT @ made.noise).flatten(1) for made, gradient in outer}
-        gradient = torch.cat([plain, *(products[name] for name in self.detached if name in products)], 1) * scale
+    def _adam(self, gradient: Gradient, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
+        products = {name: (own.mT @ noise).flatten(1) for name, own, noise in gradient.outer}
+        whole = torch.cat([gradient.plain, *(products[name] for name in self.detached if name in products)], 1) * scale
         if self.steps == 1:
             self._squares = torch.zeros_like(self.values)
-        self._velocity.lerp_(gradient, 1 - optimizer.momentum)
         assert self._squares is not None
-        self._squares.mul_(SECOND).addcmul_(gradient, gradient, value=1 - SECOND)
+        self._velocity.lerp_(whole, 1 - optimizer.momentum)
+        self._squares.mul_(SECOND).addcmul_(whole, whole, value=1 - SECOND)
         first, second = (1 - decay**self.steps for decay in (optimizer.momentum, SECOND))
         size = (self._squares / second).sqrt_().add_(SMALL)
         self.values.addcdiv_(self._velocity * self.rates, size, value=-rate / first)
@@ -162,15 +184,17 @@ def train(
     data: Data,
     pull: Float[Tensor, "L P"] | None = None,
     after_step: Callable[[], None] | None = None,
+    gradient: Callable[[Batch], Gradient] | None = None,
 ) -> None:
     """Runs as many steps as the schedule says, on minibatches drawn with replacement from the rows of `data`.
 
     Args:
         state: what is trained, and how.
-        loss: of a minibatch.
+        loss: of a minibatch, whose gradient autograd finds.
         data: the rows.
         pull: of parameters towards their start, beside the optimiser's own; see `Parameters.descend`.
         after_step: called after every step, when the parameters hold its result.
+        gradient: of the same loss, where it is known without autograd.
     """
     schedule, optimizer, parameters = state.task.schedule, state.task.optimizer, state.parameters
     if optimizer.anchor or optimizer.weight_decay:
@@ -178,11 +202,24 @@ def train(
         pull = own if pull is None else pull + own
     if pull is not None:
         parameters.keep_start()
-    for _ in range(schedule.gradient_steps):
-        batch = data.sample(state.minibatches, schedule.batch_size)
-        parameters.descend(loss(parameters.leaves, batch), optimizer, pull)
+    for batch in minibatches(data, state.minibatches, schedule.batch_size, schedule.gradient_steps):
+        found = gradient(batch) if gradient else parameters.gradient(loss(parameters.leaves, batch))
+        parameters.descend(found, optimizer, pull)
         if after_step is not None:
             after_step()
+
+
+def minibatches(data: Data, stream: Stream, size: int, count: int) -> Iterator[Batch]:
+    """Yields minibatches of rows drawn with replacement, in proportion to their weights; many are gathered at once."""
+    rows, most = data.x.shape[1], max(1, GATHERED // (size * data.x.shape[2]))
+    for start in range(0, count, most):
+        shape = (min(most, count - start), size)
+        if data.forgetting is None:
+            index = stream.integers(rows, *shape)
+        else:
+            index = rows - 1 - data.forgetting.ages(stream.uniform(*shape), rows)
+        found = data.rows(index.transpose(0, 1))
+        yield from map(Batch, found.x, found.output, found.y, found.rows)
 
 
 def _anchor(state: TrainedState, data: Data) -> Float[Tensor, "L P"]:

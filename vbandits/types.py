@@ -20,7 +20,6 @@ from torch import Tensor
 from vbandits.forgetting import Forgetting
 from vbandits.likelihoods import Gaussian
 from vbandits.predictive import Predictive
-from vbandits.streams import Stream
 
 Weights = Mapping[str, Any]
 """Weights of a network by name, each [R, S, *shape] (S = 1 where all draws share the weight), or a
@@ -77,7 +76,9 @@ class HeadedNetwork(Network, Protocol):
 class Likelihood(Protocol):
     """How the target of a row follows from the network's values, and what training and prediction need to know of it.
 
-    One of your own is a frozen dataclass with these attributes (of the class will do) and methods.
+    One of your own is a frozen dataclass with these attributes (of the class will do) and methods. It may have another,
+    `gradients(values [R, S, N, K], variance or None, output, y)`: those of each row's loss in all values and in their
+    variance (or None), of the same shape, so that an MLP is trained without autograd (`posteriors.backward`).
     """
 
     @property
@@ -247,12 +248,12 @@ class Scaling:
         level = torch.zeros(replicas, 1, device=device, dtype=torch.float64)
         return cls(zero, torch.ones_like(zero), level, torch.ones_like(level))
 
-    def x(self, raw: Float[Tensor, "R N D"]) -> Float[Tensor, "R N D"]:
+    def x(self, raw: Float[Tensor, "*G R N D"]) -> Float[Tensor, "*G R N D"]:
         """Standardises contexts."""
         found = (raw - self.x_shift) / self.x_scale
         return found if self.x_constant is None else torch.where(self.x_constant, found.sign(), found)
 
-    def y(self, raw: Float[Tensor, "R N"]) -> Float[Tensor, "R N"]:
+    def y(self, raw: Float[Tensor, "*G R N"]) -> Float[Tensor, "*G R N"]:
         """Standardises targets."""
         return (raw - self.y_shift) / self.y_scale
 
@@ -260,10 +261,10 @@ class Scaling:
 class Batch(NamedTuple):
     """Some rows of each replica, as a posterior learns from them: standardised."""
 
-    x: Float[Tensor, "R B D"]
-    output: Int64[Tensor, "R B"]
-    y: Float[Tensor, "R B"]
-    rows: Int64[Tensor, "R B"]
+    x: Float[Tensor, "*G R B D"]
+    output: Int64[Tensor, "*G R B"]
+    y: Float[Tensor, "*G R B"]
+    rows: Int64[Tensor, "*G R B"]
     """Which ones they are."""
     weight: Float[Tensor, " B"] | None = None
     """Of each row, where rows lose theirs with age."""
@@ -302,16 +303,9 @@ class Data:
         rows = self.x.shape[1]
         return float(rows) if self.forgetting is None else self.forgetting.count(min(rows, self.forgetting.rows))
 
-    def sample(self, stream: Stream, size: int) -> Batch:
-        """Returns a minibatch of rows drawn with replacement, in proportion to their weights."""
-        rows = self.x.shape[1]
-        if self.forgetting is None:
-            return self.rows(stream.integers(rows, size))
-        return self.rows(rows - 1 - self.forgetting.ages(stream.uniform(size), rows))
-
-    def rows(self, index: Int64[Tensor, "R B"]) -> Batch:
+    def rows(self, index: Int64[Tensor, "*G R B"]) -> Batch:
         """Returns some rows of each replica, standardised."""
-        replica = torch.arange(len(index), device=index.device).unsqueeze(1)
+        replica = torch.arange(index.shape[-2], device=index.device).unsqueeze(1)
         x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
         return Batch(x.to(self.noise.dtype), self.output[replica, index], y.to(self.noise.dtype), index)
 

@@ -45,6 +45,7 @@ class MLPNetwork:
     def __init__(self, config: MLP, features: int, outputs: int) -> None:
         self.parametrization = config.parametrization
         self._bias = config.bias
+        self.activation = config.activation
         self._activation = ACTIVATIONS[config.activation]
         widths = (features, *config.hidden, outputs)
         self.layers = tuple(
@@ -86,7 +87,7 @@ def taken(
     bias: Float[Tensor, "R S K"] | None,
     features: Float[Tensor, "R s N H"],
     output: Int64[Tensor, "R N"],
-) -> Float[Tensor, "R S N"]:
+) -> Float[Tensor, "R _ N"]:
     """Returns the output taken in each row of a linear layer; the other outputs cost nothing."""
     replicas, draws, fan_out, fan_in = weight.shape
     first = torch.arange(replicas * draws, device=output.device).view(replicas, draws, 1) * fan_out

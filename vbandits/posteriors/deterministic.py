@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
+from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import embedding, evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
 from vbandits.training import Parameters, train
@@ -75,7 +76,9 @@ def minimise(
         total = with_noise(leaves, error)
         return total if penalty is None else total + penalty(leaves)
 
-    train(state, loss, data, after_step=after_step)
+    plain = made is None and penalty is None
+    gradient = Backward.of(state.task, state.parameters, Stored()) if plain else None
+    train(state, loss, data, after_step=after_step, gradient=gradient)
 
 
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:

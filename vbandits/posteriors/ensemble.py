@@ -9,9 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from vbandits.networks.weights import initial, rates, unflatten
+from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import embedding, evaluate, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
-from vbandits.training import Parameters, train
+from vbandits.training import Gradient, Parameters, train
 from vbandits.types import Batch, Data, Functions, Task, Weights
 
 
@@ -63,7 +64,17 @@ class Ensemble:
             error = likelihood.loss(values, None, batch.output, batch.y.unsqueeze(1)).mean(2)
             return with_noise(leaves, error.flatten())
 
-        train(state, loss, data)
+        by_hand = Backward.of(state.task, state.parameters, Stored(members=self.members))
+
+        def gradient(batch: Batch) -> Gradient:
+            assert by_hand is not None
+            prior = None
+            if self.prior_scale:
+                weights = self._weights(state, state.prior, None)
+                prior = self.prior_scale * network.apply(weights, batch.x.unsqueeze(1))
+            return by_hand(batch, offset=prior)
+
+        train(state, loss, data, gradient=by_hand and gradient)
 
     def draw(self, state: EnsembleState, draws: int) -> Functions:
         """Draws members, with replacement."""

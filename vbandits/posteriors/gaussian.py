@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.networks.weights import Factored, initial, prior_std, rates, unflatten
+from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import evaluate, headed, network_of
 from vbandits.posteriors.covariances import Covariance, LowRank, linear
 from vbandits.registry import unknown
 from vbandits.streams import Stream
-from vbandits.training import factor_draw
+from vbandits.training import Parameters, factor_draw
 from vbandits.types import Batch, HeadedNetwork, Layer, Network, Task, Weights
 
 Layers = Literal["first_last", "last", "all"] | tuple[str, ...]
@@ -159,6 +160,21 @@ class GaussianFamily:
         else:
             values = evaluate(network, self.sample(leaves, noise), x, output_index)
         return likelihood.loss(values, variance, batch.output, y).mean((1, 2))
+
+    def backward(self, parameters: Parameters) -> Backward | None:
+        """Returns the gradient of the expected loss, or None where autograd has to find it."""
+        if type(self.covariance) is not LowRank or self.noise_rank:
+            return None
+        return Backward.of(self.task, parameters, Stored("mean/", self.closed_form_head))
+
+    def drawn(self, noise: Float[Tensor, "R S Z"]) -> dict[str, Float[Tensor, "R S C"]]:
+        """Returns the noise of each layer that is sampled."""
+        parts = noise.split([self.covariance.normals(layer) for layer in self.stochastic], 2)
+        return {layer.name: own for layer, own in zip(self.stochastic, parts, strict=True) if layer in self._drawn}
+
+    @property
+    def _drawn(self) -> tuple[Layer, ...]:
+        return self.stochastic[:-1] if self.closed_form_head else self.stochastic
 
     def summed(self, parts: Iterable[Float[Tensor, " R"]]) -> Float[Tensor, " R"]:
         """Returns the sum over stochastic layers, of which there may be none."""

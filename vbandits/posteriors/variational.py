@@ -18,7 +18,7 @@ from vbandits.posteriors.common import (
 )
 from vbandits.posteriors.gaussian import GaussianFamily
 from vbandits.streams import Stream
-from vbandits.training import Parameters, train
+from vbandits.training import Gradient, Parameters, train
 from vbandits.types import Batch, Data, Functions, Task
 
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
@@ -84,7 +84,13 @@ def minimise(
         expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise, moved))
         return expected if penalty is None else expected + penalty(leaves)
 
-    train(state, loss, data, pull)
+    by_hand = state.family.backward(state.parameters) if penalty is None and perturbation is None else None
+
+    def gradient(batch: Batch) -> Gradient:
+        assert by_hand is not None
+        return by_hand(batch, state.family.drawn(state.noise.normal(samples, state.family.noise_size)))
+
+    train(state, loss, data, pull, gradient=by_hand and gradient)
 
 
 class Variational:
