@@ -15,9 +15,11 @@ def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) ->
     return values.gather(3, index).squeeze(3)
 
 
-def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N K"]) -> Float[Tensor, "R 1 N K"]:
-    """Returns 1 at the output of each row, and 0 at the others."""
-    return (output[:, None, :, None] == torch.arange(values.shape[3], device=output.device)).to(values.dtype)
+def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N W"], outputs: int) -> Float[Tensor, "R 1 N W"]:
+    """Returns 1 where a row's output has its value, and its deviations behind all values, and 0 elsewhere."""
+    owner = torch.arange(outputs, device=output.device)
+    deviations = owner.repeat_interleave(values.shape[3] // outputs - 1)
+    return (output[:, None, :, None] == torch.cat([owner, deviations])).to(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,11 @@ class Gaussian:
         error = (y - values).square()
         return error if variance is None else error + variance
 
-    def gradients(
-        self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Returns 2 (values - y) and 1 at the output of each row, 0 at the others."""
-        taken = indicator(output, values)
-        return (values - y.unsqueeze(3)) * (2 * taken), None if variance is None else taken
+    def gradient(self, values: Tensor, outputs: int, output: Tensor, y: Tensor) -> Tensor:
+        """Returns 2 (value - y) and 2 deviation at the output of each row, 0 at the others."""
+        error = values.clone()
+        error[..., :outputs] -= y.unsqueeze(3)
+        return error.mul_(2 * indicator(output, values, outputs))
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
@@ -97,13 +98,12 @@ class Categorical:
         raised = values if variance is None else values + variance / 2
         return raised.logsumexp(3) - at_output(values, output)
 
-    def gradients(
-        self, values: Tensor, variance: Tensor | None, output: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Returns p less 1 at the output, and p / 2, with the probabilities p of the values that are raised."""
-        probabilities = (values if variance is None else values + variance / 2).softmax(3)
-        taken = indicator(output, values)
-        return probabilities - taken, None if variance is None else probabilities / 2
+    def gradient(self, values: Tensor, outputs: int, output: Tensor, y: Tensor) -> Tensor:
+        """Returns p less 1 at the output, and p * deviation, with the probabilities p of the raised values."""
+        values, deviations = values[..., :outputs], values[..., outputs:].unflatten(3, (outputs, -1))
+        probabilities = (values + deviations.square().sum(4) / 2).softmax(3)
+        in_values = probabilities - indicator(output, values, outputs)
+        return torch.cat([in_values, (deviations * probabilities.unsqueeze(4)).flatten(3)], 3)
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 1."""

@@ -61,7 +61,7 @@ class Backward:
     def of(cls, task: Task, parameters: Parameters, stored: Stored) -> "Backward | None":
         """Returns it, or None where autograd has to find the gradient: of networks other than an MLP, losses that
         do not know theirs, a noise variance that is learned as well, or many outputs."""
-        known = type(task.network) is MLPNetwork and hasattr(task.likelihood, "gradients")
+        known = type(task.network) is MLPNetwork and hasattr(task.likelihood, "gradient")
         if not known or task.likelihood.learned_noise or task.outputs > MOST_OUTPUTS:
             return None
         return cls(task, parameters, stored)
@@ -114,20 +114,14 @@ class Backward:
         """Returns the gradients in the last layer's leaves, in parts [L, ...], and in its inputs [L, S * N, H]."""
         layer, (replicas, rows) = self._layers[-1], batch.output.shape
         mean, factor, outputs = self._stored.mean + layer.name, f"factor/{layer.name}", layer.fan_out
-        columns, deviations, variance = self._matrix(layer, None), None, None
-        if self._stored.closed:  # the factor's columns stand beside those of the mean: [L, H + 1, K + K * C]
+        columns = self._matrix(layer, None)
+        if self._stored.closed:  # those of the factor behind those of the mean: [L, H + 1, K + K * C]
             columns = torch.cat([columns, self._leaves[factor].view(*columns.shape[:2], -1)], 2)
-        products = _affine(layer, columns, inputs).view(replicas, -1, rows, columns.shape[2])
-        values = products[..., :outputs]  # [R, m, N, K]
-        if self._stored.closed:
-            deviations = products[..., outputs:].unflatten(3, (outputs, -1))
-            variance = deviations.square().sum(4)
+        values = _affine(layer, columns, inputs).view(replicas, -1, rows, columns.shape[2])  # [R, m, N, K + K * C]
         if offset is not None:
             values = values + offset
-        gradient, in_variance = self._likelihood.gradients(values, variance, batch.output, batch.y.unsqueeze(1))
-        if deviations is not None and in_variance is not None:
-            gradient = torch.cat([gradient, (deviations * (2 * in_variance).unsqueeze(4)).flatten(3)], 3)
-        gradient = gradient / (rows * products.shape[1] // self._stored.members)  # a model's loss is the mean of those
+        gradient = self._likelihood.gradient(values, outputs, batch.output, batch.y.unsqueeze(1))
+        gradient = gradient * (self._stored.members / (rows * values.shape[1]))  # a model's loss is a mean over rows
         own = _in_parameters(layer, len(columns), inputs, gradient)
         found = {mean: [part[:, :, :outputs] for part in own], factor: [part[:, :, outputs:] for part in own]}
         return found, _in_inputs(layer, columns, gradient)
