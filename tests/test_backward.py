@@ -9,6 +9,7 @@ from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, Module
 from vbandits.posteriors import backward
 from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.dropout import Dropout
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.posteriors.ibvi_limit import IBVILimit
@@ -20,6 +21,8 @@ POSTERIORS = {
     "ensemble": Ensemble(members=3),
     "prior functions": Ensemble(members=2, prior_scale=2.0),
     "swag": SWAG(every=2),
+    "dropout": Dropout(rate=0.3),
+    "dropout of all inputs": Dropout(rate=0.3, layers="all", samples=2),
     "ibvi": IBVI(rank=3),
     "many draws": IBVI(rank=2, samples=3),
     "all layers": IBVI(rank=2, layers="all", samples=2),

@@ -70,6 +70,7 @@ class Backward:
         self,
         batch: Batch,
         noise: Mapping[str, Float[Tensor, "L S C"]] | None = None,
+        masks: Mapping[str, Float[Tensor, "L S I"]] | None = None,
         offset: Float[Tensor, "R m N K"] | None = None,
     ) -> Gradient:
         """Returns the gradient.
@@ -77,22 +78,28 @@ class Backward:
         Args:
             batch: rows of every replica.
             noise: of each layer that is drawn, standard normal, for S draws.
+            masks: by which the inputs of layers are multiplied, in each of S draws.
             offset: added to the outputs of each of a replica's models.
         """
-        noise = noise or {}
-        draws = next((own.shape[1] for own in noise.values()), 1)
+        noise, masks = noise or {}, masks or {}
+        draws = next((own.shape[1] for own in (*noise.values(), *masks.values())), 1)
         models = self._stored.members * draws  # of each replica
         x = batch.x.unsqueeze(1).expand(-1, models, -1, -1).flatten(0, 1)  # [M, N, D]
+        masked = [
+            masks[layer.name].flatten(0, 1).unsqueeze(1) if layer.name in masks else None for layer in self._layers
+        ]
         matrices = [self._matrix(layer, noise.get(layer.name)) for layer in self._layers[:-1]]
-        before, inputs = [], [x]
-        for layer, matrix in zip(self._layers, matrices, strict=False):
+        before, after, inputs = [], [], [x if masked[0] is None else x * masked[0]]
+        for layer, matrix, mask in zip(self._layers, matrices, masked[1:], strict=False):
             before.append(_affine(layer, matrix, inputs[-1]))
-            inputs.append(self._activation(before[-1]))
+            after.append(self._activation(before[-1]).view(len(x), -1, layer.fan_out))
+            inputs.append(after[-1] if mask is None else after[-1] * mask)
         found, gradient = self._last(batch, inputs[-1], offset)
         outer = []
         for i in reversed(range(len(matrices))):
-            layer, matrix = self._layers[i], matrices[i]
-            gradient = self._before_activation(gradient.view_as(before[i]), before[i], inputs[i + 1])
+            layer, matrix, mask = self._layers[i], matrices[i], masked[i + 1]
+            gradient = gradient.view_as(after[i]) if mask is None else gradient.view_as(after[i]) * mask
+            gradient = self._before_activation(gradient, before[i].view_as(gradient), after[i])
             own = _in_parameters(layer, len(matrix), inputs[i], gradient)  # [L or M, ...]
             if layer.name in noise:
                 flat = torch.cat([part.flatten(1) for part in own], 1).unflatten(0, (-1, draws))

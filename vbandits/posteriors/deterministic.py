@@ -10,7 +10,7 @@ from vbandits.networks.weights import initial, rates, unflatten
 from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import embedding, evaluate, functions, network_of, parameters, predictive, with_noise
 from vbandits.streams import Stream
-from vbandits.training import Parameters, train
+from vbandits.training import Gradient, Parameters, train
 from vbandits.types import Batch, Data, Functions, Task, Weights
 
 
@@ -64,9 +64,22 @@ def minimise(
     made: Callable[[Mapping[str, Tensor]], Weights] | None = None,
     penalty: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
+    masks: Callable[[], Mapping[str, Tensor]] | None = None,
 ) -> None:
-    """Trains on the loss of the weights made from the leaves, plus a penalty [R] on the leaves where there is one."""
+    """Trains on the loss of the weights, plus a penalty [R] on the leaves where there is one.
+
+    Args:
+        state: what is trained.
+        data: all rows.
+        made: makes weights from the leaves.
+        penalty: added to the loss.
+        after_step: called after every step.
+        masks: the same as `made` does, as masks of layers' inputs, see `posteriors.backward`.
+    """
     network, likelihood = network_of(state.task), state.task.likelihood
+    by_hand = None
+    if penalty is None and (made is None or masks is not None):
+        by_hand = Backward.of(state.task, state.parameters, Stored())
 
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
         output_index = likelihood.output_index(batch.output)
@@ -76,9 +89,11 @@ def minimise(
         total = with_noise(leaves, error)
         return total if penalty is None else total + penalty(leaves)
 
-    plain = made is None and penalty is None
-    gradient = Backward.of(state.task, state.parameters, Stored()) if plain else None
-    train(state, loss, data, after_step=after_step, gradient=gradient)
+    def gradient(batch: Batch) -> Gradient:
+        assert by_hand is not None
+        return by_hand(batch, masks=None if masks is None else masks())
+
+    train(state, loss, data, after_step=after_step, gradient=by_hand and gradient)
 
 
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:

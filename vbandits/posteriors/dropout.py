@@ -85,7 +85,10 @@ class Dropout:
         def decay(leaves: Mapping[str, Tensor]) -> Tensor:
             return self.weight_decay * torch.stack([leaves[name].square().sum(1) for name in decayed]).sum(0)
 
-        minimise(state, data, masked, decay if self.weight_decay else None)
+        def masks() -> dict[str, Tensor]:
+            return self._masks(state, state.noise.uniform(self.samples, state.fixed.shape[2]))
+
+        minimise(state, data, masked, decay if self.weight_decay else None, masks=masks)
 
     def draw(self, state: DropoutState, draws: int) -> Functions:
         """Returns the network under fresh masks."""
@@ -113,15 +116,20 @@ class Dropout:
 
     def _weights(self, state: DropoutState, leaves: Mapping[str, Tensor], uniform: Float[Tensor, "R S U"]) -> Weights:
         """Returns the network's weights, those of masked layers multiplied by their masks [R, S, *shape]."""
-        made = dict(weights(state.task, leaves))
-        kept = (uniform >= self.rate).to(state.task.dtype) / (1 - self.rate)
-        for layer, mask in zip(state.masked, kept.split([_units(layer) for layer in state.masked], 2), strict=True):
-            name = _matrix(layer)
+        made, masks = dict(weights(state.task, leaves)), self._masks(state, uniform)
+        for layer in state.masked:
+            name, mask = _matrix(layer), masks[layer.name]
             shape = [1] * len(layer.shapes[name])
             shape[_axis(layer)] = -1
             made |= {other: made[other].expand(-1, mask.shape[1], *layer.shapes[other]) for other in layer.biases}
             made[name] = made[name] * mask.unflatten(2, shape)
         return made
+
+    def _masks(self, state: DropoutState, uniform: Float[Tensor, "R S U"]) -> dict[str, Float[Tensor, "R S I"]]:
+        """Returns by layer what each unit that it takes in is multiplied by."""
+        kept = (uniform >= self.rate).to(state.task.dtype) / (1 - self.rate)
+        parts = kept.split([_units(layer) for layer in state.masked], 2)
+        return {layer.name: part for layer, part in zip(state.masked, parts, strict=True)}
 
 
 def _masked(network: Network, layers: Masked) -> tuple[Layer, ...]:
