@@ -23,7 +23,7 @@ class Encoding:
 
     "disjoint": each arm is a row of A blocks, all zero but the arm's own, which holds (context, features of the arm,
     1), and there is one output: LinUCB's disjoint model, as NeuralUCB encodes it (Zhou, Li and Gu, 2020), but for the
-    1, which gives each arm a constant. Standardising scales such rows and does not shift them.
+    1, which gives each arm a constant. Standardising shifts and scales what is in the arm's own block.
 
     Attributes:
         form: of the observations.

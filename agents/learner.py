@@ -14,6 +14,7 @@ from torch import Tensor
 from vbandits.agents.acquisition.base import AT_ONCE, Acquisition, Rows, View
 from vbandits.agents.model import Model
 from vbandits.agents.replay import NoiseVariance
+from vbandits.data.precision import SMALLEST
 from vbandits.envs.active.spaces import rows_of
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP
@@ -117,7 +118,7 @@ def standardiser(features: Float[Tensor, "N D"], image: object, dtype: torch.dty
     rows, axes = features.cpu().numpy(), None if image else 0
     mean, std = (np.asarray(part(rows, axis=axes, dtype=np.float64)) for part in (np.mean, np.std))
     low, high = rows.min(axes), rows.max(axes)
-    constant = low == high
+    constant = high - low <= SMALLEST
     mean, std = np.where(constant, low, mean), np.where(constant, 1.0, std)
     kind = torch.promote_types(features.dtype, dtype) if features.is_floating_point() else dtype
     shift, scale = (torch.as_tensor(part, dtype=kind, device=features.device) for part in (mean, std))
@@ -263,6 +264,7 @@ class Learner:
         schedule = replace(task.schedule, gradient_steps=steps)
         model = _model(self.spec, replace(task, schedule=schedule, optimizer=optimizer))
         model.fit(self.inputs.pool.expand(len(labels), -1, -1), labels.double(), self._noise.standardised)
+        model.guard(model.draw(2)(self.inputs.pool[self.known]))
         return model
 
 

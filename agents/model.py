@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from vbandits.data.precision import require_scale
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import aside, derived
 from vbandits.types import Data, Functions, Scaling, Task
@@ -82,6 +83,7 @@ class Model:
         scaling = self.scaling
         if self.task.likelihood.standardised:
             y = y.double()
+            require_scale("targets", y.amax(1) - y.amin(1))
             mean, std, constant = _moments(y)
             scaling = replace(scaling, y_shift=mean, y_scale=std, y_constant=constant)
             if noise is not None:

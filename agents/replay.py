@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from vbandits.data.precision import LARGEST, SMALLEST, require_scale
 from vbandits.types import Data, Scaling, Task
 
 FIRST = 1024
@@ -81,8 +82,8 @@ class Replay:
     def scaling(self) -> Scaling:
         """Returns mean and standard deviation of all rows and rewards; 1 for what has not varied, which it marks.
 
-        It is renewed when rows have grown by a share, and the same object until then. Rows of blocks are scaled by what
-        is in their blocks, and not shifted: zeros stay zeros.
+        It is renewed when rows have grown by a share, and the same object until then. Rows of blocks are shifted and
+        scaled by what is in their blocks: zeros stay zeros.
         """
         forgetting = self._task.schedule.forgetting
         remembered = self._renewed if forgetting is None else min(self._renewed, forgetting.memory)
@@ -97,13 +98,24 @@ class Replay:
         for row in range(self._summed, self.rows):  # a row at a time: no reduction whose order could depend on R
             self._sum(row)
         self._summed = self.rows
+        if not self._sums.isfinite().all():
+            raise ValueError(
+                f"expected contexts and rewards of at most {LARGEST:g} in size, whose squares float64 can carry, got "
+                "larger ones: use other units"
+            )
+        lowest, highest = self._rewards[:, : self.rows].aminmax(dim=1)
+        require_scale("rewards", highest - lowest)
         total, square = self._sums
         mean, scale, constant = _moments(total, square, self.rows)
         assert self._origin is not None
         x_scale, x_shift, x_constant = scale[:, :-1], (mean + self._origin)[:, :-1], constant[:, :-1]
-        if self._blocks > 1:
-            x_scale, x_constant = (part.repeat(1, self._blocks) for part in (x_scale, x_constant))
-            x_shift = x_scale.new_zeros(replicas, features)
+        anchor = None
+        if self._blocks > 1:  # the last number of a block is its constant, and stays 1
+            x_shift = torch.cat([x_shift[:, :-1], 0 * x_shift[:, -1:]], 1)
+            x_scale, x_shift, x_constant = (part.repeat(1, self._blocks) for part in (x_scale, x_shift, x_constant))
+            width = features // self._blocks
+            place = torch.arange(features, device=self._task.device)
+            anchor = place // width * width + width - 1
         y_mean, y_scale, y_constant = mean[:, -1:], scale[:, -1:], constant[:, -1:]
         if self._standardize == "arms":
             y_mean, y_scale, _ = self._balanced()
@@ -115,6 +127,7 @@ class Replay:
             y_scale,
             x_constant.unsqueeze(1) if x_constant.any() else None,
             y_constant if y_constant.any() else None,
+            anchor,
         )
 
     def _sum(self, row: int) -> None:
@@ -149,10 +162,10 @@ class Replay:
 
 def _moments(total: Tensor, square: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns mean, standard deviation (1 for what has not varied), and what has not varied, from sums of values and
-    of their squares. The values are deviations from the first of them: none varies if all squares are zero, and the
-    variance of n others is at least 1 / n of their square, far above rounding."""
+    of their squares. The values are deviations from the first of them: none varies if all squares are zero, or next to
+    it, and the variance of n others is at least 1 / n of their square, far above rounding."""
     mean, square = total / count, square / count
-    constant = square == 0
+    constant = square <= SMALLEST**2
     return mean, torch.where(constant, 1.0, square - mean * mean).sqrt(), constant
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete
 from gymnasium.vector import AutoresetMode
 
+from vbandits.data.precision import fault
 from vbandits.envs import spaces
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.sub_environment import SubEnvironment, blamed, finite, number, parts_of, shown, wrong
@@ -151,6 +152,8 @@ class Bandit(SubEnvironment):
             self.told[key] += 1
             if math.isinf(value):
                 raise wrong(call, f"a finite info[{key!r}], got {value}: NaN says that it is unknown")
+            if not math.isnan(value) and (unfit := fault(value)):
+                raise wrong(call, f"info[{key!r}] to be among {unfit}")
         if "regret" in told:
             return self._told_regret(told["regret"], call)
         if len(told) < 2:
@@ -176,7 +179,7 @@ class Bandit(SubEnvironment):
 def _numbers(values: Any, shape: tuple[int, ...], call: str) -> np.ndarray:
     """Returns finite numbers of a shape in float64."""
     given = np.asarray(values, dtype=np.float64)
-    if given.shape != shape or not np.isfinite(given).all():
+    if given.shape != shape or fault(given):
         raise wrong(call, f"finite numbers of shape {shape}, got {shown(values)}")
     return given
 

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from vbandits.source_hash import told
+
 Status = Literal["passed", "advice", "missing", "failed"]
 
 
@@ -51,7 +53,7 @@ class CheckReport:
 def words(error: Exception) -> str:
     """Returns what an error says, with its name where that is news."""
     expected = isinstance(error, ValueError | AssertionError | RuntimeError)
-    return plain(str(error) if expected and str(error) else f"{type(error).__name__}: {error}")
+    return plain(told(error, str(error) if expected and str(error) else f"{type(error).__name__}: {error}"))
 
 
 def plain(text: str) -> str:

@@ -27,6 +27,8 @@ from vbandits.source_hash import LENGTH, plain, reference, source_hash
 
 DATA_DIR = "data_dir"
 """The parameter of a native environment that says where its files lie, on which results do not depend."""
+SHOWN = 200
+"""Characters of an environment's arguments that a message shows."""
 NEAREST = 5
 """Names that are shown for one that is not known: gymnasium's registry holds many more."""
 
@@ -156,8 +158,9 @@ class EnvironmentSpec:
             return maker(**kwargs)
         except ValueError:
             raise
-        except Exception as error:
-            made = f"{reference(self.source)} with {dict(self.kwargs)}"
+        except (Exception, SystemExit) as error:  # a user's code may call exit()
+            kwargs = repr(dict(self.kwargs))
+            made = f"{reference(self.source)} with {kwargs if len(kwargs) <= SHOWN else kwargs[:SHOWN] + '...'}"
             raise ValueError(f"expected to make {made}, got {type(error).__name__}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:

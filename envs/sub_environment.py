@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from vbandits.data.precision import unmasked
+from vbandits.data.precision import fault, unmasked
 
 
 class SubEnvironment(gymnasium.Env):
@@ -100,6 +100,8 @@ class SubEnvironment(gymnasium.Env):
         paid = number(reward, "reward", call)
         if not math.isfinite(paid):
             raise wrong(call, f"a finite reward, got {paid}: mend the environment's reward")
+        if unfit := fault(paid):
+            raise wrong(call, f"the reward to be among {unfit}")
         if not isinstance(info, dict):
             raise wrong(call, f"info to be a dict, got {shown(info)}")
         terminated, truncated = truth(terminated, "terminated", call), truth(truncated, "truncated", call)
@@ -170,6 +172,8 @@ def finite(values: Any, shape: tuple[int, ...], what: str, whose: str, call: str
     if not np.isfinite(found).all():
         bad, limit = given[~np.isfinite(found)][0], "" if kind == np.float64 else " in the range of float32"
         raise wrong(call, f"finite observations{limit}, got {bad} in {whose}: fill in what is missing")
+    if unfit := fault(found):
+        raise wrong(call, f"{whose} to hold {unfit}")
     return found
 
 

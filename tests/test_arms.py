@@ -192,7 +192,7 @@ def test_standardised_blocks_stay_disjoint():
         agent.observe(torch.ones(1, dtype=torch.float64))
     agent.learn()
     x = agent._replay.data(agent.model.scaling, agent.model.noise).rows(torch.arange(12).unsqueeze(0)).x[0]  # [12, 6]
-    own = contexts / contexts.std(correction=0)
+    own = (contexts - contexts.mean()) / contexts.std(correction=0)
     for step in range(12):
         expected = torch.zeros(3, 2)
         expected[step % 3] = torch.tensor([own[step], 1.0])

@@ -1,7 +1,9 @@
 """Scale and offset of contexts, rewards and targets do not matter: to what is decided, and to scores in their units."""
 
+import contextlib
 from functools import cache
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from vbandits.agents.replay import NoiseVariance
 from vbandits.benchmarks.active.run import run_job
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.errors import ConfigError
 from vbandits.experiment.resolve import resolve
 from vbandits.presets import LEARNERS
 
@@ -34,17 +37,22 @@ UNITS = {
     "all other": ((1e-3, 1e6), (1e5, -1e9)),
 }
 """Scale and offset of contexts, and of rewards."""
-FORMS = {"one context": ObservationSpec(3, 4), "a row for each arm": ObservationSpec(2, 4, 3)}
+FORMS = {
+    "one context": (ObservationSpec(3, 4), "shared"),
+    "a row for each arm": (ObservationSpec(2, 4, 3), "shared"),
+    "a block for each arm": (ObservationSpec(3, 4), "disjoint"),
+    "a block for features of each arm": (ObservationSpec(2, 4, 3), "disjoint"),
+}
 
 
 @cache
 def played(name, form, of_contexts, of_rewards):
     """Actions [T, R], predictive means and negative log-likelihoods [R, T] of a small linear problem."""
-    agent = Agent(
-        preset(name, schedule={"every": 5, "gradient_steps": 4, "initial_pulls": 2}), SEEDS, FORMS[form], STEPS
-    )
+    form, encoding = FORMS[form]
+    small = {"every": 5, "gradient_steps": 4, "initial_pulls": 2}
+    agent = Agent(preset(name, schedule=small, encoding=encoding), SEEDS, form, STEPS)
     scale, offset = of_rewards
-    random, form = np.random.default_rng(0), FORMS[form]
+    random = np.random.default_rng(0)
     size = form.features + form.arm_features
     x = random.normal(size=(STEPS, len(SEEDS), form.arms if form.arm_features else 1, size))
     weights, noise = random.normal(size=(size, form.arms)), random.normal(size=(STEPS, len(SEEDS), form.arms))
@@ -78,6 +86,73 @@ def test_actions_and_scores_are_those_of_contexts_and_rewards_in_other_units(nam
     tolerance = 5e-3 if units.endswith(("far from zero", "other", "stamps")) else 1e-3
     np.testing.assert_allclose(found_mean[same], mean[same], rtol=0, atol=tolerance)
     np.testing.assert_allclose(found_nll[same], nll[same], rtol=0, atol=20 * tolerance)
+
+
+EXTREMES = {
+    "as far as it goes": (1e149, None),
+    "as small as it goes": (1e-138, None),
+    "too large": (1e160, "expected contexts and rewards of at most 1e\\+150 in size"),
+    "too small": (1e-160, "expected rewards that differ by at least 1e-140"),
+}
+
+
+@pytest.mark.parametrize(("scale", "message"), EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize("form", ["one context", "a block for features of each arm"])
+def test_what_float64_cannot_square_is_refused(form, scale, message):
+    if message is not None:
+        with pytest.raises(ValueError, match=message):
+            played("linear-ts", form, SAME, (scale, 0.0))
+        return
+    actions, mean, _ = played("linear-ts", form, SAME, SAME)
+    found, found_mean, _ = played("linear-ts", form, (scale, 0.0), (scale, 0.0))
+    assert (found == actions).float().mean() > 0.9
+    np.testing.assert_allclose(found_mean, mean, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        (
+            {"reward": 1e200},
+            r"in step 0 \(counted from 0, seed 0\): expected the reward to be among numbers of at most",
+        ),
+        ({"context": -1e200}, r"in step 0 .*: expected the observation to hold numbers of at most 1e\+150 in size"),
+        ({"regret": 1e308}, r"in step 0 .*: expected info\['regret'\] to be among numbers of at most .* got 1e\+308"),
+    ],
+)
+def test_what_an_environment_returns_beyond_it_is_told_with_its_step(does, message):
+    with contextlib.closing(EnvironmentSpec("it", Huge, does).open(1)) as environment:
+        environment.reset(seed=[0])
+        with pytest.raises(ValueError, match=message):
+            environment.step(torch.tensor([1]))
+
+
+class Huge(gymnasium.Env):
+    """Returns a number that is what it is made with."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, reward=0.0, context=0.0, regret=0.0):
+        self.reward, self.context, self.regret = reward, context, regret
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2), {}
+
+    def step(self, action):
+        return np.full(2, self.context), self.reward, False, False, {"regret": self.regret}
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"), [(1e200, 1.0, "pool: x"), (1.0, 1e200, "pool: y"), (1.0, 1e-200, "targets")]
+)
+def test_a_pool_beyond_it_is_refused(x, y, message):
+    features, targets = arrays(0, rows=60)
+    pool = EnvironmentSpec("p", POOL, {"pool": (x * features.astype(float), y * targets), "budget": 4, "initial": 4})
+    document = {"name": "it", "problems": [pool], "learners": [{"id": "linear", "acquisition": "variance"}]}
+    with pytest.raises((ValueError, ConfigError), match=message):
+        run_job(next(resolve(document | {"seeds": 2, "evaluations": 1}).jobs()))
 
 
 @pytest.mark.parametrize("scale", [2.0**-60, 2.0**60])

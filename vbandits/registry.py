@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from vbandits.source_hash import told
+
 BANDITS = {
     "vbandits/Wheel-v0": "vbandits.envs.wheel:Wheel",
     "vbandits/LinearBandit-v0": "vbandits.envs.synthetic:LinearBandit",
@@ -114,13 +116,16 @@ def load(reference: str) -> Any:
         raise ValueError(f"expected 'module:name', got {reference!r}")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0] and error.name != module_name:
-            raise  # the user's module exists; something that it imports does not
-        raise ValueError(
-            f"no module {module_name!r} for {reference!r}: expected {module_name}.py in the current folder, beside the "
-            "experiment file, or installed"
-        ) from None
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (module_name.split(".")[0], module_name):
+            raise ValueError(
+                f"no module {module_name!r} for {reference!r}: expected {module_name}.py in the current folder, beside "
+                "the experiment file, or installed"
+            ) from None
+        # the module exists: what is written in it, or what it imports, is at fault
+        what = told(error, f"{type(error).__name__}: {error}")
+        hint = f": pip install what has {error.name}" if isinstance(error, ModuleNotFoundError) else ""
+        raise ValueError(f"cannot import {module_name!r} for {reference!r}: {what}{hint}") from error
     if not hasattr(module, attribute):
         raise ValueError(unknown(f"name in {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]))
     return getattr(module, attribute)

@@ -55,14 +55,17 @@ def source_hash(source: Any) -> str | None:
 def place(error: BaseException) -> str:
     """Returns where in a user's own code an error comes from, "(file.py:12, in name)", or nothing."""
     root = error.__cause__ or error
-    frames = [
-        (sys.modules.get(frame.f_globals.get("__name__", "")), line, frame.f_code.co_qualname)
-        for frame, line in traceback.walk_tb(root.__traceback__)
-    ]
-    for module, line, name in reversed(frames):  # from the innermost: no file is hashed that need not be
-        if module is not None and source_hash(module) is not None:
-            return f"({Path(module.__file__ or '').name}:{line}, in {name})"
+    for frame, line in reversed(list(traceback.walk_tb(root.__traceback__))):  # from the innermost
+        file, module = Path(frame.f_code.co_filename), str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] != "vbandits" and file.is_file() and not _installed(file):
+            return f"({file.name}:{line}, in {frame.f_code.co_qualname})"
     return ""
+
+
+def told(error: BaseException, text: str) -> str:
+    """Returns what is said of an error with the place in a user's own code that it comes from, once."""
+    where = place(error)
+    return text if not where or where in text else f"{text} {where}"
 
 
 def plain(value: Any) -> Any:

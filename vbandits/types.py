@@ -226,12 +226,12 @@ class Scaling:
     exact regressions add rows to what they have for as long as it is the same, and sum all rows anew when it is
     another.
 
-    What has not varied yet has no scale: 1 stands in for it, and a context that comes to be another is 1 above or below
-    what it was, whatever its unit.
+    What has not varied yet has no scale, 1 stands in: a context that comes to be another is 1 above or below it.
 
     Attributes:
         x_constant: which contexts have not varied yet [R, 1, D]; None if all have.
         y_constant: which targets have not [R, 1]; None if all have, or are as they should be.
+        x_anchor: of rows of blocks, all zero but one, which alone is shifted: where the block's constant 1 is [D].
     """
 
     x_shift: Tensor
@@ -240,6 +240,7 @@ class Scaling:
     y_scale: Tensor
     x_constant: Tensor | None = None
     y_constant: Tensor | None = None
+    x_anchor: Tensor | None = None
 
     @classmethod
     def identity(cls, replicas: int, features: int, device: torch.device | str = "cpu", dtype=torch.float32) -> Scaling:
@@ -250,7 +251,8 @@ class Scaling:
 
     def x(self, raw: Float[Tensor, "*G R N D"]) -> Float[Tensor, "*G R N D"]:
         """Standardises contexts."""
-        found = (raw - self.x_shift) / self.x_scale
+        shift = self.x_shift if self.x_anchor is None else self.x_shift * raw[..., self.x_anchor]
+        found = (raw - shift) / self.x_scale
         return found if self.x_constant is None else torch.where(self.x_constant, found.sign(), found)
 
     def y(self, raw: Float[Tensor, "*G R N"]) -> Float[Tensor, "*G R N"]:

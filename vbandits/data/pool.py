@@ -7,6 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from vbandits.data.precision import fault
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
@@ -58,14 +60,14 @@ class Pool:
         for which, x, y in (("", self.features, self.targets), ("test_", self.test_features, self.test_targets)):
             if not (x.ndim == 2 and len(x) and x.dtype in (np.float32, np.float64, np.uint8)):
                 found.append(f"{which}features: expected float32, float64 or uint8 [N, D], got {x.dtype} {x.shape}")
-            elif not np.isfinite(x).all():
-                found.append(f"{which}features: expected finite numbers, got others")
+            elif unfit := fault(x):
+                found.append(f"{which}features: expected {unfit}")
             if y.shape != x.shape[:1] or y.dtype != kind:
                 found.append(f"{which}targets: expected {kind} [{len(x)}], got {y.dtype} {y.shape}")
             elif self.classes and not (y.min() >= 0 and y.max() < self.classes):
                 found.append(f"{which}targets: expected classes in 0..{self.classes - 1}, got {y.min()}..{y.max()}")
-            elif not np.isfinite(y).all():
-                found.append(f"{which}targets: expected finite numbers, got others")
+            elif unfit := fault(y):
+                found.append(f"{which}targets: expected {unfit}")
         if self.features.shape[1:] != self.test_features.shape[1:]:
             found.append(f"test_features: expected as many features as in the pool, got {self.test_features.shape}")
         if found:

@@ -13,7 +13,7 @@ from vbandits.data import PUBLISHED, Dataset, images, memory, synthetic
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
-from vbandits.data.precision import compact, names_things, unmasked
+from vbandits.data.precision import compact, fault, names_things, unmasked
 from vbandits.data.user import LEVELS, Continuous
 from vbandits.data.user_files import ENDINGS
 from vbandits.errors import require
@@ -249,6 +249,8 @@ def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
     if not np.isfinite(flat).all():
         row = int(np.argmin(np.isfinite(flat).all(1)))
         raise ValueError(f"pool: x: expected finite numbers, got others in row {row}: fill in what is missing")
+    if unfit := fault(flat):
+        raise ValueError(f"pool: x: expected {unfit}")
     return compact(flat), image
 
 
@@ -264,7 +266,8 @@ def _targets(given: Any, rows: int, task: Task | None) -> tuple[np.ndarray, int]
     if (task or ("classes" if few else "regression")) == "regression":
         require(y.dtype.kind in "fiub", "pool: y", "numbers, for a regression", y.dtype)
         numbers = y.astype(np.float64)
-        require(bool(np.isfinite(numbers).all()), "pool: y", "finite numbers", numbers[~np.isfinite(numbers)][:1])
+        if unfit := fault(numbers):
+            raise ValueError(f"pool: y: expected {unfit}")
         return numbers, 0
     levels, labels = np.unique(y, return_inverse=True)
     require(len(levels) >= 2, "pool: y", "at least two classes", levels.tolist())

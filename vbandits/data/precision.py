@@ -6,6 +6,8 @@ import numpy as np
 
 LOST = 1e-5
 """Share of a column's range that rounding may move a number by."""
+LARGEST, SMALLEST = 1e150, 1e-140
+"""Sizes of numbers and of their differences whose squares, and sums of them, float64 can carry."""
 
 
 def compact(rows: np.ndarray) -> np.ndarray:
@@ -26,6 +28,33 @@ def compact(rows: np.ndarray) -> np.ndarray:
         error, width = np.abs(single - double).max(0), double.max(0) - double.min(0)
     carried = np.isfinite(single).all(0) & ((width == 0) | (error <= LOST * width))
     return single if carried.all() else double
+
+
+def fault(values: Any) -> str | None:
+    """Returns what was expected of numbers and what came, or None if variances can be computed of all of them."""
+    given = np.asarray(values)
+    if not given.size or (float(given.min()) >= -LARGEST and float(given.max()) <= LARGEST):  # NaN is neither
+        return None
+    wrong = given[~(np.abs(given.astype(np.float64)) <= LARGEST)]
+    infinite = wrong[~np.isfinite(wrong)]
+    if infinite.size:
+        return f"finite numbers, got {infinite[0]}"
+    return f"numbers of at most {LARGEST:g} in size, whose squares float64 can carry, got {wrong[0]:g}: use other units"
+
+
+def require_scale(what: str, ranges: Any) -> None:
+    """Raises a ValueError for numbers that differ, but by less than a variance can be computed of.
+
+    Args:
+        what: they are.
+        ranges: the largest less the smallest, of each group of them, as an array or tensor.
+    """
+    tiny = ranges[(ranges > 0) & (ranges < SMALLEST)]
+    if len(tiny):
+        raise ValueError(
+            f"expected {what} that differ by at least {SMALLEST:g}, whose squares float64 can carry, got differences "
+            f"of {float(tiny[0]):g}: use other units"
+        )
 
 
 def unmasked(values: Any) -> np.ndarray:

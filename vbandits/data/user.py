@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from vbandits.data import memory, user_files
-from vbandits.data.precision import compact, names_things
+from vbandits.data.precision import compact, fault, names_things
 from vbandits.data.record import Dataset
 from vbandits.registry import unknown
 
@@ -246,8 +246,8 @@ def _figures(where: str, name: str, column: Any) -> np.ndarray:
     if not (_is_number(column) or kinds.is_boolean(column.type)):
         raise ValueError(f"{where}: expected numbers, for a regression, got {column.type}")
     values = column.cast(pa.float64(), safe=False).to_numpy().copy()
-    if not np.isfinite(values).all():
-        raise ValueError(f"{where}: expected finite numbers, got {values[~np.isfinite(values)][0]}")
+    if unfit := fault(values):
+        raise ValueError(f"{where}: expected {unfit}")
     if len(np.unique(values)) < 2:
         raise ValueError(
             f"{where}: expected numbers that differ, got {', '.join(map(str, values[:1])) or 'none'} alone"
@@ -317,11 +317,8 @@ def _numbers(where: str, name: str, column: Any) -> tuple[np.ndarray, Iterable[s
     missing = column.is_null().to_numpy()
     values = column.cast(pa.float64(), safe=False).to_numpy().copy()
     values[missing] = values[~missing].mean()
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{where}: column {name!r}: expected finite numbers, got "
-            f"{values[~np.isfinite(values)][0]}: leave it out with drop=[{name!r}]"
-        )
+    if unfit := fault(values):
+        raise ValueError(f"{where}: column {name!r}: expected {unfit}, or leave it out with drop=[{name!r}]")
     figures = compact(values[:, None])
     notes = {}
     if (len(values) > 2 and _counts(column)) or UNNAMED.fullmatch(name):

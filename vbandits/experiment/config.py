@@ -17,6 +17,7 @@ from vbandits.experiment.sweeps import Setting, hints_of, is_list, plain, swept,
 from vbandits.presets import Presets, nearest
 from vbandits.registry import unknown
 from vbandits.serialize import objects
+from vbandits.source_hash import told
 
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
@@ -322,4 +323,4 @@ def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
 
 def words(error: Exception) -> str:
     """Returns an error as a person should see it."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return told(error, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")

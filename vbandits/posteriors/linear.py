@@ -20,7 +20,8 @@ class LinearState(Regression):
     """The posterior, and the sufficient statistics that give it, for every replica and output.
 
     Attributes:
-        origin: the first row (x, y) [R, D + 1], which sums are taken from so that no digits are lost.
+        origin: the first row (x, y) [R, D + 1], which sums are taken from so that no digits are lost; of rows of
+            blocks, what is in its block, in every block.
         moments: sums of z z^T with z = (x, 1, y) in raw units less the origin [R, K, D + 2, D + 2], so that a new
             scaling is exact.
         seen: rows in the moments.
@@ -85,7 +86,13 @@ class Linear(Conjugate):
 def _count(state: LinearState, data: Data) -> None:
     """Adds the rows not seen yet to the moments, in which older ones lose their weight."""
     if state.seen == 0 and data.x.shape[1]:
-        state.origin = torch.cat([data.x[:, 0].double(), data.y[:, :1].double()], 1)
+        first, anchor = data.x[:, 0].double(), data.scaling.x_anchor
+        if anchor is not None:  # one of the blocks is not zero, and its constant is not shifted
+            blocks = first.unflatten(1, (len(anchor.unique()), -1))
+            own = blocks.sum(1, keepdim=True)
+            own[..., -1] = 0
+            first = own.expand_as(blocks).flatten(1)
+        state.origin = torch.cat([first, data.y[:, :1].double()], 1)
     forgetting = data.forgetting
     for row in range(state.seen, data.x.shape[1]):  # a row at a time: the sum does not depend on how rows were batched
         if forgetting is not None:
@@ -100,8 +107,10 @@ def _count(state: LinearState, data: Data) -> None:
 
 
 def _add_row(state: LinearState, data: Data, row: int, weight: float) -> None:
-    values = torch.cat([data.x[:, row].double(), data.y[:, row, None].double()], 1) - state.origin
-    z = torch.cat([values[:, :-1], torch.ones_like(values[:, :1]), values[:, -1:]], 1)
+    x, anchor = data.x[:, row].double(), data.scaling.x_anchor
+    origin = state.origin[:, :-1] if anchor is None else state.origin[:, :-1] * x[:, anchor]
+    y = data.y[:, row, None].double() - state.origin[:, -1:]
+    z = torch.cat([x - origin, torch.ones_like(y), y], 1)
     replica = torch.arange(len(z), device=z.device)
     state.moments[replica, data.output[:, row]] += weight * z.unsqueeze(2) * z.unsqueeze(1)
 
@@ -113,8 +122,13 @@ def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
     x_shift = scaling.x_shift[block, 0] - origin[:, :-1]
     shift = torch.cat([x_shift, 0 * one, scaling.y_shift[block] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
     scale = torch.cat([scaling.x_scale[block, 0], one, scaling.y_scale[block]], 1)[:, None, :]
-    sums = moments[..., -2]  # [R, K, D + 2]
-    count = moments[..., -2, -2, None, None]
-    cross = sums.unsqueeze(3) * shift.unsqueeze(2)
+    if scaling.x_anchor is None:
+        sums, count = moments[..., -2, None], moments[..., -2, -2, None, None]  # [R, K, D + 2, 1], [R, K, 1, 1]
+    else:  # what a value is shifted by is as often there as the constant of its block
+        size = moments.shape[-1]
+        places = torch.cat([scaling.x_anchor, scaling.x_anchor.new_full((2,), size - 2)])
+        sums = moments[..., places]
+        count = sums[..., places, :]
+    cross = sums * shift.unsqueeze(2)
     centred = moments - cross - cross.mT + count * shift.unsqueeze(3) * shift.unsqueeze(2)
     return centred / (scale.unsqueeze(3) * scale.unsqueeze(2))

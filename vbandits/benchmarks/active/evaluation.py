@@ -53,7 +53,7 @@ class Evaluator:
     def full(self, model: Model) -> dict[str, np.ndarray]:
         """Returns the quality of another model on the test set, each [R]."""
         name = "accuracy" if self._classes else "rmse"
-        found, _ = self._scores(model, self._test_rows(), self._test, np.zeros_like(self.diverged))
+        found, _ = self._scores(model, self._test_rows(), self._test, model.diverged.cpu().numpy())
         return {f"full_{name}": found[name]}
 
     def _test_rows(self) -> Rows:
