@@ -1,7 +1,7 @@
 """An agent: a posterior, a rule, a memory and a schedule. Concrete, not a hierarchy."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,6 +57,17 @@ class AgentSpec:
         """Makes instances of what is given as a class."""
         instantiate(self, ("posterior", "rule", "network"))
 
+    @property
+    def in_lockstep(self) -> bool:
+        """Whether all replicas are computed as one batch: they are."""
+        return True
+
+    def player(
+        self, seeds: tuple[int, ...], form: ObservationSpec, steps: int, device: torch.device | str = "cpu"
+    ) -> "Agent":
+        """Returns the agent before any decision, see `player.PlayerSpec`."""
+        return Agent(self, seeds, form, steps, device)
+
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON: every section with all its fields, the defaults too."""
         return described(self, ("posterior", "rule", "network", "schedule", "optimizer", "standardize", "encoding"))
@@ -69,6 +80,8 @@ class Agent:
         task: what a posterior models here.
         model: of the arms' values; None for an agent that does not learn. Replicas that diverge play uniformly.
     """
+
+    has_draws = True
 
     def __init__(
         self,
@@ -99,6 +112,16 @@ class Agent:
         self._predicted: deque[Tensor | None] = deque()  # of the decisions whose outcomes are not known yet
 
     @property
+    def form(self) -> ObservationSpec:
+        """Of what is observed."""
+        return self.encoding.form
+
+    @property
+    def device(self) -> torch.device:
+        """Of all tensors."""
+        return self.task.device
+
+    @property
     def rows(self) -> int:
         """Outcomes observed so far."""
         return self._replay.rows
@@ -118,6 +141,11 @@ class Agent:
         """The type of numbers in which contexts are remembered; None before the first, whose own it is if it has more
         digits than are learned in."""
         return self._replay.number_type
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it has learned from anything yet, so that it can be asked what it believes of rewards."""
+        return self.model is not None and self.model.trained
 
     @property
     def due(self) -> bool:
@@ -217,7 +245,7 @@ class Agent:
         return self.model.predict(self.model.scaling.x(rows).to(self.task.dtype), outputs)
 
     def beliefs(
-        self, observed: Observation, actions: Int64[Tensor, "R N"]
+        self, observed: Observation, actions: Int64[Tensor, "R N"], steps: Sequence[int] = ()
     ) -> tuple[Predictive, Float[Tensor, "R S N A"] | None]:
         """Returns the predictive distribution of the rewards of actions in N decisions, in their own units.
 
@@ -226,6 +254,7 @@ class Agent:
         Args:
             observed: in each of the decisions: contexts [R, N, D], arms [R, N, A, F] and mask [R, N, A].
             actions: of the decisions.
+            steps: when they were made, on which nothing depends here.
         """
         assert self.model is not None, "an agent without a posterior predicts nothing"
         if self.model.mixes:
@@ -243,6 +272,15 @@ class Agent:
         assert self.model is not None, "an agent without a posterior has no draws"
         shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
         return shift + scale * self._draws(observed)
+
+    def marginals(self, observed: Observation) -> tuple[Float[Tensor, "R S N A"], Float[Tensor, "R 1 A"]]:
+        """Returns what `look` does, some decisions at a time, and the noise variance; float64, on the CPU."""
+        size, count = self.decisions_at_once, next(part for part in observed if part is not None).shape[1]
+        parts = []
+        for start in range(0, count, size):
+            some = (None if part is None else part[:, start : start + size] for part in observed)
+            parts.append(self.look(Observation(*some)).double().cpu())
+        return torch.cat(parts, 2), self.noise_variance(observed).double().cpu().unsqueeze(1)
 
     def noise_variance(self, observed: Observation) -> Float[Tensor, "R A"]:
         """Returns the variance of each arm's rewards about what it is expected to pay, in units of the reward.

@@ -120,12 +120,12 @@ class SubEnvironment(gymnasium.Env):
 
 
 @contextmanager
-def blamed(call: str) -> Iterator[None]:
-    """Says when the user's own code failed; the error itself stays the cause."""
+def blamed(call: str, whose: str = "the environment") -> Iterator[None]:
+    """Says when the user's own code failed, and whose it is; the error itself stays the cause."""
     try:
         yield
     except Exception as error:
-        raise RuntimeError(f"the environment raised {type(error).__name__} in {call}: {error}") from error
+        raise RuntimeError(f"{whose} raised {type(error).__name__} in {call}: {error}") from error
 
 
 def wrong(call: str, what: str) -> ValueError:

@@ -45,7 +45,7 @@ def test_every_file_is_an_experiment_of_its_own_name(name):
     assert content["name"].replace("-", "_") == name.removesuffix(".toml")
     kind = benchmark_of(content)
     for entry in content[kind.sections[1]]:
-        assert "id" in entry or "search" in entry, "presets, with fields changed, or what presets are chosen from"
+        assert entry.keys() & {"id", "search", "policy"}, "presets, what they are chosen from, or yours"
 
 
 def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_on():
@@ -60,7 +60,7 @@ def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_o
 
 
 def test_the_tuning_makes_every_preset_with_the_parts_that_it_has(monkeypatch):
-    monkeypatch.setattr("vbandits.benchmarks.bandits.config.dry_run", lambda agent: None)  # 97 of them
+    monkeypatch.setattr("vbandits.benchmarks.bandits.config.rehearse", lambda agent, form: agent.player((0,), form, 1))
     made = {}
     for file in ("tuning.toml", "tuning_forgetting.toml"):
         content = document(file)

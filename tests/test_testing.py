@@ -9,14 +9,16 @@ import pytest
 
 from tests.broken import ACQUISITIONS, POSTERIORS, RULES, Farthest, UpperBound, Walking
 from tests.broken_environments import ENVIRONMENTS, Ads
+from tests.broken_policies import POLICIES, Neighbour
 from vbandits import EnvironmentSpec
-from vbandits.testing import acquisitions, checks, environments, parametrize_with_checks, posteriors, rules
+from vbandits.testing import acquisitions, checks, environments, parametrize_with_checks, policies, posteriors, rules
 
 BUGS = [
     *((posteriors, bug(), law) for bug, law in POSTERIORS),
     *((rules, bug(), law) for bug, law in RULES),
     *((acquisitions, bug(), law) for bug, law in ACQUISITIONS),
     *((environments, bug, law) for bug, law in ENVIRONMENTS),
+    *((policies, bug, law) for bug, law in POLICIES),
 ]
 UNPAID = (
     environments.expected_rewards_are_the_means_of_rewards,
@@ -38,7 +40,9 @@ def test_a_bug_is_caught_by_the_law_that_names_it(kind, bug, law):
         getattr(kind, law)(bug)
 
 
-@parametrize_with_checks([Walking(), UpperBound(), Farthest(), Ads, EnvironmentSpec("labs", outsider_active.Labs)])
+@parametrize_with_checks(
+    [Walking(), UpperBound(), Farthest(), Ads, Neighbour, EnvironmentSpec("labs", outsider_active.Labs)]
+)
 def test_what_the_bugs_were_put_into_keeps_every_law(thing, check):
     if name(thing) == "labs" and check in UNPAID:
         with pytest.raises(SkipTest, match="active learning pays no rewards"):
@@ -48,7 +52,7 @@ def test_what_the_bugs_were_put_into_keeps_every_law(thing, check):
 
 
 def test_every_law_catches_a_bug():
-    laws = {law.__name__ for kind in (posteriors, rules, acquisitions, environments) for law in kind.LAWS}
+    laws = {law.__name__ for kind in (posteriors, rules, acquisitions, environments, policies) for law in kind.LAWS}
     assert laws == {law for _, _, law in BUGS}
 
 

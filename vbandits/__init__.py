@@ -17,6 +17,7 @@ __all__ = [
     "AgentSpec",
     "ConfigError",
     "EnvironmentSpec",
+    "PolicySpec",
     "Results",
     "__version__",
     "check",
@@ -31,6 +32,7 @@ _LAZY = {
     "AgentSpec": "vbandits.agents.agent",
     "EnvironmentSpec": "vbandits.envs.spec",
     "ConfigError": "vbandits.errors",
+    "PolicySpec": "vbandits.agents.policy",
     "Results": "vbandits.benchmarks.bandits.results",
     "check": "vbandits.envs.check",
     "compare": "vbandits.api",
@@ -43,6 +45,7 @@ _LAZY = {
 
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
+    from vbandits.agents.policy import PolicySpec
     from vbandits.agents.trained import load_agent
     from vbandits.api import compare, load, merge, preset, run
     from vbandits.benchmarks.bandits.results import Results

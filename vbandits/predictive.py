@@ -94,6 +94,43 @@ class Mixture:
 
 
 @dataclass(frozen=True)
+class Normal:
+    """The normal distribution of a target of which no more is known: not what of it is noise, and what ignorance.
+
+    Attributes:
+        location: the mean [R, N].
+        scale: the standard deviation [R, N].
+    """
+
+    location: Tensor
+    scale: Tensor
+
+    def affine(self, shift: Tensor, scale: Tensor) -> Normal:
+        """Returns the distribution of shift + scale * target; both [R, 1]."""
+        return Normal(shift + scale * self.location, scale * self.scale)
+
+    def mean(self) -> np.ndarray:
+        """Returns the mean [R, N]."""
+        return _array(self.location)
+
+    def nll(self, y) -> np.ndarray:
+        """Returns the negative log density at `y` [R, N]."""
+        return scores.mixture_nll(*self._arrays(), _array(y))
+
+    def crps(self, y) -> np.ndarray:
+        """Returns the continuous ranked probability score at `y` [R, N]."""
+        return scores.mixture_crps(*self._arrays(), _array(y))
+
+    def cdf(self, y) -> np.ndarray:
+        """Returns the probability of a target of at most `y` [R, N]."""
+        return scores.mixture_cdf(*self._arrays(), _array(y))
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns it as a mixture of one component."""
+        return _array(self.location)[..., None], _array(self.scale)
+
+
+@dataclass(frozen=True)
 class StudentT:
     """Student's t distribution, the exact predictive of conjugate linear regression; all fields [R, N].
 
@@ -172,7 +209,7 @@ class Classes:
 
 def joined(parts: Sequence[Any]) -> Any:
     """Returns predictive distributions [R, N] side by side as one, or None where they are not of one kind of ours."""
-    if type(parts[0]) not in (Mixture, StudentT) or len({_form(part) for part in parts}) > 1:
+    if type(parts[0]) not in (Mixture, Normal, StudentT) or len({_form(part) for part in parts}) > 1:
         return None
     columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(parts[0])}
     return type(parts[0])(**{name: None if own[0] is None else torch.cat(own, -1) for name, own in columns.items()})

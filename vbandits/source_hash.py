@@ -1,4 +1,4 @@
-"""Where an object or an error came from: its name as a string, and a hash of a user's own source file."""
+"""Where an object or an error came from: its name, a hash of a user's own source file, and the line of it."""
 
 import functools
 import hashlib
@@ -66,6 +66,20 @@ def told(error: BaseException, text: str) -> str:
     """Returns what is said of an error with the place in a user's own code that it comes from, once."""
     where = place(error)
     return text if not where or where in text else f"{text} {where}"
+
+
+def defined(function: Any) -> str:
+    """Returns where a user has written a function, method or class, or the class of an instance, " (file.py:12)", to go
+    behind its name; or nothing, of what is not the user's own."""
+    written = inspect.unwrap(getattr(_named(function), "__func__", _named(function)))
+    try:
+        if source_hash(written) is None:
+            return ""
+        file, code = inspect.getsourcefile(written), getattr(written, "__code__", None)
+        line = code.co_firstlineno if code is not None else inspect.getsourcelines(written)[1]
+    except (OSError, TypeError):  # typed into an interpreter that keeps no text
+        return ""
+    return f" ({Path(file or '').name}:{line})"
 
 
 def plain(value: Any) -> Any:

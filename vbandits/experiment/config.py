@@ -49,6 +49,7 @@ class Config:
         options: fields of the file that results depend on, beside its sections, in the order that keys of jobs have.
         apart: fields of a method that no preset sets.
         untuned: what a method without an id has where nothing is said, and `told` does not look for it in presets.
+        names: keys of an entry that it can be chosen by.
         errors: what is wrong with the document, in words.
         notes: what a person should know before it runs, of single entries.
         settings: fields that are changed wherever they are, or in one entry.
@@ -61,6 +62,7 @@ class Config:
     options: ClassVar[tuple[str, ...]] = ()
     apart: ClassVar[tuple[str, ...]] = ()
     untuned: ClassVar[Mapping[str, Any]] = {}
+    names: ClassVar[tuple[str, ...]] = ("label", "id")
 
     def __init__(
         self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
@@ -155,7 +157,7 @@ class Config:
         """
         kept = []
         for name in names:
-            found = [e for e in entries if isinstance(e, Mapping) and name in (e.get("label"), e.get("id"))]
+            found = [e for e in entries if isinstance(e, Mapping) and name in map(e.get, cls.names)]
             found = found or [spec for spec in cls.made(section, entries) if spec.label == name]
             kept += [entry for entry in found or [{"id": name}] if entry not in kept]
         return kept
@@ -321,6 +323,6 @@ def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
         errors.append(f"{what}: expected labels that differ, got {label!r} {labels.count(label)} times: set `label`")
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """Returns an error as a person should see it."""
     return told(error, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")

@@ -1,16 +1,17 @@
-"""The laws of the contract, to run on a posterior, rule, acquisition or environment of your own.
+"""The laws of the contract, to run on a posterior, rule, acquisition, policy or environment of your own.
 
 A law is a plain function that takes one thing and raises an AssertionError that says what was expected, what came and
 how to mend it. `checks` gives those that apply to a thing; `parametrize_with_checks` makes each of them a test:
 
     from vbandits.testing import parametrize_with_checks
 
-    @parametrize_with_checks([MyPosterior(), MyRule(), MyAcquisition(), MyEnvironment])
+    @parametrize_with_checks([MyPosterior(), MyRule(), MyAcquisition(), MyPolicy, MyEnvironment])
     def test_the_contract(thing, check):
         check(thing)
 
 Posteriors, rules and acquisitions are given as objects. An environment is given as runs take it: an id, "module:name",
-its class or a function that makes it, or a `vbandits.EnvironmentSpec` with its parameters.
+its class or a function that makes it, or a `vbandits.EnvironmentSpec` with its parameters. A policy is given as its
+class, as a policy that has not played, or as a `vbandits.PolicySpec`.
 """
 
 import inspect
@@ -18,19 +19,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from vbandits.agents.dry_run import METHODS
+from vbandits.agents.policy import PolicySpec, is_policy
 from vbandits.envs.spec import EnvironmentSpec
-from vbandits.testing import acquisitions, environments, posteriors, rules
+from vbandits.testing import acquisitions, environments, policies, posteriors, rules
 
-__all__ = ["acquisitions", "checks", "environments", "parametrize_with_checks", "posteriors", "rules"]
+__all__ = ["acquisitions", "checks", "environments", "parametrize_with_checks", "policies", "posteriors", "rules"]
 
 
 def checks(thing: Any) -> tuple[Callable[[Any], None], ...]:
-    """Returns the laws that apply to a thing, by what it offers: `choose` makes it a rule, `select` an acquisition, the
-    methods of `vbandits.types.Posterior` a posterior.
+    """Returns the laws that apply to a thing, by what it offers: `choose` makes it a rule, `select` an acquisition,
+    `act` and `observe` a policy, the methods of `vbandits.types.Posterior` a posterior.
 
     Raises:
         TypeError: if it is none of these and no environment.
     """
+    if isinstance(thing, PolicySpec) or is_policy(thing):
+        return policies.LAWS
     if isinstance(thing, str | EnvironmentSpec) or (inspect.isclass(thing) and hasattr(thing, "step")):
         return environments.LAWS
     offered = {name for name in (*METHODS, "choose", "select") if callable(getattr(thing, name, None))}
@@ -42,8 +46,9 @@ def checks(thing: Any) -> tuple[Callable[[Any], None], ...]:
     found = tuple(law for kind, methods in kinds if offered.intersection(methods) for law in kind.LAWS)
     if not found and not callable(thing):
         raise TypeError(
-            "expected a posterior (init, update, draw, mean, predict), a rule (choose), an acquisition (select), or an "
-            f"environment (an id, a class or a function, or an EnvironmentSpec), got {thing!r}"
+            "expected a posterior (init, update, draw, mean, predict), a rule (choose), an acquisition (select), a "
+            "policy (act, observe), or an environment (an id, a class or a function, or an EnvironmentSpec), got "
+            f"{thing!r}"
         )
     return found or environments.LAWS
 
@@ -61,4 +66,4 @@ def parametrize_with_checks(things: Iterable[Any]) -> Any:
 def _name(thing: Any) -> str:
     """Returns what a report of tests calls a thing."""
     known = thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
-    return thing.label if isinstance(thing, EnvironmentSpec) else known
+    return thing.label if isinstance(thing, EnvironmentSpec | PolicySpec) else known

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.agents.dry_run import dry_run
+from vbandits.agents.agent import AgentSpec
 from vbandits.agents.encoding import Encoding, Kind
+from vbandits.agents.player import PlayerSpec
+from vbandits.agents.policy import PolicySpec, is_policy, name_of
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.benchmarks.bandits import BENCHMARK
+from vbandits.benchmarks.bandits.rehearsal import rehearse
 from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, content_of, declared, short
 from vbandits.data import memory
@@ -22,7 +24,7 @@ from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, wor
 from vbandits.experiment.resources import one_thread
 from vbandits.experiment.sections import changed
 from vbandits.experiment.settings import Settings
-from vbandits.experiment.sweeps import Setting, labelled, plain
+from vbandits.experiment.sweeps import Setting, hints_of, labelled, plain, swept
 from vbandits.networks import MLP
 from vbandits.presets import PRESETS
 from vbandits.registry import load, unknown
@@ -53,6 +55,12 @@ class AgentEntry(Entry):
     optimizer: Any = None
     standardize: Literal[True, False, "arms"] | None = None
     encoding: Kind | None = None
+    policy: Any = None
+    kwargs: dict[str, Any] | None = None
+
+
+OF_AGENTS = ("id", "posterior", "rule", "network", "schedule", "optimizer", "standardize", "encoding")
+"""Keys of an entry of agents that a policy has not."""
 
 
 class BanditFile(ExperimentFile):
@@ -73,6 +81,7 @@ class BanditConfig(Config):
     file = BanditFile
     options = ("steps", "recorded")
     untuned = MappingProxyType({"optimizer": {}, "standardize": True})
+    names = ("label", "id", "policy")
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
         """Yields environments; delay, batch and data directory are those of the file where one has none of its own."""
@@ -92,12 +101,25 @@ class BanditConfig(Config):
                 made = {"label": label, "source": parsed.id, "kwargs": kwargs, **given, **feedback}
                 yield declared(ready, made, parsed)
 
-    def methods(self, entry: Any, where: str) -> Iterator[AgentSpec]:
-        """Yields the agents that an entry describes, unless it is faulty; one that is made already takes settings."""
+    def methods(self, entry: Any, where: str) -> Iterator[PlayerSpec]:
+        """Yields the agents or policies that an entry describes, unless it is faulty; an agent that is made already
+        takes settings."""
+        if isinstance(entry, PolicySpec):
+            yield entry
+            return
         ready = entry if isinstance(entry, AgentSpec) else None
+        if ready is None and not isinstance(entry, Mapping | str) and (is_policy(entry) or callable(entry)):
+            entry = {"policy": entry}
         content = {"label": ready.label} if ready is not None else entry
         for setting, parsed in self.entries(AgentEntry, content, where, ("standardize", "encoding")):
-            yield from self._agents(ready, parsed, setting, where)
+            if parsed.policy is None and parsed.id is not None and _names_policy(parsed.id):
+                parsed = parsed.model_copy(update={"policy": parsed.id, "id": None})
+            if parsed.policy is not None:
+                yield from self._policies(parsed, setting, where)
+            elif parsed.kwargs is not None:
+                self.errors.append(f"{where}.kwargs: expected them beside a policy alone, got no policy")
+            else:
+                yield from self._agents(ready, parsed, setting, where)
 
     def _agents(self, ready: AgentSpec | None, parsed: AgentEntry, setting: Setting, where: str) -> Iterator[AgentSpec]:
         """Yields an agent for each combination of the values of the sweeps of its sections."""
@@ -131,6 +153,24 @@ class BanditConfig(Config):
             untold = {name: value for name, value in defaults.items() if getattr(spec, name) is None}
             yield changed(spec, self.told(label, PRESETS, untold, spec.posterior, spec.rule))
 
+    def _policies(self, parsed: AgentEntry, setting: Setting, where: str) -> Iterator[PolicySpec]:
+        """Yields a policy for each combination of the values of the sweeps of its kwargs, unless it is faulty."""
+        name = parsed.label or name_of(parsed.policy)
+        where = f"{where} ({name})"
+        if others := [name for name in OF_AGENTS if getattr(parsed, name) is not None]:
+            self.errors.append(f"{where}: expected kwargs and a label beside a policy, got {', '.join(others)} too")
+            return
+        spec = PolicySpec(name, parsed.policy, parsed.kwargs or {})
+        if problems := spec.problems():
+            self.errors.extend(f"{where}: {problem}" for problem in problems)
+            return
+        kwargs = (parsed.kwargs or {}) | dict(self.settings.of("kwargs", {*(parsed.kwargs or {}), *spec.parameters()}))
+        hints = hints_of(spec.origin) if callable(spec.origin) else {}
+        for chosen, own in swept(kwargs, hints, f"{where}.kwargs", self.errors):
+            shown = " ".join([name, *(f"{key}={memory.shown(value)}" for key, value in own.items())])
+            label = labelled(parsed.label, setting | chosen) if parsed.label else shown
+            yield PolicySpec(label, parsed.policy, own)
+
     def _base(self, name: str) -> AgentSpec:
         """Returns a preset, or the user's own agent at "module:name"."""
         if name in PRESETS:
@@ -148,23 +188,23 @@ class BanditConfig(Config):
             specs = [*inner.methods({"label": name.partition(":")[2], **made}, "agents[0]")]
             if inner.errors or len(specs) != 1:
                 raise ValueError("; ".join(inner.errors) or f"expected {name!r} to be one agent, got {len(specs)}")
-            return specs[0]
+            made = specs[0]
         if not isinstance(made, AgentSpec):
             raise ValueError(f"expected {name!r} to be or return an AgentSpec or a dict of sections, got {made!r}")
         return made
 
-    def default_methods(self, methods: Sequence[AgentSpec]) -> list[AgentSpec]:
+    def default_methods(self, methods: Sequence[PlayerSpec]) -> list[AgentSpec]:
         """Returns the uniform agent, which regret is measured by, where it is not there."""
         for agent in methods:
-            if agent.label == BASELINE and agent.posterior is not None:
+            if agent.label == BASELINE and getattr(agent, "posterior", agent) is not None:
                 self.errors.append(
                     f"agents: expected the label {BASELINE!r} on the uniform agent alone, the baseline of regret"
                 )
         return [] if BASELINE in [agent.label for agent in methods] else [self._base(BASELINE)]
 
-    def check(self, problems: list[EnvironmentSpec], methods: list[AgentSpec]) -> tuple[list[Problem], list[str]]:
-        """Opens every environment once, and makes every agent for each form of observations."""
-        opened, forms, notes = [], {}, []
+    def check(self, problems: list[EnvironmentSpec], methods: list[PlayerSpec]) -> tuple[list[Problem], list[str]]:
+        """Opens every environment once, and rehearses every agent and policy for each form of observations."""
+        opened, forms, notes, silent = [], {}, [], {}
         for spec in problems:
             try:
                 with contextlib.closing(spec.open(1, families=(BANDIT,))) as environment:
@@ -178,11 +218,14 @@ class BanditConfig(Config):
             for form in dict.fromkeys(forms.values()):
                 for agent in methods:
                     try:
-                        dry_run(Agent(agent, (0,), form, 1))
+                        silent[agent.label] = not rehearse(agent, form).predicts
                     except Exception as error:
                         self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1
         known = [(problem.environment, forms[problem.label]) for problem in opened]
+        names = [label for label, predicts_nothing in silent.items() if predicts_nothing and label != BASELINE]
+        if names:
+            notes.append(f"{', '.join(names)}: no predictions, and so no scores of any")
         return opened, [*notes, *_never_learning(known, methods, steps)]
 
 
@@ -196,14 +239,22 @@ def _label(parsed: AgentEntry, base: AgentSpec, parts: Mapping[str, Any], settin
     return labelled(" ".join(kinds), own)
 
 
+def _names_policy(name: str) -> bool:
+    """Says whether "module:name" is a policy, and not an agent; what it is instead, or what is wrong, is told later."""
+    try:
+        return ":" in name and is_policy(load(name))
+    except Exception:
+        return False
+
+
 def _never_learning(
-    forms: list[tuple[EnvironmentSpec, ObservationSpec]], agents: list[AgentSpec], steps: int
+    forms: list[tuple[EnvironmentSpec, ObservationSpec]], agents: list[PlayerSpec], steps: int
 ) -> list[str]:
     """Says where agents never come to decide, because the run ends before they have learned from anything."""
     notes: dict[str, list[str]] = {}
     for spec, form in forms:
         for agent in agents:
-            if agent.posterior is None:
+            if not isinstance(agent, AgentSpec) or agent.posterior is None:
                 continue
             encoding = Encoding(form, agent.encoding)
             pulls = agent.schedule.initial_pulls * encoding.tried

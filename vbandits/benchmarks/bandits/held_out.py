@@ -7,10 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vbandits.agents.agent import Agent
+from vbandits.agents.player import Player
 from vbandits.benchmarks.bandits.recorder import PROBABILITY, best_shares
 from vbandits.envs.base import HeldOut
-from vbandits.envs.spaces import Observation
 from vbandits.experiment.benchmark import Job
 from vbandits.metrics import calibration, joint, scores
 from vbandits.streams import Stream
@@ -36,7 +35,7 @@ def times(steps: int) -> list[int]:
 class Evaluator:
     """Evaluates an agent at some times, on what its environment holds out. It looks on: nothing is decided by it."""
 
-    def __init__(self, job: Job, agent: Agent, environment: Any) -> None:
+    def __init__(self, job: Job, agent: Player, environment: Any) -> None:
         self._seeds, self._agent = job.seeds, agent
         self._held_out = getattr(environment, "held_out", lambda seeds, played: None)
         self._times = set(times(job.steps))
@@ -44,8 +43,7 @@ class Evaluator:
 
     def evaluate(self, step: int) -> None:
         """Evaluates what the agent believes at a step, if it is one of the times and it has learned from anything."""
-        model = self._agent.model
-        if step not in self._times or model is None or not model.trained:
+        if step not in self._times or not self._agent.predicts:
             return
         held = self._held_out(self._seeds, step + 1)
         if held is None:
@@ -66,37 +64,30 @@ class Evaluator:
 
     def _measured(self, held: HeldOut) -> dict[str, np.ndarray]:
         """Returns what is measured by name, each [R]."""
-        values = self._values(held.observed)  # [R, S, N, A]
-        noise = self._agent.noise_variance(held.observed).double().cpu().numpy()
+        values, noise = (part.numpy() for part in self._agent.marginals(held.observed))  # [R, S, N, A] and [R, n, A]
         mask = held.observed.mask
         there = np.ones(held.expected.shape, bool) if mask is None else mask.cpu().numpy()
         cells = there.reshape(len(there), -1)  # [R, N * A], as all that follows
         draws = np.ascontiguousarray(values.transpose(0, 2, 3, 1)).reshape(*cells.shape, -1)
         expected = held.expected.reshape(cells.shape)
         rewards = held.rewards.reshape(len(cells), held.rewards.shape[1], -1)
-        noise = np.broadcast_to(noise[:, None], held.expected.shape).reshape(cells.shape)
+        noise = np.broadcast_to(noise, held.expected.shape).reshape(cells.shape)
         binary = np.asarray(np.isin(rewards, (0, 1)).all((1, 2)))
         mean = draws.mean(-1)
         own = _Beliefs(draws, mean, noise, cells, binary)
         found = _errors(mean, expected, cells)
-        found |= own.noiseless(expected, self._first("coverage", cells.shape[1]))
+        if self._agent.has_draws:
+            found |= own.noiseless(expected, self._first("coverage", cells.shape[1]))
         found |= own.rewards(rewards[:, 0], self._first("PIT", cells.shape[1]), held.expected.shape[2])
         found |= _greedy(mean.reshape(there.shape), held.expected, there)
+        if not self._agent.has_draws:
+            return found
         found |= _thompson(best_shares(torch.from_numpy(values), None if mask is None else mask.cpu()), held, there)
         return found | own.joint(rewards, self._first("batches", BATCHES, joint.ANCHORS + joint.TAU))
 
     def _first(self, purpose: str, *shape: int) -> np.ndarray:
         """Returns uniform numbers [R, ...], the same ones every time."""
         return Stream(self._seeds, f"held-out {purpose}").uniform(*shape).numpy()
-
-    def _values(self, observed: Observation) -> np.ndarray:
-        """Returns draws of what all arms are expected to pay [R, S, N, A], some contexts at a time."""
-        size, count = self._agent.decisions_at_once, next(part for part in observed if part is not None).shape[1]
-        parts = []
-        for start in range(0, count, size):
-            some = (None if part is None else part[:, start : start + size] for part in observed)
-            parts.append(self._agent.look(Observation(*some)).double().cpu())
-        return torch.cat(parts, 2).numpy()
 
 
 class _Beliefs:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vbandits.agents.agent import Agent
+from vbandits.agents.player import Player
 from vbandits.envs.spaces import Observation
 from vbandits.experiment.benchmark import Job
 from vbandits.metrics import calibration, scores
@@ -30,14 +30,14 @@ class Recorder:
         steps: the decisions that are recorded [G].
     """
 
-    def __init__(self, job: Job, agent: Agent, signed: bool = False) -> None:
+    def __init__(self, job: Job, agent: Player, signed: bool = False) -> None:
         """Takes what is played, and whether regret may be negative in single steps."""
         self._job, self._agent, self._signed = job, agent, signed
         grid = np.linspace(0, job.steps - 1, min(job.options["recorded"], job.steps)).round().astype(int)
         ends = [job.steps - 1, max(job.steps - 1 - regrets.LAST, 0)]  # what the summary is made from
         self.steps = np.unique(np.append(grid, ends))
         shape, recorded = (len(job.seeds), job.steps), (len(job.seeds), len(self.steps))
-        device = agent.task.device
+        device = agent.device
         self._actions = torch.zeros(shape, dtype=torch.long, device=device)
         self._optimal = torch.full(shape, -1, dtype=torch.long, device=device)
         self._rewards = torch.zeros(shape, dtype=torch.float64, device=device)
@@ -47,7 +47,7 @@ class Recorder:
         self._drawn = set(self.steps[:: -(-len(self.steps) // THOMPSON)].tolist())
         self._predicted: list[tuple[np.ndarray, Any]] = []
         self._scored = np.zeros(recorded, dtype=bool)
-        self._thompson = np.full((*recorded, agent.encoding.form.arms), np.nan, dtype=np.float32)
+        self._thompson = np.full((*recorded, agent.form.arms), np.nan, dtype=np.float32)
 
     def add(self, step: int, contexts: Any, actions: Tensor, rewards: Tensor, info: dict[str, Any]) -> None:
         """Records a step of all replicas."""
@@ -56,14 +56,12 @@ class Recorder:
         self._regret[:, step] = regrets.from_info(info)
         if "optimal_action" in info:
             self._optimal[:, step] = info["optimal_action"]
-        if step in self._column and self._agent.model is not None:
+        if step in self._column and self._agent.predicts:
             self._waiting[step] = Observation.of(contexts)
 
     def score(self) -> None:
         """Takes the agent's beliefs of the recorded decisions since the last call, all made by what it believes now."""
         waiting, self._waiting = self._waiting, {}
-        if self._agent.model is None or not self._agent.model.trained:
-            return
         steps = list(waiting)
         size = self._agent.decisions_at_once
         for start in range(0, len(steps), size):
@@ -71,11 +69,11 @@ class Recorder:
 
     def _believed(self, steps: list[int], seen: list[Observation]) -> None:
         columns, sound = np.array([self._column[step] for step in steps]), ~self._agent.diverged.cpu().numpy()
-        predictive, values = self._agent.beliefs(_stacked(seen), self._actions[:, steps])
+        predictive, values = self._agent.beliefs(_stacked(seen), self._actions[:, steps], steps)
         self._predicted.append((columns, predictive))
         self._scored[:, columns] = sound[:, None]
         chosen = [place for place, step in enumerate(steps) if step in self._drawn]
-        if chosen:
+        if chosen and self._agent.has_draws:
             observed = _stacked([seen[place] for place in chosen])
             values = self._agent.look(observed) if values is None else values[:, :, chosen]
             found = best_shares(values, observed.mask).cpu().numpy()

@@ -68,7 +68,8 @@ DEFINITIONS = [
         "Predictive distribution",
         "The equal mixture of N(f, s²) over 64 draws f of the value of the action taken (of an ensemble: over its "
         "members), in original units of reward. The noise s² is estimated from prequential residuals. The linear agent "
-        "gives its exact Student's t. Rewards in {0, 1}: a Bernoulli distribution.",
+        "gives its exact Student's t; a policy that predicts, a normal distribution. Rewards in {0, 1}: a Bernoulli "
+        "distribution.",
     ),
     (
         "Prequential scoring",
@@ -140,6 +141,8 @@ def report(results: Results) -> Report:
     notes = []
     if rewarded and results.regretful:
         notes.append(f"{', '.join(rewarded)}: no regret is known there, and agents are compared by reward there alone.")
+    if silent := _predicting_nothing(results):
+        notes.append(f"{', '.join(silent)}: no predictions, and so no scores of any.")
     return assemble(
         results,
         problems=problem_sections(results, items),
@@ -187,6 +190,14 @@ def _rewarded(results: Results, environment: str) -> bool:
     """Returns whether agents are compared by reward in an environment, as no regret is known."""
     known = any(place[0] == environment for place in results.parts)
     return known and not exists(results.rows(environment), "cumulative_regret")
+
+
+def _predicting_nothing(results: Results) -> list[str]:
+    """Returns the policies that have results, and scores nowhere."""
+    policies = [entry["label"] for entry in results.experiment["agents"] if "policy" in entry]
+    known, rows = {place[1] for place in results.parts}, results.summary()
+    scored = set(rows["agent"][rows["nll"].notna()])
+    return [label for label in policies if label in known - scored]
 
 
 def _drawings(

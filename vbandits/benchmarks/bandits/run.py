@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vbandits.agents.agent import Agent, AgentSpec
+from vbandits.agents.player import Player, PlayerSpec
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.held_out import Evaluator
 from vbandits.benchmarks.bandits.recorder import Recorder
@@ -25,7 +25,7 @@ from vbandits.experiment.clock import Clock
 
 def job(
     environment: EnvironmentSpec,
-    agent: AgentSpec,
+    agent: PlayerSpec,
     seeds: Sequence[int],
     steps: int,
     recorded: int = 500,
@@ -49,10 +49,10 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     """Plays a job from its first step to its last."""
     environment = job.problem.environment.open(len(job.seeds), job.device)
     played = job
-    if len(job.seeds) == 1:
+    if len(job.seeds) == 1 and job.method.in_lockstep:
         environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
-        agent = Agent(job.method, played.seeds, ObservationSpec.of(environment), job.steps, job.device)
+        agent = job.method.player(played.seeds, ObservationSpec.of(environment), job.steps, job.device)
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         evaluator = Evaluator(played, agent, environment)
         with frozen():
@@ -120,7 +120,7 @@ def frozen() -> Iterator[None]:
 
 
 def play(
-    environment: Any, agent: Agent, job: Job, recorder: Recorder, evaluator: Evaluator, progress: Progress
+    environment: Any, agent: Player, job: Job, recorder: Recorder, evaluator: Evaluator, progress: Progress
 ) -> Clock:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
 
