@@ -131,8 +131,10 @@ def load(reference: str) -> Any:
     return getattr(module, attribute)
 
 
-def find(what: str, name: str, known: dict[str, str]) -> Any:
+def find(what: str, name: Any, known: dict[str, str]) -> Any:
     """Returns what is registered under `name`, or the user's own where it is "module:name"."""
+    if not isinstance(name, str):
+        raise ValueError(f"expected a name of a {what.removeprefix('kind of ')}, got {name!r}")
     if name in known:
         return load(known[name])
     if ":" in name:

@@ -12,6 +12,10 @@ __all__ = ["app", "computing", "listing", "main", "reading", "running"]
 """The modules add their commands to `app`."""
 
 
+LONGEST = 4_000
+"""Letters of a message: an error of a user's own code may hold megabytes."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 some job failed, 2 invalid input, 130 interrupted."""
     for stream in {sys.stdout, sys.stderr} - {None}:  # a terminal that has not our signs shows others in their place
@@ -23,13 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:
-        from vbandits.errors import told
+        from vbandits.errors import shortened, told
 
         if not (messages := told(error)):
             raise
         from vbandits.experiment.progress import print_line
 
         for message in messages:
-            print_line(Console(stderr=True), f"error: {message}", "red")
+            print_line(Console(stderr=True), f"error: {shortened(message, LONGEST)}", "red")
         code = INVALID
     sys.exit(code or 0)

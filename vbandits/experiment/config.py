@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vbandits.errors import ConfigError, expanded
+from vbandits.errors import ConfigError, expanded, printable
 from vbandits.experiment.benchmark import Benchmark, Experiment
 from vbandits.experiment.sections import section, validate
 from vbandits.experiment.settings import Settings
@@ -21,7 +21,9 @@ from vbandits.source_hash import told
 
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
-Count = Annotated[int, Field(ge=1, strict=True)]
+MOST = 10**12
+"""Of anything that is counted: more is a slip."""
+Count = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]*$")]
 
 
@@ -319,6 +321,9 @@ def device_of(wanted: str, errors: list[str]) -> str:
 def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:
     """Appends an error for each label that stands for two."""
     labels = [spec.label for spec in specs]
+    for label in labels:
+        if printable(label) != label or "\n" in label or "\t" in label:
+            errors.append(f"{what}: expected a label without control characters, got {label!r}: set `label`")
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         errors.append(f"{what}: expected labels that differ, got {label!r} {labels.count(label)} times: set `label`")
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from vbandits.errors import printable
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.engine import INTERVAL
 from vbandits.experiment.store import Store
@@ -16,7 +17,7 @@ from vbandits.experiment.store import Store
 
 def print_line(console: Console, text: str, style: str = "") -> None:
     """Prints a line as it is, whole: names may look like markup, and a command that is wrapped cannot be pasted."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_failed(console: Console, marker: Mapping[str, Any], axes: Sequence[str]) -> None:

@@ -64,7 +64,10 @@ def write(results: StoredResults, folder: Path) -> Path:
                 left.unlink()
     for name, text in files.contents(drawn):
         (folder / name).write_text(text, encoding="utf-8")
-    write_text(folder / "summary.csv", results.summary().to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    summary = results.summary()
+    for axis in results.axes:
+        summary[axis] = summary[axis].map(files.harmless)
+    write_text(folder / "summary.csv", summary.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     write_text(folder / "report.md", markdown.render(report))
     write_text(folder / "index.html", html)
     return folder / "index.html"

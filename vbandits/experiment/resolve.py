@@ -30,7 +30,9 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError(message)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: expected tables and lists some levels deep, got too many levels") from None
+    except ValueError as error:  # also numbers with more digits than Python reads
         raise ConfigError(f"{path}: expected TOML, got: {error}") from None
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,14 @@ from pathlib import Path
 import torch
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def installed_memory() -> int:
+    """Returns the bytes of this machine's memory, or what no machine has where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**63
 
 
 def reset(device: str) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from vbandits.experiment.settings import Settings
+from vbandits.experiment.strict import misread
 from vbandits.experiment.sweeps import KIND, Setting, hints_of, is_list, swept, values_of
 from vbandits.registry import find, load, unknown
 from vbandits.serialize import CHOICES
@@ -64,7 +65,9 @@ def _single(
     content = {field: value for field, value in content.items() if field in known}
     kept = {} if base is None else {field: getattr(base, field) for field in known}
     for own, values in swept(content, hints_of(cls), where, errors):
-        if (made := validate(cls, kept | values, where, errors)) is not None:
+        made = validate(cls, kept | values, where, errors)
+        if made is not None:
+            errors.extend(misread(values, made, where))
             yield {f"{name}.{field}": value for field, value in own.items()}, made
 
 

@@ -20,7 +20,8 @@ from vbandits.benchmarks.environments import EnvironmentEntry, Problem, argument
 from vbandits.data import memory
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
-from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, words
+from vbandits.experiment import resources
+from vbandits.experiment.config import MOST, Config, Count, Entry, ExperimentFile, seeds_of, words
 from vbandits.experiment.resources import one_thread
 from vbandits.experiment.sections import changed
 from vbandits.experiment.settings import Settings
@@ -33,7 +34,7 @@ from vbandits.types import Optimizer, Schedule
 
 FEEDBACK = {"delay": 0, "batch": 1}
 """What says when outcomes are known, and what it is where outcomes are known at once."""
-Delay = Annotated[int, Field(ge=0, strict=True)]
+Delay = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 
 class TimedEntry(EnvironmentEntry):
@@ -222,6 +223,9 @@ class BanditConfig(Config):
                     except Exception as error:
                         self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1
+        if self.parsed:
+            together = min(self.parsed.block, len(seeds_of(self.document.get("seeds", 1), [])))
+            self.errors += too_large(together, steps)
         known = [(problem.environment, forms[problem.label]) for problem in opened]
         names = [label for label, predicts_nothing in silent.items() if predicts_nothing and label != BASELINE]
         if names:
@@ -245,6 +249,18 @@ def _names_policy(name: str) -> bool:
         return ":" in name and is_policy(load(name))
     except Exception:
         return False
+
+
+def too_large(seeds: int, steps: int) -> list[str]:
+    """Returns what is wrong where actions, rewards and regret of one job alone are more than the memory holds."""
+    needed, there = 32 * seeds * steps, resources.installed_memory()
+    if needed <= there:
+        return []
+    sizes = [f"{amount / 1e9:,.1f} GB" for amount in (needed, there)]
+    return [
+        f"steps: expected as many as fit into memory, got {steps:,} of {seeds:,} seeds at once, which take {sizes[0]} "
+        f"of {sizes[1]} before an agent has learned anything: lower steps, or the seeds in a `block`"
+    ]
 
 
 def _never_learning(
