@@ -14,14 +14,20 @@ from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, asks_for_mean, pick
 from vbandits.envs.spaces import Observation, ObservationSpec, next_available
+from vbandits.likelihoods import at_output
 from vbandits.networks import MLP
+from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.serialize import described, instantiate
 from vbandits.streams import Stream
-from vbandits.types import Optimizer, Posterior, Predictive, Rule, Schedule, Task
+from vbandits.types import Functions, Optimizer, Posterior, Predictive, Rule, Schedule, Task
 
 NUMBERS, LARGEST, WIDE = 2**20, 256, 64
 """Of decisions that are looked at together: numbers in their rows, for every output; the decisions; and what a row
 counts at least, as those of a network's layers do."""
+
+
+PHI = 0.6180339887498949
+"""The golden ratio's part behind the point: its multiples are spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -311,14 +317,111 @@ class Agent:
         """Returns the rows of N decisions of every replica, one decision after another."""
         return self.encoding.rows(Observation(*(None if part is None else part.flatten(0, 1) for part in observed)))
 
-    def _draws(self, observed: Observation) -> Float[Tensor, "R S N A"]:
+    def _draws(self, observed: Observation, draws: int = PREDICTIVE_DRAWS) -> Float[Tensor, "R S N A"]:
         """Returns draws of what every arm is expected to pay, standardised."""
+        assert self.model is not None
+        return self._valued(observed, self.model.look(draws))
+
+    def _valued(self, observed: Observation, functions: Functions) -> Float[Tensor, "R S N A"]:
+        """Returns what functions say that every arm pays, standardised."""
         assert self.model is not None
         rows = self._rows(observed)
         flat = rows.view(len(self.task.seeds), -1, rows.shape[2])  # [R, N * n, W]
         with torch.no_grad():
-            values = self.model.look()(self.model.scaling.x(flat).to(self.task.dtype))  # [R, S, N * n, K]
+            values = functions(self.model.scaling.x(flat).to(self.task.dtype))  # [R, S, N * n, K]
         return values[..., 0].unflatten(2, (-1, self.encoding.form.arms)) if self.encoding.rows_are_arms else values
+
+    def warm_start(self, observed: Observation, actions: Int64[Tensor, "R N"], rewards: Float[Tensor, "R N"]) -> None:
+        """Learns from N decisions that others made, in their order and on its own schedule, before it decides itself.
+
+        They are in its memory as if they were its own, and its initial pulls count as done. A posterior models the
+        reward of an arm in a context, whoever chose the arm: nothing is weighted by how likely the choice was.
+
+        Args:
+            observed: in each of the decisions: contexts [R, N, D], arms [R, N, A, F] and mask [R, N, A].
+            actions: arms that were played.
+            rewards: what they paid.
+
+        Raises:
+            ValueError: if the agent has decided already.
+        """
+        if self.decisions:
+            raise ValueError(f"expected an agent that has not decided yet, got {self.decisions} decisions")
+        if self.model is None or not actions.shape[1]:
+            return
+        every = self.spec.schedule.every
+        self._initial, self._next = 0, every
+        for start in range(0, actions.shape[1], every):
+            part = slice(start, start + every)
+            seen = Observation(*(None if own is None else own[:, part] for own in observed))
+            taken, outputs = self.encoding.taken(self._rows(seen), actions[:, part].flatten())
+            x, output = taken.view(*actions[:, part].shape, -1), outputs.view(actions[:, part].shape)
+            predicted = self._predicted_before(x, output)
+            for row in range(x.shape[1]):
+                self._replay.decide(x[:, row], output[:, row])
+                self._replay.add(rewards[:, start + row])
+                if predicted is not None:
+                    self._noise.add(rewards[:, start + row], predicted[:, :, row])
+            self.learn()
+
+    def _predicted_before(self, x: Tensor, output: Tensor) -> Float[Tensor, "R 2 N"] | None:
+        """Returns two draws of what rows [R, N, W] pay at their outputs, which measure the noise; None where no unit
+        is known yet."""
+        assert self.model is not None
+        if not self.model.trained and self.spec.standardize:
+            return None
+        scaling = self.model.scaling
+        with torch.no_grad():
+            values = at_output(self.model.draw(2)(scaling.x(x).to(self.task.dtype)), output)
+        self.model.guard(values)
+        found = scaling.y_shift.unsqueeze(1) + scaling.y_scale.unsqueeze(1) * values
+        constant = scaling.y_constant
+        return found if constant is None else found.masked_fill(constant.unsqueeze(1), torch.nan)
+
+    def probabilities(self, observed: Observation, draws: int = 256) -> Float[Tensor, "R N A"]:
+        """Returns how likely the agent, as it is, is to play each arm in N decisions; it plays none of them.
+
+        Of a rule that does not tell, they are the shares of its choices over so many draws of the posterior, or over
+        as many of the equal mixture that the posterior is. What the agent does next does not depend on them.
+        """
+        arms, sizes = self.encoding.form.arms, next(own for own in observed if own is not None).shape[:2]
+        mask = observed.mask
+        there = (
+            torch.ones(*sizes, arms, dtype=torch.float64, device=self.task.device) if mask is None else mask.double()
+        )
+        uniform = there / there.sum(2, keepdim=True)
+        if self.model is None:
+            return uniform
+        block, found = max(1, self.decisions_at_once * PREDICTIVE_DRAWS // draws), []
+        for start in range(0, sizes[1], block):
+            part = Observation(*(None if own is None else own[:, start : start + block] for own in observed))
+            found.append(self._chosen(part, draws))
+        return torch.where(self.model.diverged[:, None, None], uniform, torch.cat(found, 1))
+
+    def _chosen(self, observed: Observation, draws: int) -> Float[Tensor, "R n A"]:
+        """Returns the probabilities of a few decisions."""
+        assert self.model is not None
+        rule, arms = self.spec.rule, self.encoding.form.arms
+        parts = []
+        if rule.draws:
+            values = self._draws(observed, draws * rule.draws)  # [R, S, n, A]
+            draws = values.shape[1] if rule.draws == 1 else draws  # each function of a mixture once
+            parts.append(values[:, torch.arange(draws * rule.draws, device=values.device) % values.shape[1]])
+        if asks_for_mean(rule):
+            mean = self._valued(observed, self.model.mean())
+            parts.append(mean.expand(-1, draws, -1, -1))
+        # of every repetition what the rule looks at: its draws, and then the mean
+        looked = torch.cat([own.unflatten(1, (draws, -1)).transpose(2, 3) for own in parts], 3)  # [R, draws, n, S, A]
+        if observed.mask is not None:
+            looked = looked.where(observed.mask[:, None, :, None], UNAVAILABLE)
+        if hasattr(rule, "probabilities"):
+            told: Any = rule
+            return told.probabilities(looked[:, 0].flatten(0, 1)).unflatten(0, (len(looked), -1)).double()
+        even = (torch.arange(draws, device=looked.device, dtype=torch.float64) + 0.5) / draws
+        random = torch.stack([even, even * PHI * draws % 1], 1)  # evenly spread over the unit square
+        random = random[None, :, None].expand(*looked.shape[:3], 2).flatten(0, 2)
+        actions = rule.choose(looked.flatten(0, 2), random).view(looked.shape[:3])
+        return torch.nn.functional.one_hot(actions, arms).double().mean(1)
 
     def recent(self, decisions: int) -> tuple[Tensor, Tensor]:
         """Returns the rows [R, N, W] and outputs [R, N] of the last decisions."""

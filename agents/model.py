@@ -116,15 +116,15 @@ class Model:
         embed = getattr(self.posterior, "embed", None)
         return x if embed is None else embed(self.state, x)
 
-    def look(self) -> Functions:
+    def look(self, draws: int = PREDICTIVE_DRAWS) -> Functions:
         """Returns functions that nothing is decided by: they move no random number that `draw` gives on.
 
-        They are those that `predict` is the equal mixture of, if the posterior tells them; else 64 draws, of the same
-        random numbers at every call.
+        They are those that `predict` is the equal mixture of, if the posterior tells them; else so many draws, of the
+        same random numbers at every call.
         """
         if self.mixes:
             return cast(Any, self.posterior).mixture(self.state)
-        return self.posterior.draw(aside(self.state, self._streams), PREDICTIVE_DRAWS)
+        return self.posterior.draw(aside(self.state, self._streams), draws)
 
     @property
     def mixes(self) -> bool:

@@ -62,6 +62,13 @@ class EpsilonGreedy:
     epsilon: Annotated[float, Field(ge=0, le=1)] = 0.01
     draws: ClassVar[int] = 0
 
+    def probabilities(self, values: Float[Tensor, "R S A"]) -> Float[Tensor, "R A"]:
+        """Returns how likely `choose` is to return each arm."""
+        values = values[:, 0]
+        there = (values != UNAVAILABLE).double()
+        best = torch.nn.functional.one_hot(values.argmax(1), values.shape[1])
+        return self.epsilon * there / there.sum(1, keepdim=True) + (1 - self.epsilon) * best
+
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
         """Returns the arm of the largest mean, or any that is available."""
         values = values[:, 0]
@@ -74,6 +81,11 @@ class Uniform:
     """Plays any arm: the baseline of every regret."""
 
     draws: ClassVar[int] = 0
+
+    def probabilities(self, values: Float[Tensor, "R S A"]) -> Float[Tensor, "R A"]:
+        """Returns how likely `choose` is to return each arm."""
+        there = (values[:, 0] != UNAVAILABLE).double()
+        return there / there.sum(1, keepdim=True)
 
     def choose(self, values: Float[Tensor, "R S A"], random: Float[Tensor, "R 2"]) -> Int64[Tensor, " R"]:
         """Returns any arm that is available."""

@@ -13,7 +13,8 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from vbandits.data import Dataset
+from vbandits.data import Dataset, memory
+from vbandits.data.logs import Log, load_log
 from vbandits.data.pool import Pool
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.argument_types import type_errors
@@ -49,6 +50,8 @@ class EnvironmentSpec:
             results do not depend on it.
         processes: in which the sub-environments of a user's own environment are stepped, for one that is slow; results
             do not depend on it.
+        log: decisions that agents have learned from before the first of their own: `id`, and options of `load_log`.
+            Its contexts have the environment's numbers in their order, and it has the same arms.
     """
 
     label: str
@@ -58,6 +61,18 @@ class EnvironmentSpec:
     batch: int | None = None
     data_dir: str | None = None
     processes: int = 1
+    log: Mapping[str, Any] | None = None
+
+    def warm_log(self) -> Log | None:
+        """Returns the decisions that agents have learned from before the first of their own; None if there are none.
+
+        Raises:
+            ValueError: if they cannot be read.
+        """
+        if self.log is None:
+            return None
+        options = {name: value for name, value in self.log.items() if name != "id"}
+        return load_log(self.log["id"], **options, data_dir=self.data_dir)
 
     def known(self, decisions: int) -> int:
         """Returns of how many decisions the outcome is known after so many decisions."""
@@ -159,8 +174,8 @@ class EnvironmentSpec:
         except ValueError:
             raise
         except (Exception, SystemExit) as error:  # a user's code may call exit()
-            kwargs = repr(dict(self.kwargs))
-            made = f"{reference(self.source)} with {kwargs if len(kwargs) <= SHOWN else kwargs[:SHOWN] + '...'}"
+            given = repr(dict(self.kwargs))
+            made = f"{reference(self.source)} with {given if len(given) <= SHOWN else given[:SHOWN] + '...'}"
             raise ValueError(f"expected to make {made}, got {type(error).__name__}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -267,6 +282,9 @@ def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any
             found["data"] = digest
     found["kwargs"] = plain(kwargs)
     found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
+    if (log := spec.warm_log()) is not None:
+        found["log"] = {name: plain(memory.shown(value)) for name, value in (spec.log or {}).items()}
+        found["log"] |= {"id": log.name, "data": log.digest()[:LENGTH]}
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found
 

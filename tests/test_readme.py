@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.test_running import vbandits
@@ -66,6 +69,16 @@ def test_its_folders_are_compared_and_drawn(tmp_path, monkeypatch, capsys):
     assert "Cumulative regret in wheel 0.5" in said
     assert "What changed" in Path("comparison/index.html").read_text()
     assert Path("wheel.pdf").read_bytes()[:4] == Path("means.pdf").read_bytes()[:4] == b"%PDF"
+
+
+def test_its_log_is_evaluated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    log = pd.DataFrame({"age": random.integers(20, 60, 300), "mail": random.choice(["a", "none"], 300), "chance": 0.5})
+    log.assign(paid=random.random(300)).to_csv("decisions.csv", index=False)
+    (example,) = [one for one in EXAMPLES if "load_log" in one]
+    monkeypatch.setattr("vbandits.run", partial(vbandits_run, seeds=2, folds=2, workers=1))
+    exec(compile(example.replace('"ibvi", ', ""), "README.md", "exec"), {"probabilities": np.full((300, 2), 0.5)})
 
 
 @pytest.mark.slow

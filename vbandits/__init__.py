@@ -22,8 +22,10 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "evaluate_policy",
     "load",
     "load_agent",
+    "load_log",
     "merge",
     "preset",
     "run",
@@ -36,10 +38,12 @@ _LAZY = {
     "Results": "vbandits.benchmarks.bandits.results",
     "check": "vbandits.envs.check",
     "compare": "vbandits.api",
+    "evaluate_policy": "vbandits.benchmarks.offline.evaluation",
     "load": "vbandits.api",
     "load_agent": "vbandits.agents.trained",
     "merge": "vbandits.api",
     "preset": "vbandits.api",
+    "load_log": "vbandits.data.logs",
     "run": "vbandits.api",
 }
 
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from vbandits.agents.trained import load_agent
     from vbandits.api import compare, load, merge, preset, run
     from vbandits.benchmarks.bandits.results import Results
+    from vbandits.benchmarks.offline.evaluation import evaluate_policy
+    from vbandits.data.logs import load_log
     from vbandits.envs.check import check
     from vbandits.envs.spec import EnvironmentSpec
     from vbandits.errors import ConfigError

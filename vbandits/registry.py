@@ -82,6 +82,7 @@ BENCHMARKS = {
     "bandits": "vbandits.benchmarks.bandits:BENCHMARK",
     "supervised": "vbandits.benchmarks.supervised:BENCHMARK",
     "active": "vbandits.benchmarks.active:BENCHMARK",
+    "offline": "vbandits.benchmarks.offline:BENCHMARK",
 }
 DEFAULT_BENCHMARK = "bandits"
 """The one of an `experiment.json` that names none."""

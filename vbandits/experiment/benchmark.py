@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
+from vbandits.report.formats import plural
 from vbandits.serialize import canonical, slug
 
 MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history")
@@ -26,7 +27,7 @@ class Benchmark:
 
     Attributes:
         name: what `experiment.json` calls it: its name in `registry.BENCHMARKS`, or "module:name".
-        axes: what a problem and a method are called; an experiment file lists them as `[[axis + "s"]]`.
+        axes: what a problem and a method are called; an experiment file lists them as sections, in the plural.
         config: an `experiment.config.Config`, which makes an experiment of a file's content.
         run: a function of a `Job` and a `Progress` that returns an `Outcome`.
         results: an `experiment.results.StoredResults`, what is read back.
@@ -49,7 +50,7 @@ class Benchmark:
     @property
     def sections(self) -> tuple[str, str]:
         """The sections of an experiment file by which the benchmark is known."""
-        return f"{self.axes[0]}s", f"{self.axes[1]}s"
+        return plural(self.axes[0]), plural(self.axes[1])
 
 
 def benchmarks() -> list[Benchmark]:

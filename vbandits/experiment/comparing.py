@@ -17,6 +17,7 @@ from vbandits.experiment.results import Parts, Place, StoredResults
 from vbandits.experiment.store import Store
 from vbandits.files import write_text
 from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.report.formats import plural
 
 SHOWN = 4
 """Differences that are told of a problem."""
@@ -80,8 +81,8 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
         "name": f"{', '.join([*named][:-1])} and {[*named][-1]} compared",
         "command": command,
         "seeds": seeds,
-        f"{problem}s": [entry for entry in first.experiment[f"{problem}s"] if entry["label"] in problems],
-        f"{method}s": entries,
+        plural(problem): [entry for entry in first.experiment[plural(problem)] if entry["label"] in problems],
+        plural(method): entries,
         "compared": {
             "folders": {name: str(own.folder or "in memory") for name, own in named.items()},
             "notes": [*notes, *_options(named), *_seeds(named, seeds)],
@@ -174,7 +175,7 @@ def _check(named: Mapping[str, StoredResults]) -> None:
 def _problems(named: Mapping[str, StoredResults]) -> tuple[list[str], list[str]]:
     """Returns the problems that are the same in all, and what is to be said of the others."""
     axis = benchmark(next(iter(named.values())).benchmark).axes[0]
-    entries = {name: {entry["label"]: entry for entry in own.experiment[f"{axis}s"]} for name, own in named.items()}
+    entries = {name: {entry["label"]: entry for entry in own.experiment[plural(axis)]} for name, own in named.items()}
     first, *others = entries
     shared, notes = [], []
     for label in dict.fromkeys(label for own in entries.values() for label in own):
@@ -193,7 +194,7 @@ def _problems(named: Mapping[str, StoredResults]) -> tuple[list[str], list[str]]
         else:
             shared.append(label)
     if not shared:
-        raise ConfigError(f"expected {axis}s that all have, got none: {' '.join(notes)} Run the same in each")
+        raise ConfigError(f"expected {plural(axis)} that all have, got none: {' '.join(notes)} Run the same in each")
     return shared, notes
 
 
@@ -207,12 +208,12 @@ def _methods(named: Mapping[str, StoredResults]) -> tuple[list[dict[str, Any]], 
     times, entries, renamed = _times(named), dict[str, dict[str, Any]](), {}
     for name, own in named.items():
         renamed[name] = {}
-        for entry in own.experiment[f"{own.axes[1]}s"]:
+        for entry in own.experiment[plural(own.axes[1])]:
             label, content = entry["label"], dict(entry)
             if label != own.baseline:
                 for key in own.groups:  # random of a method is what the same results have of it
                     several = [
-                        m for m in named.values() if entry[key] in {e[key] for e in m.experiment[f"{m.axes[1]}s"]}
+                        m for m in named.values() if entry[key] in {e[key] for e in m.experiment[plural(m.axes[1])]}
                     ]
                     content[key] = f"{entry[key]} ({name})" if len(several) > 1 else entry[key]
                 content["label"] = f"{label} ({name})" if times[label] > 1 else label

@@ -7,7 +7,7 @@ from vbandits.errors import shortened
 from vbandits.experiment.benchmark import MADE, Job, Keys, benchmark
 from vbandits.experiment.results import Place
 from vbandits.registry import DEFAULT_BENCHMARK
-from vbandits.report.formats import count
+from vbandits.report.formats import count, plural
 from vbandits.serialize import canonical
 
 SHOWN, LONGEST = 4, 120
@@ -96,7 +96,7 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
         names = ", ".join(" · ".join(place) for place in again[:SHOWN]) + _more(len(again) - SHOWN)
         yield f"computed again, as their content has changed ({listed(changed)}): {names}"
     left = [
-        (f"{axis}s", [label for label in _labels(before, axis) if label not in _labels(now, axis)]) for axis in axes
+        (plural(axis), [label for label in _labels(before, axis) if label not in _labels(now, axis)]) for axis in axes
     ]
     left.append(("seeds", [str(seed) for seed in before["seeds"] if seed not in now["seeds"]]))
     gone = [f"{what} {', '.join(labels[:SHOWN])}{_more(len(labels) - SHOWN)}" for what, labels in left if labels]
@@ -114,7 +114,7 @@ def _more(others: int) -> str:
 
 
 def _labels(document: Document, axis: str) -> list[str]:
-    return [entry["label"] for entry in document[f"{axis}s"]]
+    return [entry["label"] for entry in document[plural(axis)]]
 
 
 def _parts(document: Document, axes: tuple[str, str], places: Sequence[Place]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _parts(document: Document, axes: tuple[str, str], places: Sequence[Place]) -
     parts = {name: value for name, value in asked(document).items() if name not in ("name", "seeds", "block", "tuning")}
     for position, axis in enumerate(axes):
         wanted = {place[position] for place in places}
-        parts[f"{axis}s"] = [entry for entry in document[f"{axis}s"] if entry["label"] in wanted]
+        parts[plural(axis)] = [entry for entry in document[plural(axis)] if entry["label"] in wanted]
     return parts
 
 

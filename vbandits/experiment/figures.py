@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from vbandits.experiment.results import StoredResults
 from vbandits.registry import unknown
 from vbandits.report import overview, paper, robustness
-from vbandits.report.formats import count
+from vbandits.report.formats import count, plural
 from vbandits.report.page import Drawing, Panels
 from vbandits.report.palette import Style
 from vbandits.report.paper import Named
@@ -34,7 +34,7 @@ def common(results: StoredResults, costs: "Costs", styles: Mapping[str, Style]) 
     def runs(problem: str) -> Drawing | None:
         return robustness.runs(found, styles, problem) if compared and problem in found.problems else None
 
-    several = f"at least two {results.axes[1]}s that learn"
+    several = f"at least two {plural(results.axes[1])} that learn"
     return {
         "means": Named(means, of_problem=False),
         "cost": Named(cost, f"{several}, and their times", of_problem=False),
@@ -44,7 +44,7 @@ def common(results: StoredResults, costs: "Costs", styles: Mapping[str, Style]) 
         ),
         "ranks": Named(
             lambda: robustness.ranks(found, styles) if compared else None,
-            f"at least five {results.axes[0]}s and three {results.axes[1]}s",
+            f"at least five {plural(results.axes[0])} and three {plural(results.axes[1])}",
             of_problem=False,
         ),
         "runs": Named(runs, f"a known {found.measure.name}"),
@@ -72,7 +72,7 @@ def figure(results: StoredResults, name: str, where: Mapping[str, str]) -> "Figu
     given: dict[str, Any] = dict(where)
     problem = given.pop(axis, labels[0] if len(labels) == 1 else None)
     if given or (axis in where and not found.of_problem):
-        expected = f"{axis}=..." if found.of_problem else f"nothing but the name: it is of all {axis}s"
+        expected = f"{axis}=..." if found.of_problem else f"nothing but the name: it is of all {plural(axis)}"
         raise ValueError(f"figure {name!r}: expected {expected}, got {', '.join(given or where)}")
     if found.of_problem and problem is None:
         raise ValueError(f"figure {name!r}: expected {axis}=..., one of {', '.join(labels)}; got none")

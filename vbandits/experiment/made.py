@@ -7,7 +7,7 @@ from typing import Any
 from vbandits.experiment.extend import asked
 from vbandits.experiment.results import StoredResults
 from vbandits.report import tables
-from vbandits.report.formats import DASH, count
+from vbandits.report.formats import DASH, count, plural
 from vbandits.report.page import Facts, Item
 from vbandits.report.tables import Column, Entry, Head
 from vbandits.serialize import digest, flattened
@@ -97,7 +97,7 @@ def differing(entries: Sequence[Mapping[str, Any]], what: str) -> list[Item]:
         (Head(name.rpartition(".")[2], name.rpartition(".")[0]), [Entry(_shown(own, name)) for own in flat.values()])
         for name in kept
     ]
-    return [tables.table(list(flat), columns, what.capitalize(), f"Settings in which {what}s differ")]
+    return [tables.table(list(flat), columns, what.capitalize(), f"Settings in which {plural(what)} differ")]
 
 
 def _shown(own: Mapping[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ from vbandits.experiment.extend import asked, differences, listed
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.experiment.store import Store, told_of
 from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.report.formats import plural
 
 
 def merged(folders: Sequence[str | Path], out: Path, command: str) -> StoredResults:
@@ -56,7 +57,7 @@ def _unlike(named: Mapping[str, StoredResults]) -> Iterator[str]:
         if kinds[0] != kinds[1]:
             yield f"expected results of one benchmark, got {kinds[0]} ({first}) and {kinds[1]} ({name})"
             continue
-        parts = ("name", "seeds", "block", "tuning", *(f"{axis}s" for axis in one.axes))
+        parts = ("name", "seeds", "block", "tuning", *(plural(axis) for axis in one.axes))
         options = [
             {key: value for key, value in asked(own.experiment).items() if key not in parts} for own in (one, other)
         ]
@@ -65,7 +66,7 @@ def _unlike(named: Mapping[str, StoredResults]) -> Iterator[str]:
     for axis in one.axes:
         seen: dict[str, tuple[str, Any]] = {}
         for name, own in named.items():
-            for entry in own.experiment.get(f"{axis}s", ()):
+            for entry in own.experiment.get(plural(axis), ()):
                 where, before = seen.setdefault(entry["label"], (name, entry))
                 if changed := differences(before, entry):
                     yield (
@@ -80,8 +81,8 @@ def _document(named: Mapping[str, StoredResults]) -> dict[str, Any]:
     first, *_ = named.values()
     document = asked(first.experiment)
     for axis in first.axes:
-        entries = {entry["label"]: entry for own in named.values() for entry in own.experiment[f"{axis}s"]}
-        document[f"{axis}s"] = [*entries.values()]
+        entries = {entry["label"]: entry for own in named.values() for entry in own.experiment[plural(axis)]}
+        document[plural(axis)] = [*entries.values()]
     seeds = sorted({seed for own in named.values() for seed in own.experiment["seeds"]})
     return document | {"seeds": seeds, "block": max(own.experiment["block"] for own in named.values())}
 

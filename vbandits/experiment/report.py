@@ -18,7 +18,7 @@ from vbandits.experiment.results import StoredResults
 from vbandits.files import write_text
 from vbandits.registry import load
 from vbandits.report import figures, files, markdown, overview, page, ranking, robustness, statistics, tables, texts
-from vbandits.report.formats import TIMES, count, decimals
+from vbandits.report.formats import TIMES, count, decimals, plural
 from vbandits.report.page import Drawing, Facts, Failure, Item, Report, Section
 from vbandits.report.palette import Style
 from vbandits.report.paper import Named
@@ -158,11 +158,14 @@ def assemble(
         definitions=[*definitions, texts.LIMITS],
         facts=facts_of(results, facts or {}),
         settings=[
-            (f"{axis.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{axis}s"]])
+            (
+                plural(axis).capitalize(),
+                [(entry["label"], settings(entry)) for entry in experiment[plural(axis)]],
+            )
             for axis in (method, problem)
         ],
         styles=styles,
-        made=differing(experiment[f"{method}s"], method),
+        made=differing(experiment[plural(method)], method),
         named=common(results, costs, styles) | dict(named or {}),
     )
 
@@ -307,9 +310,9 @@ def cost_section(results: StoredResults, costs: Costs, styles: Mapping[str, Styl
         places = 0 if name in WHOLE else min(decimals(values), 2)
         shown.append((Head(head, detail), tables.numbers(values, places)))
     table = tables.table([str(label) for label in costs.totals.index], shown, method.capitalize())
-    what = f"Seconds over all {problem}s, {costs.columns[0][1].lower()}"
+    what = f"Seconds over all {plural(problem)}, {costs.columns[0][1].lower()}"
     draw = partial(figures.cost, costs.totals, styles, costs.parts, costs.heading, what)
-    caption = f"Seconds of wall time over all {problem}s and seeds."
+    caption = f"Seconds of wall time over all {plural(problem)} and seeds."
     timed = statistics.exists(costs.totals, next(iter(costs.parts)))
     return Section("Cost", "cost", [*([lambda: [Drawing(draw(), caption)]] if timed else []), table])
 

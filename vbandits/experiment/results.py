@@ -13,7 +13,7 @@ import pandas as pd
 from vbandits.experiment.benchmark import benchmark
 from vbandits.metrics import intervals
 from vbandits.report.comparison import Comparison, Measure, compared
-from vbandits.report.formats import decimals, number
+from vbandits.report.formats import decimals, number, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,7 +165,7 @@ class StoredResults:
 
     def labels(self, axis: str) -> list[str]:
         """Returns the labels along an axis, in the experiment's order."""
-        return [entry["label"] for entry in self.experiment[f"{axis}s"]]
+        return [entry["label"] for entry in self.experiment[plural(axis)]]
 
     def rows(self, problem: str) -> pd.DataFrame:
         """Returns the rows of the summary on a problem, the best method first."""

@@ -133,8 +133,9 @@ class Canvas:
 
         y = 1 - 13 / self._height
         self._figure.text(4 / self._width, y, title, color=INK, va="baseline")
-        x = self._width - 14 - 52 * len(markers)
-        for marker, text in markers:
+        room = [max(52.0, 24 + LETTER * len(text)) for _, text in markers]
+        x = self._width - 14 - sum(room)
+        for (marker, text), width in zip(markers, room, strict=True):
             point = Line2D(
                 [(x + 10) / self._width],
                 [y + 4 / self._height],
@@ -145,7 +146,7 @@ class Canvas:
             )
             self._figure.add_artist(point)
             self._figure.text((x + 18) / self._width, y, text, color=MUTED, va="baseline")
-            x += 52
+            x += width
 
     def svg(self, label: str, under: str = "") -> str:
         """Returns the figure as SVG for a page, with a text for those who do not see it.

@@ -39,9 +39,14 @@ def interval(low: float, high: float, places: int) -> str:
     return "" if np.isnan(low) or np.isnan(high) else f"[{number(low, places)}, {number(high, places)}]"
 
 
-def count(quantity: int, singular: str, plural: str = "") -> str:
+def count(quantity: int, singular: str, several: str = "") -> str:
     """Returns "1 seed" or "2 seeds"."""
-    return f"{quantity:,} {singular if quantity == 1 else plural or singular + 's'}"
+    return f"{quantity:,} {singular if quantity == 1 else several or plural(singular)}"
+
+
+def plural(word: str) -> str:
+    """Returns the plural of a noun: seeds, policies."""
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
 
 
 def compact(value: float) -> str:

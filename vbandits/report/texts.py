@@ -1,6 +1,7 @@
 """What the reports of all benchmarks say in the same words."""
 
 from vbandits.report.comparison import FEW
+from vbandits.report.formats import plural
 from vbandits.report.ranking import LOPSIDED
 
 NO_RESULTS = "There are no results here: all runs have failed, or none has been made yet."
@@ -44,7 +45,8 @@ def comparison(noun: str, seeds: int) -> str:
         seeds: of the experiment.
     """
     if seeds < 2:
-        return f"There is a single seed, and so no interval: no difference between {noun}s is more than an anecdote."
+        several = plural(noun)
+        return f"There is a single seed, and so no interval: no difference between {several} is more than an anecdote."
     few = f" {seeds} seeds are few: differences are hints." if seeds < FEW else ""
     return (
         f"Bold: every {noun} that is not excluded as best. One is excluded where some other has a lower loss by a "

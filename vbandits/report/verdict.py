@@ -6,7 +6,7 @@ import numpy as np
 
 from vbandits.metrics import comparison, intervals
 from vbandits.report.comparison import FEW, Comparison
-from vbandits.report.formats import DASH, count, number
+from vbandits.report.formats import DASH, count, number, plural
 from vbandits.report.page import Facts, Verdict
 from vbandits.report.ranking import places_of
 
@@ -128,8 +128,8 @@ def _untold(found: Comparison, noun: str, problem: str) -> str:
     ends = found.problem_rank_intervals.get(best)
     if ends and ends[1] > 1:
         parts.append(
-            f"How far {best} leads depends on the {problem}s: had others of their kind been drawn, its rank could be "
-            f"anything from {ends[0]} to {ends[1]}."
+            f"How far {best} leads depends on the {plural(problem)}: had others of their kind been drawn, its rank "
+            f"could be anything from {ends[0]} to {ends[1]}."
         )
     lopsided = [label for label in found.contenders[:SHOWN] if intervals.rests_on_one(found.of(label))]
     if lopsided:
@@ -173,7 +173,7 @@ def _evidence(found: Comparison, problem: str) -> Facts:
 
 
 def _rank_text(found: Comparison, best: str, problem: str) -> str:
-    by = (("seeds", found.rank_intervals.get(best)), (f"{problem}s", found.problem_rank_intervals.get(best)))
+    by = (("seeds", found.rank_intervals.get(best)), (plural(problem), found.problem_rank_intervals.get(best)))
     return ", ".join(
         f"{ends[0] if ends[0] == ends[1] else f'{ends[0]}{DASH}{ends[1]}'} by {name}" for name, ends in by if ends
     )

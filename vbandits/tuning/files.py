@@ -16,7 +16,7 @@ from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import PRESETS, TRIALS
 from vbandits.files import write_text
-from vbandits.report.formats import MINUS, decimals, interval, number
+from vbandits.report.formats import MINUS, decimals, interval, number, plural
 from vbandits.report.statistics import Interval
 from vbandits.tuning.results import TunedMethod, Tuning
 
@@ -87,7 +87,7 @@ def _ends(name: str, estimate: Interval) -> dict[str, float]:
 
 def presets(tuning: Tuning) -> str:
     """Returns the presets file: the chosen setting of every method, and what it was chosen over."""
-    section = f"{tuning.results.axes[1]}s"
+    section = plural(tuning.results.axes[1])
     parts = [_head(tuning)]
     for method in tuning.methods:
         lines = [*_about(tuning, method)]
@@ -105,13 +105,13 @@ def _head(tuning: Tuning) -> str:
     better = "highest" if tuning.higher else "lowest"
     steps = f"; {experiment['steps']:,} steps" if "steps" in experiment else ""
     lines = [
-        f"{method.capitalize()}s by name, as the sections of an experiment file; fields that are not named have the "
-        f"defaults of their classes. Each is the best of the settings that were tried of it: the one with the {better} "
-        f"score, which is the mean over {problem}s of {words(tuning.headline)}. Differences are paired by seed; "
-        "brackets are 95% intervals.",
+        f"{plural(method).capitalize()} by name, as the sections of an experiment file; fields that are not named have "
+        f"the defaults of their classes. Each is the best of the settings that were tried of it: the one with the "
+        f"{better} score, which is the mean over {plural(problem)} of {words(tuning.headline)}. Differences are "
+        "paired by seed; brackets are 95% intervals.",
         f"Written by: {experiment['command']}",
         f"vbandits {experiment['versions']['vbandits']}; {tuning.settings} settings of every {method} with a search; "
-        f"{len(seeds)} seeds, {min(seeds)} to {max(seeds)}{steps}; {problem}s: {problems}.",
+        f"{len(seeds)} seeds, {min(seeds)} to {max(seeds)}{steps}; {plural(problem)}: {problems}.",
     ]
     return "\n#\n".join(_comment(line) for line in lines)
 

@@ -8,7 +8,7 @@ from vbandits.experiment.made import facts_of, settings
 from vbandits.experiment.report import failures_of, warnings_of
 from vbandits.experiment.results import StoredResults
 from vbandits.report import palette, tables, texts
-from vbandits.report.formats import DASH, TIMES, count, decimals
+from vbandits.report.formats import DASH, TIMES, count, decimals, plural
 from vbandits.report.page import Facts, Item, Report, Section
 from vbandits.report.palette import Style
 from vbandits.report.statistics import NOTHING
@@ -42,7 +42,10 @@ def report(results: StoredResults) -> Report:
         facts=facts_of(results, _facts(tuning)),
         settings=[
             ("What was searched", [(one.name, _searched(one)) for one in tuning.methods if one.axes]),
-            (f"{problem.capitalize()}s", [(entry["label"], settings(entry)) for entry in experiment[f"{problem}s"]]),
+            (
+                plural(problem).capitalize(),
+                [(entry["label"], settings(entry)) for entry in experiment[plural(problem)]],
+            ),
         ],
         styles=styles,
     )
@@ -73,7 +76,7 @@ def _places(scores: list[tuple[float, float, float]]) -> int:
 def _notes(tuning: Tuning) -> list[str]:
     problem, method = tuning.results.axes
     return [
-        f"A score is the mean over {problem}s of {words(tuning.headline)}; "
+        f"A score is the mean over {plural(problem)} of {words(tuning.headline)}; "
         f"{'higher' if tuning.higher else 'lower'} is better. Tied are the best setting of a {method} and those that "
         "these seeds do not tell from it. A value with an asterisk is the smallest or the largest that was tried: a "
         "better one may lie beyond."
@@ -81,7 +84,7 @@ def _notes(tuning: Tuning) -> list[str]:
 
 
 def _section(tuning: Tuning, method: TunedMethod, style: Style, anchor: str) -> Section:
-    title = f"Score: {words(tuning.headline)}, mean over {tuning.results.axes[0]}s"
+    title = f"Score: {words(tuning.headline)}, mean over {plural(tuning.results.axes[0])}"
     drawn = partial(figures.panels, method, style, title, anchor)
     items: list[Item] = [*([drawn] if method.chosen is not None else []), _settings(tuning, method)]
     return Section(method.name, anchor, items)
@@ -109,8 +112,9 @@ def _definitions(tuning: Tuning) -> Facts:
     return [
         (
             "Score",
-            f"The mean over {tuning.results.axes[0]}s of {words(tuning.headline)}, each with the same weight, as the "
-            "report of a run has it. A setting of which a run failed or is missing has none, and cannot be chosen.",
+            f"The mean over {plural(tuning.results.axes[0])} of {words(tuning.headline)}, each with the same weight, "
+            "as the report of a run has it. A setting of which a run failed or is missing has none, and cannot be "
+            "chosen.",
         ),
         (
             "Difference",

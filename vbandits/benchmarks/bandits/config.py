@@ -42,6 +42,7 @@ class TimedEntry(EnvironmentEntry):
 
     delay: Delay | None = None
     batch: Count | None = None
+    log: Any = None
 
 
 class AgentEntry(Entry):
@@ -94,12 +95,17 @@ class BanditConfig(Config):
             given, entry = given | own, content_of(entry)
         for setting, parsed in self.entries(TimedEntry, entry, where, FEEDBACK):
             feedback = {key: own if (own := getattr(parsed, key)) is not None else given.get(key) for key in FEEDBACK}
+            log = parsed.log if parsed.log is None or isinstance(parsed.log, Mapping) else {"id": parsed.log}
+            if log is not None and "id" not in log:
+                self.errors.append(f"{where}.log: expected an id, a file or data, and options, got {log!r}")
+                return
             told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
             for chosen, kwargs in arguments(self, parsed, where, "vbandits/Wheel-v0"):
                 shown = " ".join(f"{key}={memory.shown(value)}" for key, value in (kwargs | told).items())
                 named = labelled(parsed.label, setting | chosen) if parsed.label else None
                 label = named or f"{short(parsed.id)} {shown}".strip()
                 made = {"label": label, "source": parsed.id, "kwargs": kwargs, **given, **feedback}
+                made |= {} if log is None else {"log": log}
                 yield declared(ready, made, parsed)
 
     def methods(self, entry: Any, where: str) -> Iterator[PlayerSpec]:
@@ -211,6 +217,7 @@ class BanditConfig(Config):
                 with contextlib.closing(spec.open(1, families=(BANDIT,))) as environment:
                     info = EnvironmentInfo.of(spec, environment)
                 forms[spec.label] = info.observations
+                _require_fitting(spec, info.observations, methods)
                 notes += [f"{spec.label}: {note}" for note in info.notes]
                 opened.append(Problem(spec, info.fingerprint))
             except Exception as error:
@@ -263,6 +270,23 @@ def too_large(seeds: int, steps: int) -> list[str]:
     ]
 
 
+def _require_fitting(spec: EnvironmentSpec, form: ObservationSpec | None, methods: Sequence[PlayerSpec]) -> None:
+    """Raises a ValueError for a log of decisions in other contexts, or with other arms, than an environment has, and
+    for policies that cannot learn from one."""
+    log = spec.warm_log()
+    if log is None or form is None:
+        return
+    if others := [method.label for method in methods if not isinstance(method, AgentSpec)]:
+        raise ValueError(f"log: expected agents, which can start from a log, got the policies {', '.join(others)}")
+    if form.arm_features or form.masked:
+        raise ValueError("log: expected an environment whose arms have no features and no mask, got one with them")
+    if (log.context.shape[1], log.arms) != (form.features, form.arms):
+        raise ValueError(
+            f"log: expected decisions in contexts of {form.features} numbers with {form.arms} arms, as the environment "
+            f"has, got {log.context.shape[1]} numbers ({', '.join(log.feature_names[:9])}) and {log.arms} arms"
+        )
+
+
 def _never_learning(
     forms: list[tuple[EnvironmentSpec, ObservationSpec]], agents: list[PlayerSpec], steps: int
 ) -> list[str]:
@@ -270,7 +294,7 @@ def _never_learning(
     notes: dict[str, list[str]] = {}
     for spec, form in forms:
         for agent in agents:
-            if not isinstance(agent, AgentSpec) or agent.posterior is None:
+            if not isinstance(agent, AgentSpec) or agent.posterior is None or spec.log is not None:
                 continue
             encoding = Encoding(form, agent.encoding)
             pulls = agent.schedule.initial_pulls * encoding.tried

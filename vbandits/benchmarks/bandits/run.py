@@ -16,6 +16,7 @@ from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.held_out import Evaluator
 from vbandits.benchmarks.bandits.recorder import Recorder
 from vbandits.benchmarks.environments import Problem
+from vbandits.data.logs import Log
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
@@ -52,7 +53,11 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     if len(job.seeds) == 1 and job.method.in_lockstep:
         environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
-        agent = job.method.player(played.seeds, ObservationSpec.of(environment), job.steps, job.device)
+        log = job.problem.environment.warm_log()
+        steps = job.steps + (0 if log is None else len(log))
+        agent = job.method.player(played.seeds, ObservationSpec.of(environment), steps, job.device)
+        if log is not None:
+            agent.warm_start(*logged_decisions(log, len(played.seeds), job.device))
         recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
         evaluator = Evaluator(played, agent, environment)
         with frozen():
@@ -64,6 +69,15 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
         return Outcome(kept, diverged, clock.seconds, evaluator.frame(len(job.seeds)))
     finally:
         environment.close()
+
+
+def logged_decisions(log: Log, replicas: int, device: str) -> tuple[Observation, torch.Tensor, torch.Tensor]:
+    """Returns what was seen, done and paid in the decisions of a log, the same in every replica."""
+    context, action, reward = (
+        torch.from_numpy(part).to(device).expand(replicas, *part.shape)
+        for part in (log.context, log.action, log.reward)
+    )
+    return Observation(context if context.is_floating_point() else context.float(), None, None), action, reward
 
 
 class DuplicatedEnv:
