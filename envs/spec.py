@@ -166,7 +166,13 @@ class EnvironmentSpec:
         known, what = _parameters(takes), f"parameter of {reference(self.source)}"
         errors = [unknown(what, name, known) for name in kwargs if known is not None and name not in (*known, *also)]
         if _is_native(takes):
-            errors += type_errors(_unbound(takes).__init__, self.kwargs)
+            wrong = type_errors(_unbound(takes).__init__, self.kwargs)
+            if errors and not wrong:  # what else is wrong is told with it
+                try:
+                    maker(**{name: value for name, value in kwargs.items() if name in (*(known or ()), *also)}).close()
+                except ValueError as error:
+                    wrong = [str(error)]
+            errors += wrong
         if errors:
             raise ValueError("; ".join(errors))
         try:

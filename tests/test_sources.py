@@ -134,6 +134,7 @@ def test_our_own_ids_open_natively(name):
         ("no_such_module:CartPole-v1", {}, "no module 'no_such_module'"),
         ("outsider_envs:Ads", {"discont": 1}, "unknown parameter of outsider_envs:Ads 'discont'; did you mean 'disc"),
         ("acme/Ads-v0", {"discont": 1}, "unknown parameter of acme/Ads-v0 'discont'; did you mean 'discount'"),
+        (Wheel, {"nonsense": 1, "delta": 2.0}, "(?s)unknown parameter .*'nonsense'.*delta: expected .*got 2.0"),
         (Wheel, {"num_envs": 3}, "unknown parameter .*'num_envs'"),
         ("outsider_envs:Ads", {"discount": "much"}, "Ads"),
         (outsider_envs.MixedTypesOf, {}, r"expected to make outsider_envs:MixedTypesOf with \{\}, got TypeError"),
