@@ -7,7 +7,7 @@ import numpy as np
 
 from vbandits.benchmarks.offline.evaluation import NAMES
 from vbandits.benchmarks.offline.results import MAIN, OfflineResults
-from vbandits.experiment.report import Costs, ProblemTable, assemble, comparison, estimates_of, problem_sections
+from vbandits.experiment.report import Costs, ProblemTable, assemble, estimates_of, problem_sections
 from vbandits.report import palette, texts
 from vbandits.report.canvas import Canvas
 from vbandits.report.figures import BOTTOM, EDGE, ROW, TOP, dot, rows
@@ -31,6 +31,10 @@ HEADS = {
 }
 FEW = 100
 """Effective rows of a fold below which an interval is a guess."""
+BRACKETS = (
+    "Bold: policies that are not excluded as best, as in the ranking, by tests over seeds. Brackets are 95% intervals "
+    "over the held-out rows of all seeds together."
+)
 UNEVEN = 0.1
 """By how much the mean of weights may miss 1 before a reader is warned."""
 
@@ -110,7 +114,7 @@ def report(results: OfflineResults) -> Report:
 
     def items(label: str, anchor: str) -> list[Item]:
         drawn: list[Item] = [] if not results.present(label) else [lambda: [estimators(results, label, styles, anchor)]]
-        return [values(results, label), comparison(results), *drawn, *told(results, label)]
+        return [values(results, label), BRACKETS, *drawn, *told(results, label)]
 
     totals = results.costs("seconds", "estimation_seconds")
     by_policy: Any = results.summary().groupby("policy")["seeds"]
