@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
 from vbandits.experiment.benchmark import Benchmark, Experiment
+from vbandits.experiment.isolation import isolated
 from vbandits.experiment.sections import section, validate
 from vbandits.experiment.settings import Settings
 from vbandits.experiment.sweeps import Setting, hints_of, is_list, plain, swept, text
@@ -92,7 +93,8 @@ class Config:
         device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
         for what, specs in zip(sections, (problems, methods), strict=True):
             check_labels(what, specs, self.errors)
-        problems, notes = self.check(problems, methods)
+        with isolated(imports=True):
+            problems, notes = self.check(problems, methods)
         if self.errors or self.parsed is None:
             raise ConfigError(*self.errors)
         options = {name: getattr(self.parsed, name) for name in self.options}

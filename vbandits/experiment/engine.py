@@ -18,6 +18,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Job
+from vbandits.experiment.isolation import isolated
 from vbandits.experiment.store import Store
 from vbandits.source_hash import place
 
@@ -118,7 +119,7 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[
     store = Store(folder)
     child = os.getpid() != parent and os.getppid() == parent
     try:
-        with resources.one_thread(), Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
+        with isolated(), resources.one_thread(), Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
             resources.reset(job.device)
             outcome = job.run(heartbeat.beat)
         return store.finish(job, outcome, resources.peak(job.device))
