@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.test_running import vbandits as command
 from vbandits.api import interruptible
 from vbandits.data import loading
 from vbandits.errors import ConfigError, expanded, require_writable
+from vbandits.experiment import resources
 from vbandits.experiment.resolve import LONGEST, ad_hoc, resolve
 
 SMALL = ("--environments", "vbandits/Wheel-v0", "--agents", "uniform", "--seeds", "1", "--steps", "5", "--workers", "1")
@@ -116,3 +118,13 @@ def test_sigterm_is_an_interruption_and_goes_back_to_what_it_was():
     with pytest.raises(KeyboardInterrupt), interruptible():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_small_jobs_do_not_wait_for_a_look_through_all_objects(monkeypatch):
+    looked, now = [], iter([0.0, 1.0, 4.9, 5.1, 5.1])
+    monkeypatch.setattr(resources, "gc", SimpleNamespace(collect=looked.append))
+    monkeypatch.setattr(resources, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    monkeypatch.setattr(resources, "_collected", None)
+    for _ in range(4):
+        resources.reset("cpu")
+    assert looked == [2, 1, 1, 2]

@@ -6,12 +6,17 @@ import gc
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+PAUSE = 5.0
+"""Seconds between two looks through all objects."""
+_collected: float | None = None
 
 
 def installed_memory() -> int:
@@ -23,8 +28,15 @@ def installed_memory() -> int:
 
 
 def reset(device: str) -> None:
-    """Forgets the peak so far, after what nobody holds any more was given back; on Linux and on GPUs."""
-    gc.collect()
+    """Forgets the peak so far, after what nobody holds any more was given back; on Linux and on GPUs.
+
+    All objects are looked through at most every few seconds: it takes longer than a small job, which leaves little.
+    """
+    global _collected
+    whole = _collected is None or time.monotonic() - _collected >= PAUSE
+    gc.collect(2 if whole else 1)
+    if whole:
+        _collected = time.monotonic()
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
