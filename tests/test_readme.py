@@ -115,6 +115,14 @@ def test_its_script_runs_as_it_stands(tmp_path):
     assert (tmp_path / "report" / "index.html").exists()
 
 
+def test_its_callback_says_what_it_should(capsys):
+    example = next(example for example in EXAMPLES if "on_step" in example)
+    exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.startswith("Wheel-v0 · ") and float(line.split()[-1]) > 40 for line in lines)
+
+
 @pytest.mark.slow
 def test_its_test_passes_as_it_stands(tmp_path):
     (tmp_path / "my_envs.py").write_text(EXAMPLES[2])

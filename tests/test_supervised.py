@@ -18,6 +18,7 @@ from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
 from vbandits.experiment import resources
+from vbandits.experiment.benchmark import UNHEARD
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
@@ -168,7 +169,7 @@ def test_where_the_data_lie_is_no_part_of_the_experiment(tmp_path):
 
 @pytest.mark.parametrize("method", [0, 1])
 def test_a_seed_alone_is_the_seed_in_a_block(method):
-    alone, block = (cell(method, seeds).run(lambda _: None).records for seeds in ((2,), (0, 1, 2)))
+    alone, block = (cell(method, seeds).run().records for seeds in ((2,), (0, 1, 2)))
     mine = block[block["seed"] == 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, mine, check_exact=True)
     assert block.groupby("seed")["nll"].mean().nunique() == 3
@@ -184,7 +185,7 @@ def test_a_fitted_temperature_keeps_the_error_and_lowers_the_validation_nll():
 
     plain, scaled = (Learner(method, split, (0, 1, 2), 120, 32, "cpu") for method in spec.methods)
     for learner in (plain, scaled):
-        learner.train(split, lambda _: None)
+        learner.train(split, UNHEARD)
     scaled.fit_temperature(split)
     np.testing.assert_array_equal(plain.predict(x).argmax(2), scaled.predict(x).argmax(2))
     best, fitted = nll(scaled), scaled.temperature
@@ -231,9 +232,7 @@ def test_inputs_are_in_memory_once_for_all_seeds():
 
 
 def test_a_diverged_seed_counts_as_a_failure_and_is_scored_as_nothing():
-    outcome = cell(seeds=(0, 1), methods=[DOCUMENT["methods"][0] | {"optimizer": {"learning_rate": 1e30}}]).run(
-        lambda _: None
-    )
+    outcome = cell(seeds=(0, 1), methods=[DOCUMENT["methods"][0] | {"optimizer": {"learning_rate": 1e30}}]).run(UNHEARD)
     assert outcome.diverged == (0, 1)
     assert outcome.records[["error", "nll", "ece", "ece_null", "auroc_tiles", "risk_050"]].isna().to_numpy().all()
 

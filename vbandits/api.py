@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from vbandits import registry
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing, extend, merging
 from vbandits.experiment.benchmark import Experiment
+from vbandits.experiment.callbacks import check_callbacks
 from vbandits.experiment.engine import run_jobs
+from vbandits.experiment.locking import LOCK, MOMENT, held, is_free, locked
 from vbandits.experiment.progress import ProgressDisplay, print_line
 from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.experiment.results import StoredResults
@@ -36,6 +37,8 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     overwrite: bool = False,
+    callbacks: Sequence[Any] = (),
+    log: str | Path | None = None,
     **content: Any,
 ) -> Any:
     """Runs methods on problems: agents on environments, learners on pools, or classifiers on datasets.
@@ -55,6 +58,9 @@ def run(
         device: "auto", "cpu" or "cuda".
         workers: processes; by default one per processor, or 1 on a GPU.
         overwrite: discards what another experiment left in `out`, instead of using it.
+        callbacks: what follows the jobs: classes, of which every job has an instance of its own, instances, functions
+            that are called after every step, or names, see `vbandits.callbacks`. Results are the same without them.
+        log: a file that lines of JSON are appended to, see `vbandits.callbacks.Log`.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
             `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
             recorded, batch_size, evaluations.
@@ -66,7 +72,7 @@ def run(
         vbandits.ConfigError: for bad input, with all its errors.
     """
     document = {"name": name, "seeds": seeds, "steps": steps, "device": device}
-    document |= {"environments": environments, "agents": agents, **content}
+    document |= {"environments": environments, "agents": agents, "callbacks": callbacks, "log": log, **content}
     document = {key: value for key, value in document.items() if value is not None}
     sections = benchmark_of(document).sections
     document = {key: _listed(value) if key in sections else value for key, value in document.items()}
@@ -197,9 +203,12 @@ def execute(
         for line in extend.told(before, experiment.document(), jobs):
             print_line(console, line)
         if jobs:
-            workers = _workers(experiment, len(jobs), workers)
+            callbacks, workers = experiment.callbacks, _workers(experiment, len(jobs), workers)
+            for note in check_callbacks(callbacks, workers):
+                print_line(console, f"note: {note}", "yellow")
+            how = {"workers": workers, "backend": backend, "paths": tuple(paths), "callbacks": callbacks}
             with ProgressDisplay(jobs, store, workers, console) as display:
-                for marker in run_jobs(jobs, store, workers=workers, backend=backend, paths=tuple(paths)):
+                for marker in run_jobs(jobs, store, **how):
                     display.finish(marker)
         return store.load()
 
@@ -228,17 +237,6 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds a results folder for one run at a time; the lock goes with the process, however it ends."""
-    with held(folder / LOCK, f"{folder}: expected a folder that no other run writes to, got one in use"):
-        busy = [path.name for path in folder.glob(f"{LOCK}-*") if not is_free(path)]
-        if busy:
-            shards = ", ".join(name.removeprefix(f"{LOCK}-").replace("-of-", "/") for name in busy)
-            raise ConfigError(f"{folder}: expected a folder that no other run writes to, got one of --shard {shards}")
-        yield
-
-
-@contextlib.contextmanager
 def sharing(store: Store, experiment: Experiment, command: str, shard: tuple[int, int]) -> Iterator[dict[str, Any]]:
     """Holds one part of an experiment, beside processes that hold others; gives the experiment as it was before."""
     part, parts = shard
@@ -256,30 +254,3 @@ def sharing(store: Store, experiment: Experiment, command: str, shard: tuple[int
                 )
             before = store.prepare(experiment, command, overwrite=False, alone=not others)
         yield before
-
-
-LOCK, MOMENT = ".lock", 60.0
-"""Name of a folder's lock, and seconds to wait for it where it is held for a moment."""
-
-
-@contextlib.contextmanager
-def held(path: Path, refusal: str, seconds: float = 0.0) -> Iterator[None]:
-    """Holds a lock, which goes with the process however it ends; raises a ConfigError if another process holds it."""
-    lock = FileLock(path, timeout=seconds)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError(f"{refusal}: wait for it, or give another --out") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_free(path: Path) -> bool:
-    """Says whether no process holds a lock."""
-    try:
-        with FileLock(path, timeout=0):
-            return True
-    except Timeout:
-        return False

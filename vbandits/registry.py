@@ -78,6 +78,14 @@ ACQUISITIONS = {
     "vote_entropy": "vbandits.agents.acquisition.scores:VoteEntropy",
 }
 
+CALLBACKS = {
+    "log": "vbandits.callbacks:Log",
+    "mlflow": "vbandits.callbacks:MLflow",
+    "tensorboard": "vbandits.callbacks:TensorBoard",
+    "trackio": "vbandits.callbacks:Trackio",
+    "wandb": "vbandits.callbacks:WandB",
+}
+
 BENCHMARKS = {
     "bandits": "vbandits.benchmarks.bandits:BENCHMARK",
     "supervised": "vbandits.benchmarks.supervised:BENCHMARK",

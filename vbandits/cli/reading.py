@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vbandits.cli.app import app
+from vbandits.cli.app import FAILED, app
 from vbandits.cli.running import show
 
 
@@ -29,6 +29,25 @@ def report(folder: Path) -> int:
         if marker["status"] == "failed":
             print_failed(Console(stderr=True), marker, results.axes)
     return show(results, folder)
+
+
+@app.command
+def watch(folder: Path, *, every: float = 1.0) -> int:
+    """Show a run while it goes on, also one of another process; exit code 1 if some job failed or is left.
+
+    Parameters
+    ----------
+    folder
+        Results folder of the run, such as results/quickstart.
+    every
+        Seconds between two looks.
+    """
+    from vbandits.experiment.engine import extend_path
+    from vbandits.experiment.progress import output
+    from vbandits.experiment.watching import follow
+
+    extend_path([str(Path.cwd())])
+    return 0 if follow(folder, output(), every) else FAILED
 
 
 @app.command

@@ -45,6 +45,10 @@ class RunOptions:
     shard
         Run a part of the jobs, such as 2/8, while other processes run the others in the same folder, which all can see;
         no report is written: `vbandits report` does so once all have ended.
+    callback
+        What follows the jobs, beside the file's: my_module:MyCallback, or tensorboard, wandb, mlflow, trackio.
+    log
+        File that what happens is appended to, as lines of JSON.
     """
 
     out: Path | None = None
@@ -58,6 +62,8 @@ class RunOptions:
     engine: Literal["loky", "dask", "ray"] = "loky"
     overwrite: Annotated[bool, Parameter(negative=())] = False
     shard: str | None = None
+    callback: Annotated[list[str] | None, Parameter(negative=())] = None
+    log: Path | None = None
 
 
 HOW = RunOptions()
@@ -145,9 +151,11 @@ def _run(
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
-    for name in ("name", "seeds", "steps", "device"):
+    for name in ("name", "seeds", "steps", "device", "log"):
         if (value := getattr(how, name)) is not None:
             document[name] = value
+    if how.callback:
+        document["callbacks"] = [*document.get("callbacks", []), *how.callback]
     experiment = resolved(document, [field.name.rstrip("_").replace("_", "-") for field in fields(how)])
     console = Console(stderr=True)
     store = Store(how.out or Path("results") / experiment.name)

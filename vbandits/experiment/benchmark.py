@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +18,39 @@ MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "ma
 """How an experiment was made, as far as its `experiment.json` says so; the rest of it is what was asked for."""
 APART = ("kind", "name", "seeds", "block", "device", "tuning")
 """What is asked for beside problems, methods and options."""
-Progress = Callable[[int], None]
-"""Called with the step that a job has reached."""
+Values = Callable[[], Mapping[str, Any]]
+"""Returns what has happened by name, each [R, ...] or one for all seeds; called only where somebody wants to know."""
+
+
+class Progress:
+    """What a job calls to tell how far it is. Nobody listens to this one; `experiment.observer` has one that is heard.
+
+    A job that calls it changes nothing by it, and pays nothing for what nobody wants to know.
+    """
+
+    def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
+        """Tells that a step is taken.
+
+        Args:
+            step: how many are taken by now.
+            values: what happened in it.
+            seeds: that it was a step of; by default all seeds of the job.
+        """
+
+    def beat(self, values: Values | None = None) -> None:
+        """Tells that the job is still alive, and what is known by now, where no step is taken."""
+
+    def update(self, step: int, diverged: Callable[[], Any]) -> AbstractContextManager[None]:
+        """Tells that what is done inside is learning.
+
+        Args:
+            step: how many steps are taken by now.
+            diverged: returns which seeds' posteriors have diverged [R].
+        """
+        return nullcontext()
+
+
+UNHEARD = Progress()
 
 
 @dataclass(frozen=True)
@@ -34,6 +66,8 @@ class Benchmark:
         report: a function of the results that returns a `report.page.Report`.
         layout: a `report.terminal.Layout`, of the tables that a run ends with.
         presets: a dict of methods by name, each as the sections of an experiment file.
+        live: of the values that jobs tell, those that are shown while they run, as means over seeds.
+        baseline: label of the method beside whose the first of them, a sum over steps, is shown; none if empty.
         ad_hoc: whether names of problems and methods are enough for an experiment, without a file.
     """
 
@@ -46,6 +80,8 @@ class Benchmark:
     layout: str
     presets: str
     ad_hoc: bool = True
+    live: tuple[str, ...] = ()
+    baseline: str = ""
 
     @property
     def sections(self) -> tuple[str, str]:
@@ -162,7 +198,7 @@ class Job:
         keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
         return keys.of(self.problem.label, self.method.label, self.seeds)
 
-    def run(self, progress: Progress = lambda step: None) -> Outcome:
+    def run(self, progress: Progress = UNHEARD) -> Outcome:
         """Runs it from its first step to its last."""
         return load(self.benchmark.run)(self, progress)
 
@@ -178,6 +214,7 @@ class Experiment:
         device: "cpu" or "cuda".
         notes: what a person should know before it runs.
         tuning: where its methods are settings that are tried, which ones of what, see `vbandits.tuning.experiment`.
+        callbacks: that follow its jobs, see `experiment.callbacks`; results do not depend on them.
     """
 
     benchmark: Benchmark
@@ -190,6 +227,7 @@ class Experiment:
     device: str = "cpu"
     notes: tuple[str, ...] = ()
     tuning: Mapping[str, Any] | None = None
+    callbacks: tuple[Any, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that its results depend on."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
 from vbandits.experiment.benchmark import Benchmark, Experiment
+from vbandits.experiment.callbacks import callbacks_of
 from vbandits.experiment.isolation import isolated
 from vbandits.experiment.sections import section, validate
 from vbandits.experiment.settings import Settings
@@ -41,6 +42,8 @@ class ExperimentFile(Entry):
     seeds: Any = 8
     block: Count = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    callbacks: Any = ()
+    log: Path | None = None
 
 
 class Config:
@@ -93,6 +96,8 @@ class Config:
         device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
         for what, specs in zip(sections, (problems, methods), strict=True):
             check_labels(what, specs, self.errors)
+        log = self.parsed.log if self.parsed else None
+        callbacks = callbacks_of(self.document.get("callbacks", ()), log, self.errors)
         with isolated(imports=True):
             problems, notes = self.check(problems, methods)
         if self.errors or self.parsed is None:
@@ -108,6 +113,7 @@ class Config:
             self.parsed.block,
             device,
             tuple(dict.fromkeys([*self.notes, *notes])),
+            callbacks=callbacks,
         )
 
     def _read(self, section: str) -> list[Any]:

@@ -5,10 +5,8 @@ import importlib.util
 import os
 import signal
 import sys
-import time
 import traceback
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from pickle import PicklingError
 from typing import Any, cast
 
@@ -19,17 +17,21 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.isolation import isolated
+from vbandits.experiment.observer import Observer
 from vbandits.experiment.store import Store
 from vbandits.source_hash import place
 
-INTERVAL = 0.5
-"""Seconds between two notes of a job's progress."""
-
 
 def run_jobs(
-    jobs: Sequence[Job], store: Store, *, workers: int, backend: str = "loky", paths: Sequence[str] = ()
+    jobs: Sequence[Job],
+    store: Store,
+    *,
+    workers: int,
+    backend: str = "loky",
+    paths: Sequence[str] = (),
+    callbacks: Sequence[Any] = (),
 ) -> Iterator[dict[str, Any]]:
-    """Runs jobs and yields their markers as they finish.
+    """Runs jobs and yields their markers as they finish, with `warnings` where callbacks failed.
 
     Args:
         jobs: to run.
@@ -37,11 +39,13 @@ def run_jobs(
         workers: processes; 1 runs in this one.
         backend: of joblib: "loky" on this machine, "dask" or "ray" across machines.
         paths: appended to `sys.path` in every worker, to find a user's modules.
+        callbacks: that follow the jobs, where these run.
     """
     folder = str(store.folder.resolve())  # a worker may stand in another folder
     waiting = {job.key: job for job in jobs}
+    calls = {job.key: delayed(execute)(job, folder, tuple(paths), os.getpid(), tuple(callbacks)) for job in jobs}
     try:
-        for marker in _parallel(jobs, folder, paths, workers, backend):
+        for marker in _parallel(calls.values(), workers, backend):
             del waiting[marker["key"]]
             yield marker
     except (BrokenProcessPool, PicklingError):
@@ -51,12 +55,14 @@ def run_jobs(
                 yield finished
                 continue
             try:
-                yield from _parallel([job], folder, paths, 2, backend)
+                yield from _parallel([calls[job.key]], 2, backend)
             except PicklingError:  # an open file, a lock or a connection is part of it: it stays in this process
-                yield execute(job, folder, tuple(paths), os.getpid())
+                yield execute(job, folder, tuple(paths), os.getpid(), tuple(callbacks))
             except BrokenProcessPool as error:
-                (store.jobs / f"{job.key}.progress").unlink(missing_ok=True)
-                yield store.fail(job, _broken(error), str(error))
+                with Observer(job, store.jobs / f"{job.key}.progress", callbacks) as observer:
+                    marker = store.fail(job, _broken(error), str(error))
+                    observer.end(marker, None)
+                yield marker | {"warnings": observer.warnings}
 
 
 def _broken(error: BrokenProcessPool) -> str:
@@ -70,9 +76,7 @@ def _broken(error: BrokenProcessPool) -> str:
     )
 
 
-def _parallel(
-    jobs: Sequence[Job], folder: str, paths: Sequence[str], workers: int, backend: str
-) -> Iterator[dict[str, Any]]:
+def _parallel(calls: Iterable[Any], workers: int, backend: str) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         if backend != "loky":
             stack.enter_context(_cluster(backend, workers))
@@ -82,7 +86,6 @@ def _parallel(
         stack.enter_context(parallel_config(backend=name))
         # no more jobs ahead than workers: what waits in the queue would stand in the way of an interruption
         parallel = Parallel(workers, return_as="generator_unordered", pre_dispatch=f"{workers}")
-        calls = [delayed(execute)(job, folder, tuple(paths), os.getpid()) for job in jobs]
         yield from cast(Iterator[dict[str, Any]], parallel(calls))
 
 
@@ -110,51 +113,31 @@ def installed(backend: str) -> bool:
     return importlib.util.find_spec(needed) is not None
 
 
-def execute(job: Job, folder: str, paths: tuple[str, ...], parent: int) -> dict[str, Any]:
-    """Runs one job and writes what it leaves under its key, also if it fails; returns its marker."""
+def execute(
+    job: Job, folder: str, paths: tuple[str, ...], parent: int, callbacks: tuple[Any, ...] = ()
+) -> dict[str, Any]:
+    """Runs one job and writes what it leaves under its key, also if it fails; returns its marker, and `warnings`."""
     if os.getpid() != parent:  # a worker: Ctrl-C is the parent's to handle
         with contextlib.suppress(ValueError):  # signals belong to the main thread alone
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     extend_path(paths)
     store = Store(folder)
     child = os.getpid() != parent and os.getppid() == parent
-    try:
-        with isolated(), resources.one_thread(), Heartbeat(store.jobs / f"{job.key}.progress", child) as heartbeat:
-            resources.reset(job.device)
-            outcome = job.run(heartbeat.beat)
-        return store.finish(job, outcome, resources.peak(job.device))
-    except (Exception, SystemExit) as error:  # a user's code may call exit()
-        told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
-        reason = " ".join(filter(None, told))
-        return store.fail(job, reason, traceback.format_exc())
+    with Observer(job, store.jobs / f"{job.key}.progress", callbacks, child) as observer:
+        records = None
+        try:
+            with isolated(), resources.one_thread():
+                resources.reset(job.device)
+                outcome = job.run(observer)
+            marker = store.finish(job, outcome, resources.peak(job.device), observer.last())
+            records = outcome.records
+        except (Exception, SystemExit) as error:  # a user's code may call exit()
+            told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
+            marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
+        observer.end(marker, records)
+    return marker | {"warnings": observer.warnings}
 
 
 def extend_path(paths: Sequence[str]) -> None:
     """Appends folders to `sys.path`, behind everything that is installed."""
     sys.path.extend(path for path in paths if path not in sys.path)
-
-
-class Heartbeat:
-    """Writes a job's step and seconds to a file now and then, for the progress display; it goes with the job."""
-
-    def __init__(self, path: Path, child: bool) -> None:
-        """Takes the file, and whether this is a child of the process that runs the experiment."""
-        self._path = path
-        self._parent = os.getppid() if child else None
-        self._begun = self._last = time.monotonic()
-
-    def __enter__(self) -> "Heartbeat":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
-
-    def beat(self, step: int) -> None:
-        """Notes a step, if the last note is old enough."""
-        now = time.monotonic()
-        if now - self._last >= INTERVAL:
-            self._last = now
-            if self._parent is not None and os.getppid() != self._parent:
-                os._exit(1)  # the run was killed: nobody waits for this job, and the next run will make it
-            with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
-                self._path.write_text(f"{step} {now - self._begun}", encoding="utf-8")

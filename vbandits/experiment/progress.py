@@ -1,17 +1,19 @@
 """How far a run is, and how long it will take, as a person sees it."""
 
-import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from vbandits.errors import printable
+from vbandits.experiment import live
 from vbandits.experiment.benchmark import Job
-from vbandits.experiment.engine import INTERVAL
+from vbandits.experiment.live import Estimate
+from vbandits.experiment.observer import INTERVAL
 from vbandits.experiment.store import Store
 
 
@@ -56,49 +58,17 @@ def place(marker: Mapping[str, Any], axes: Sequence[str]) -> str:
     return " · ".join(str(marker[axis]) for axis in axes)
 
 
-class Estimate:
-    """Time left, from the measured speed of each method: they differ a hundredfold, so a common mean would lie."""
-
-    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
-        self._workers = workers
-        self._steps = {job.key: job.steps for job in jobs}
-        self._paced = {job.key: job.method.label for job in jobs}
-        self._left = dict(self._steps)
-        self._pace: dict[str, float] = {}
-
-    def note(self, name: str, step: int, seconds: float) -> None:
-        """Takes the step that a job has reached after a number of seconds."""
-        if name in self._left and step > 0:
-            self._left[name] = self._steps[name] - step
-            self._pace[self._paced[name]] = seconds / step
-
-    def drop(self, name: str) -> None:
-        """Takes a job off, finished or failed."""
-        self._left[name] = 0
-
-    @property
-    def done(self) -> float:
-        """Steps done, over all jobs."""
-        return sum(self._steps.values()) - sum(self._left.values())
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds left, None before anything was measured. Those not seen yet count as the mean of those that were."""
-        if not self._pace:
-            return None
-        unknown = sum(self._pace.values()) / len(self._pace)
-        each = [left * self._pace.get(self._paced[name], unknown) for name, left in self._left.items()]
-        return max(sum(each) / self._workers, max(each, default=0.0))
-
-
 class ProgressDisplay:
-    """Shows progress on a terminal as a bar with the time left, elsewhere as a line per job."""
+    """Shows progress on a terminal as a bar with the time left and what runs, elsewhere as a line per job."""
 
     def __init__(self, jobs: Sequence[Job], store: Store, workers: int, console: Console) -> None:
-        self._estimate = Estimate(jobs, workers)
-        self._keys, self._axes = [job.key for job in jobs], jobs[0].benchmark.axes
+        self._estimate = Estimate({job.key: (job.method.label, job.steps) for job in jobs}, workers)
+        self._kind, self._keys = jobs[0].benchmark, {job.key for job in jobs}
+        self._wanted: dict[tuple[str, str], list[int]] = {}
+        for job in jobs:
+            self._wanted.setdefault((job.problem.label, job.method.label), []).extend(job.seeds)
         self._store, self._console = store, console
-        self._finished = 0
+        self._finished, self._states, self._warned = 0, list[live.State](), set[str]()
         self._lock = threading.Lock()
         columns = (
             TextColumn("{task.description}"),
@@ -106,55 +76,65 @@ class ProgressDisplay:
             TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(),
         )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=sum(job.steps for job in jobs), left="")
+        self._bar = Progress(*columns, console=console)
+        self._task = self._bar.add_task("", total=self._estimate.total, left="")
+        self._shown = Live(console=console, transient=True, auto_refresh=False, get_renderable=self._rendered)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "ProgressDisplay":
         if self._console.is_terminal:
-            self._bar.start()
-            self._show()
-            self._thread.start()
+            self._shown.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._thread.join()
         if self._console.is_terminal:
-            self._thread.join()
-            self._bar.stop()
+            self._shown.stop()
 
     def finish(self, marker: dict[str, Any]) -> None:
         """Takes the marker of a job that ended."""
+        axes = self._kind.axes
         with self._lock:
             self._finished += 1
             if marker["status"] == "done":
                 self._estimate.note(marker["key"], marker["steps"], sum(marker["seconds"].values()))
             self._estimate.drop(marker["key"])
+            self._warn(marker.get("warnings", ()))
         if marker["status"] == "failed":
-            print_failed(self._console, marker, self._axes)
+            print_failed(self._console, marker, axes)
         elif not self._console.is_terminal:
             seconds = sum(marker["seconds"].values())
-            parts = [f"[{self._finished}/{len(self._keys)}] {place(marker, self._axes)}: {seconds:.1f} s", self._left()]
+            parts = [
+                f"[{self._finished}/{len(self._keys)}] {place(marker, axes)}: {seconds:.1f} s",
+                str(self._estimate),
+            ]
             print_line(self._console, ", ".join(filter(None, parts)))
         if self._console.is_terminal:
-            self._show()
+            self._shown.refresh()
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL):
-            for key in self._keys:
-                with contextlib.suppress(OSError, ValueError):  # the job has not begun, or has just ended
-                    step, seconds = (self._store.jobs / f"{key}.progress").read_text(encoding="utf-8").split()
-                    with self._lock:
-                        self._estimate.note(key, int(step), float(seconds))
-            self._show()
+            states = [state for state in live.states(self._store.jobs) if state["key"] in self._keys]
+            with self._lock:
+                self._states = states
+                for state in states:
+                    if state["status"] == live.RUNNING:
+                        self._estimate.note(state["key"], state["step"], state["seconds"])
+                        self._warn(state["warnings"])
+            if self._console.is_terminal:
+                self._shown.refresh()
 
-    def _show(self) -> None:
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in set(warnings) - self._warned:
+            self._warned.add(warning)
+            print_line(self._console, warning, "yellow")
+
+    def _rendered(self) -> Group:
         description = f"{self._finished} of {len(self._keys)} jobs"
-        self._bar.update(self._task, completed=self._estimate.done, description=description, left=self._left())
-
-    def _left(self) -> str:
-        seconds = self._estimate.seconds
-        if seconds is None or self._finished == len(self._keys):
-            return ""
-        return f"about {int(seconds // 60)}:{int(seconds % 60):02d} left"
+        self._bar.update(self._task, completed=self._estimate.done, description=description, left=str(self._estimate))
+        running = [row for row in live.rows(self._kind, self._wanted, self._states) if row.running]
+        most = max(self._console.height - 4, 1)
+        return Group(self._bar, *([live.table(running, self._kind, most)] if running else []))

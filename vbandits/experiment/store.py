@@ -192,8 +192,10 @@ class Store:
         paths = {self.jobs / f"{marker['key']}{ending}": sha for ending, sha in marker.get("sha256", {}).items()}
         return all(path.exists() and checksum(path) == sha for path, sha in paths.items())
 
-    def finish(self, job: Job, outcome: Outcome, memory_mb: float) -> dict[str, Any]:
-        """Writes a finished job under its key and returns its marker."""
+    def finish(
+        self, job: Job, outcome: Outcome, memory_mb: float, last: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Writes a finished job under its key and returns its marker; `last` is what a live view shows of it."""
         tables = {RECORDS: outcome.records, HELD_OUT: outcome.held_out}
         written = {
             ending: write_table(self.jobs / f"{job.key}{ending}", table)
@@ -208,6 +210,7 @@ class Store:
             diverged=list(outcome.diverged),
             seconds=outcome.seconds,
             memory_mb=memory_mb,
+            last=dict(last or {}),
             sha256=written,
         )
 
@@ -223,8 +226,6 @@ class Store:
         Raises:
             ConfigError: if the folder holds no experiment.
         """
-        if not self._described.exists():
-            raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         document = self.experiment()
         kind, seeds = self._kind(document), document["seeds"]
         markers = extend.used(self._named(document, torn=True), kind.axes, seeds)
@@ -235,7 +236,13 @@ class Store:
         return load(kind.results)(document, markers, records, self.folder, held_out)
 
     def experiment(self) -> dict[str, Any]:
-        """Returns the experiment as it was last asked for, and how it was made."""
+        """Returns the experiment as it was last asked for, and how it was made.
+
+        Raises:
+            ConfigError: if the folder holds none.
+        """
+        if not self._described.exists():
+            raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = read_json(self._described)
         if not isinstance(experiment, dict) or "fingerprint" not in experiment:
             raise ConfigError(

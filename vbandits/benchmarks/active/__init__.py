@@ -12,4 +12,5 @@ BENCHMARK = Benchmark(
     layout="vbandits.benchmarks.active.report:LAYOUT",
     presets="vbandits.presets:LEARNERS",
     ad_hoc=False,
+    live=("accuracy", "rmse", "nll"),
 )

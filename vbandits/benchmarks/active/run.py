@@ -1,6 +1,7 @@
 """One job of an active-learning experiment: a learner buys labels, a block of seeds in lockstep, and is evaluated."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -13,13 +14,13 @@ from vbandits.agents.streaming import StreamLearner
 from vbandits.benchmarks.active.evaluation import Evaluator
 from vbandits.envs.active.spaces import known_labels, rows_of
 from vbandits.envs.spaces import STREAM
-from vbandits.experiment.benchmark import Job, Outcome, Progress
+from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 
 PURPOSES = ("training", "querying", "environment", "evaluation")
 
 
-def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
     """Plays a job: seeds of a pool in lockstep, those of a stream one after another, for they buy when they like."""
     clock = Clock(*PURPOSES)
     if job.problem.family == STREAM:
@@ -48,15 +49,20 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, lis
         known = rows_of(known_labels(observation["labels"]), "labels from the start")
         learner.add_labels(known, observation["labels"].gather(1, known))
         paid = torch.zeros(len(seeds), dtype=torch.float64)
+        purchase, measured = {}, {}
         for step in range(job.problem.rounds + 1):
             if learner.due or (step == job.problem.rounds and learner.waiting):
-                with clock.of("training"):
+                with progress.update(step, lambda: learner.model.diverged), clock.of("training"):
                     learner.fit()
             if step in times:
                 with clock.of("evaluation"):
                     bought = learner.known.shape[1] - known.shape[1]
                     told = {"round": step, "labels": learner.known.shape[1], "bought": bought, "cost": paid.numpy()}
-                    log.add(told | evaluator.measure(last=step == job.problem.rounds))
+                    scores = evaluator.measure(last=step == job.problem.rounds)
+                    log.add(told | scores)
+                    measured = {"evaluated": step, **scores}
+            if step:  # what was bought, and what it was good for
+                progress(step, partial(dict, measured, **purchase))
             if step == job.problem.rounds:
                 break
             with clock.of("querying"):
@@ -64,8 +70,9 @@ def _pool(job: Job, clock: Clock, progress: Progress) -> tuple[pd.DataFrame, lis
             with clock.of("environment"):
                 observation, reward, _, _, info = environment.step(rows if environment.batch > 1 else rows[:, 0])
             paid = paid - reward.cpu().double()
-            learner.add_labels(rows, observation["labels"].gather(1, rows))
-            progress(step + 1)
+            labels = observation["labels"].gather(1, rows)
+            learner.add_labels(rows, labels)
+            purchase = {"row": rows, "label": labels, "labels": learner.known.shape[1], "cost": paid}
         with clock.of("evaluation"):
             full = _full(environment, learner, evaluator)
         return log.frame(full, len(job.seeds)), evaluator.diverged[: len(job.seeds)].tolist()
@@ -96,12 +103,16 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
             _times(job.problem.rounds, job.options["evaluations"]),
         )
         earned = paid = 0.0
+        measured = {}
 
         def note(step: int, seen: int, last: bool = False) -> None:
+            nonlocal measured
             with clock.of("evaluation"):
                 known = learner.known.shape[1]
                 told = {"round": step, "seen": seen, "labels": known, "bought": known, "cost": paid, "reward": earned}
-                log.add(told | evaluator.measure(last))
+                scores = evaluator.measure(last)
+                log.add(told | scores)
+                measured = {"evaluated": seen, **scores}
 
         with clock.of("environment"):
             observation, info = environment.reset(seed=[seed])
@@ -111,20 +122,21 @@ def _stream(job: Job, seed: int, place: int, clock: Clock, progress: Progress) -
                 action = player.decide(observation["context"][0], left)
             with clock.of("environment"):
                 observation, reward, terminated, truncated, info = environment.step(torch.tensor([action]))
-            earned += float(reward[0])
+            earned, taken = earned + float(reward[0]), place * job.problem.rounds + step
             over = bool(terminated[0] | truncated[0]) or step == job.problem.rounds
             if action == environment.query:
                 paid -= float(reward[0])
                 player.add_label(float(observation["label"].flatten()[0]))
             if (learner.due and action == environment.query) or (over and learner.waiting):
                 begun = learner.model.trained
-                with clock.of("training"):
+                with progress.update(taken, lambda: learner.model.diverged), clock.of("training"):
                     player.fit()
                 if not begun:
                     note(0, step)
             if (step in times or over) and learner.model.trained:
                 note(step, step, over)
-            progress(place * job.problem.rounds + step)
+            happened = {"queried": action == environment.query, "labels": learner.known.shape[1], "round": step}
+            progress(taken, partial(dict, measured, **happened, cost=paid, reward=earned), (seed,))
             if over:
                 break
         return log.frame({}, 1), bool(evaluator.diverged.any())

@@ -11,4 +11,6 @@ BENCHMARK = Benchmark(
     report="vbandits.benchmarks.bandits.report:report",
     layout="vbandits.benchmarks.bandits.report:LAYOUT",
     presets="vbandits.presets:PRESETS",
+    live=("cumulative_regret", "cumulative_reward"),
+    baseline="uniform",
 )

@@ -47,6 +47,7 @@ class Recorder:
         self._drawn = set(self.steps[:: -(-len(self.steps) // THOMPSON)].tolist())
         self._predicted: list[tuple[np.ndarray, Any]] = []
         self._scored = np.zeros(recorded, dtype=bool)
+        self._summed = 0, *(torch.zeros(shape[0], dtype=torch.float64, device=device) for _ in range(2))
         self._thompson = np.full((*recorded, agent.form.arms), np.nan, dtype=np.float32)
 
     def add(self, step: int, contexts: Any, actions: Tensor, rewards: Tensor, info: dict[str, Any]) -> None:
@@ -58,6 +59,29 @@ class Recorder:
             self._optimal[:, step] = info["optimal_action"]
         if step in self._column and self._agent.predicts:
             self._waiting[step] = Observation.of(contexts)
+
+    def happened(self, step: int) -> dict[str, Tensor]:
+        """Returns what happened in a step, the last one that was recorded, by name, each [R].
+
+        Sums go on from those of the last call: a run is summed once, step by step, however often it is asked for.
+        """
+        since, *sums = self._summed
+        parts = self._reward_and_regret(slice(since, step + 1))
+        rewards, regret = (
+            torch.cat([total.unsqueeze(1), part], 1).cumsum(1)[:, -1] for total, part in zip(sums, parts, strict=True)
+        )
+        self._summed = step + 1, rewards, regret
+        reward, own = self._reward_and_regret(step)
+        return {
+            "action": self._actions[:, step],
+            "reward": reward,
+            "regret": own,
+            "cumulative_reward": rewards,
+            "cumulative_regret": regret,
+        }
+
+    def _reward_and_regret(self, steps: int | slice) -> tuple[Tensor, Tensor]:
+        return self._rewards[:, steps], self._regret[:, steps]
 
     def score(self) -> None:
         """Takes the agent's beliefs of the recorded decisions since the last call, all made by what it believes now."""

@@ -16,6 +16,7 @@ from vbandits.benchmarks.bandits.run import job, play
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.benchmark import UNHEARD
 from vbandits.metrics import joint
 
 STEPS, CONTEXTS = 4, 3
@@ -85,6 +86,6 @@ def rehearse(spec: PlayerSpec, form: ObservationSpec, kind: Any = np.float32) ->
     rehearsed = job(EnvironmentSpec("rehearsal", MadeUp), spec, SEEDS, STEPS)
     environment, player = MadeUp(form, kind), spec.player(SEEDS, form, STEPS)
     recorder = Recorder(rehearsed, player)
-    play(environment, player, rehearsed, recorder, Evaluator(rehearsed, player, environment), lambda step: None)
+    play(environment, player, rehearsed, recorder, Evaluator(rehearsed, player, environment), UNHEARD)
     recorder.frame()
     return player

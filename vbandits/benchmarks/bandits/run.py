@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -20,7 +21,7 @@ from vbandits.data.logs import Log
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
-from vbandits.experiment.benchmark import Job, Outcome, Progress
+from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 
 
@@ -46,7 +47,7 @@ def job(
     return Job(BENCHMARK, problem, agent, tuple(seeds), {"steps": steps, "recorded": recorded}, device)
 
 
-def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
     """Plays a job from its first step to its last."""
     environment = job.problem.environment.open(len(job.seeds), job.device)
     played = job
@@ -159,9 +160,9 @@ def play(
             if agent.due or last:
                 recorder.score()  # by the beliefs that decided, before they change
             evaluator.evaluate(step)
+        progress(step + 1, partial(recorder.happened, step))
         if agent.due and not last:
-            with clock.of("agent"):
+            with progress.update(step + 1, lambda: agent.diverged), clock.of("agent"):
                 agent.learn()
         contexts = following
-        progress(step + 1)
     return clock

@@ -13,7 +13,7 @@ from vbandits.benchmarks.offline.config import ALWAYS, LOGGING, LogSpec, PolicyS
 from vbandits.benchmarks.offline.evaluation import estimates
 from vbandits.data.logs import Log
 from vbandits.envs.spaces import Observation
-from vbandits.experiment.benchmark import Job, Outcome, Progress
+from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 from vbandits.metrics import off_policy
 from vbandits.metrics.reward_model import RewardModel
@@ -39,7 +39,7 @@ def split(rows: int, seed: int, folds: int, training_rows: int) -> Parts:
     return Parts(np.sort(training), shown, np.sort(held))
 
 
-def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
     """Lets a policy learn from training rows and estimates its value on held-out rows, a block of seeds in lockstep.
 
     The model of rewards of the direct method and of doubly robust estimates is fitted on the training rows, the same

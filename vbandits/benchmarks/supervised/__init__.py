@@ -11,4 +11,5 @@ BENCHMARK = Benchmark(
     report="vbandits.benchmarks.supervised.report:report",
     layout="vbandits.benchmarks.supervised.report:LAYOUT",
     presets="vbandits.presets:METHODS",
+    live=("error", "nll"),
 )

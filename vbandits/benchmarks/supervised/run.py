@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import compress
 
 import numpy as np
@@ -15,7 +16,7 @@ from vbandits.agents.model import Model
 from vbandits.benchmarks.supervised.config import MethodSpec
 from vbandits.benchmarks.supervised.results import AUROC, COVERAGES, bin_column, risk_column
 from vbandits.data.splits import Split
-from vbandits.experiment.benchmark import Job, Outcome, Progress
+from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
 from vbandits.experiment.clock import Clock
 from vbandits.likelihoods import Categorical
 from vbandits.metrics import class_calibration, classification
@@ -45,7 +46,7 @@ METRICS = {
 """Columns of the records that are one number of probabilities and labels."""
 
 
-def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
+def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
     """Trains on the training rows, fits the temperature on validation rows, and predicts every setting once."""
     clock = Clock("training", "prediction")
     split = job.problem.load()
@@ -55,7 +56,7 @@ def run_job(job: Job, progress: Progress = lambda step: None) -> Outcome:
     with clock.of("prediction"):
         if job.method.temperature == "fit":
             learner.fit_temperature(split)
-        records = _records(learner, split, job.method.temperature == "fit", lambda: progress(job.steps))
+        records = _records(learner, split, job.method.temperature == "fit", progress)
     diverged = compress(job.seeds, learner.model.diverged.tolist())
     return Outcome(records, tuple(diverged), clock.seconds)
 
@@ -94,8 +95,10 @@ class Learner:
         task, x = self.model.task, self._inputs(split.train[0])
         labels = torch.as_tensor(split.train[1], device=task.device).expand(len(task.seeds), -1)  # [R, N], one copy
         for done in range(0, self._steps, task.schedule.gradient_steps):
-            self.model.fit(x, labels)
-            progress(done + task.schedule.gradient_steps)
+            taken = done + task.schedule.gradient_steps
+            with progress.update(taken, lambda: self.model.diverged):
+                self.model.fit(x, labels)
+            progress(taken)
         if task.device.type == "cuda":
             torch.cuda.synchronize()  # so that its seconds are counted as training
 
@@ -147,8 +150,8 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(float(found.x))  # pyright: ignore[reportAttributeAccessIssue]: scipy's types do not know it
 
 
-def _records(learner: Learner, split: Split, fitted: bool, progress: Callable[[], None]) -> pd.DataFrame:
-    """Returns one row per seed and setting."""
+def _records(learner: Learner, split: Split, fitted: bool, progress: Progress) -> pd.DataFrame:
+    """Returns one row per seed and setting; what is told of them is the first, which is clean."""
     out_of_distribution = {name: np.exp(learner.predict(x)) for name, x in split.out_of_distribution.items()}
     temperatures = [learner.temperature, *([np.ones_like(learner.temperature)] if fitted else [])]
     frames = []
@@ -157,7 +160,7 @@ def _records(learner: Learner, split: Split, fitted: bool, progress: Callable[[]
         scaled, *unscaled = [np.exp(found) for found in learner.predict_at(x, temperatures)]
         before = classification.negative_log_likelihood(unscaled[0], y) if fitted else np.nan
         frames.append(pd.DataFrame(names | scores_of(scaled, y, out_of_distribution) | {"nll_unscaled": before}))
-        progress()
+        progress.beat(partial(frames[0].to_dict, "list"))
     return pd.concat(frames, ignore_index=True).assign(temperature=np.tile(learner.temperature, len(frames)))
 
 
