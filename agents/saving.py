@@ -81,6 +81,16 @@ def keep(agent: Agent, seeds: Sequence[int] | None = None, **about: Any) -> Kept
     return kept
 
 
+def keep_in_trial(player: Any) -> None:
+    """Raises a ValueError unless what plays is an agent that can be kept."""
+    if not isinstance(player, Agent):
+        raise ValueError("save: expected an agent of a posterior and a rule, which can be kept, got a policy")
+    try:
+        keep(player)
+    except ConfigError as error:
+        raise ValueError(f"save: {error}") from error
+
+
 def restore(kept: Kept, device: torch.device | str = "cpu") -> Agent:
     """Returns the agent that was kept, exactly as it was. Modules that its declaration names are imported.
 

@@ -123,6 +123,16 @@ def test_its_callback_says_what_it_should(capsys):
     assert all(line.startswith("Wheel-v0 · ") and float(line.split()[-1]) > 40 for line in lines)
 
 
+def test_its_agent_outlives_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = (block for block in EXAMPLES if "load_agent" in block)
+    found = {}
+    exec(example.replace("steps=500", "steps=60"), found)
+    assert 0 <= found["action"] < 5
+    assert found["expected"].mean.shape == (5,)
+    assert found["vbandits"].load_agent("results/mine").steps == 61
+
+
 @pytest.mark.slow
 def test_its_test_passes_as_it_stands(tmp_path):
     (tmp_path / "my_envs.py").write_text(EXAMPLES[2])

@@ -18,7 +18,7 @@ from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.callbacks import check_callbacks
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.locking import LOCK, MOMENT, held, is_free, locked
-from vbandits.experiment.progress import ProgressDisplay, print_line
+from vbandits.experiment.progress import ProgressDisplay, place, print_line
 from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import Store
@@ -63,7 +63,7 @@ def run(
         log: a file that lines of JSON are appended to, see `vbandits.callbacks.Log`.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
             `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
-            recorded, batch_size, evaluations.
+            recorded, batch_size, evaluations, save, checkpoint.
 
     Returns:
         The results of the benchmark, such as `vbandits.Results` of agents.
@@ -77,6 +77,8 @@ def run(
     sections = benchmark_of(document).sections
     document = {key: _listed(value) if key in sections else value for key, value in document.items()}
     experiment = resolve(document, data_dir=data_dir)
+    if experiment.save and out is None:
+        raise ConfigError("save: expected a results folder, in which agents are kept, got none: give out")
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
         results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
@@ -202,6 +204,9 @@ def execute(
         jobs = store.missing(experiment, shard or (1, 1))
         for line in extend.told(before, experiment.document(), jobs):
             print_line(console, line)
+        again = sum(experiment.save and store.finished(job.key) is not None for job in jobs)
+        if again:
+            print_line(console, f"note: {again} jobs that had finished are made again, to keep what they train (save)")
         if jobs:
             callbacks, workers = experiment.callbacks, _workers(experiment, len(jobs), workers)
             for note in check_callbacks(callbacks, workers):
@@ -210,6 +215,8 @@ def execute(
             with ProgressDisplay(jobs, store, workers, console) as display:
                 for marker in run_jobs(jobs, store, **how):
                     display.finish(marker)
+                    for note in marker.get("notes", ()):
+                        print_line(console, f"note: {place(marker, experiment.benchmark.axes)}: {note}", "yellow")
         return store.load()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -51,6 +52,8 @@ class Progress:
 
 
 UNHEARD = Progress()
+CHECKPOINT = 300.0
+"""Seconds from one checkpoint of a job to the next, unless an experiment says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Benchmark:
         live: of the values that jobs tell, those that are shown while they run, as means over seeds.
         baseline: label of the method beside whose the first of them, a sum over steps, is shown; none if empty.
         ad_hoc: whether names of problems and methods are enough for an experiment, without a file.
+        resumes: whether `run` has a third parameter, the file of a checkpoint, from which it goes on if it is there.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Benchmark:
     ad_hoc: bool = True
     live: tuple[str, ...] = ()
     baseline: str = ""
+    resumes: bool = False
 
     @property
     def sections(self) -> tuple[str, str]:
@@ -112,12 +117,16 @@ class Outcome:
         diverged: the seeds whose posterior diverged.
         seconds: wall time by purpose.
         held_out: a second table with a column `seed`, evaluated on held-out contexts; None if there are none.
+        keep: writes what was trained to files that begin with a path; None if it is not to be kept, or cannot be.
+        notes: what a person should know of it.
     """
 
     records: pd.DataFrame
     diverged: tuple[int, ...]
     seconds: dict[str, float]
     held_out: pd.DataFrame | None = None
+    keep: Callable[[Path], None] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Keys:
@@ -173,6 +182,8 @@ class Job:
     Attributes:
         options: what else the results depend on, such as the number of steps.
         device: "cpu" or "cuda".
+        save: whether what it trains is kept.
+        checkpoint: seconds from one checkpoint to the next.
     """
 
     benchmark: Benchmark
@@ -181,6 +192,8 @@ class Job:
     seeds: tuple[int, ...]
     options: Mapping[str, Any]
     device: str = "cpu"
+    save: bool = False
+    checkpoint: float = CHECKPOINT
 
     @property
     def names(self) -> dict[str, str]:
@@ -198,9 +211,10 @@ class Job:
         keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
         return keys.of(self.problem.label, self.method.label, self.seeds)
 
-    def run(self, progress: Progress = UNHEARD) -> Outcome:
-        """Runs it from its first step to its last."""
-        return load(self.benchmark.run)(self, progress)
+    def run(self, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
+        """Runs it from its first step to its last, or from that of a checkpoint on, where its benchmark has them."""
+        more = (checkpoint,) if self.benchmark.resumes and checkpoint is not None else ()
+        return load(self.benchmark.run)(self, progress, *more)
 
 
 @dataclass(frozen=True)
@@ -215,6 +229,8 @@ class Experiment:
         notes: what a person should know before it runs.
         tuning: where its methods are settings that are tried, which ones of what, see `vbandits.tuning.experiment`.
         callbacks: that follow its jobs, see `experiment.callbacks`; results do not depend on them.
+        save: whether what is trained is kept.
+        checkpoint: seconds from one checkpoint of a job to the next.
     """
 
     benchmark: Benchmark
@@ -228,6 +244,8 @@ class Experiment:
     notes: tuple[str, ...] = ()
     tuning: Mapping[str, Any] | None = None
     callbacks: tuple[Any, ...] = ()
+    save: bool = False
+    checkpoint: float = CHECKPOINT
 
     def document(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that its results depend on."""
@@ -259,4 +277,5 @@ class Experiment:
         for problem, method, block in itertools.islice(whole, first, None, every):
             done = (finished or {}).get((problem.label, method.label), ())
             if seeds := tuple(seed for seed in block if seed not in done):
-                yield Job(self.benchmark, problem, method, seeds, self.options, self.device)
+                how = (self.device, self.save, self.checkpoint)
+                yield Job(self.benchmark, problem, method, seeds, self.options, *how)

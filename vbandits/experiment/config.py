@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
-from vbandits.experiment.benchmark import Benchmark, Experiment
+from vbandits.experiment.benchmark import CHECKPOINT, Benchmark, Experiment
 from vbandits.experiment.callbacks import callbacks_of
 from vbandits.experiment.isolation import isolated
 from vbandits.experiment.sections import section, validate
@@ -44,6 +44,8 @@ class ExperimentFile(Entry):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     callbacks: Any = ()
     log: Path | None = None
+    save: Annotated[bool, Field(strict=True)] = False
+    checkpoint: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class Config:
@@ -56,6 +58,7 @@ class Config:
         apart: fields of a method that no preset sets.
         untuned: what a method without an id has where nothing is said, and `told` does not look for it in presets.
         names: keys of an entry that it can be chosen by.
+        keeps: whether what is trained can be kept, and jobs go on from checkpoints.
         errors: what is wrong with the document, in words.
         notes: what a person should know before it runs, of single entries.
         settings: fields that are changed wherever they are, or in one entry.
@@ -69,6 +72,7 @@ class Config:
     apart: ClassVar[tuple[str, ...]] = ()
     untuned: ClassVar[Mapping[str, Any]] = {}
     names: ClassVar[tuple[str, ...]] = ("label", "id")
+    keeps: ClassVar[bool] = False
 
     def __init__(
         self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None
@@ -92,6 +96,7 @@ class Config:
         methods = self._read(sections[1])
         methods += self.default_methods(methods)
         self.settings.check(self.errors)
+        self._check_keeps()
         seeds = seeds_of(self.document.get("seeds", self.file.model_fields["seeds"].default), self.errors)
         device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
         for what, specs in zip(sections, (problems, methods), strict=True):
@@ -114,7 +119,17 @@ class Config:
             device,
             tuple(dict.fromkeys([*self.notes, *notes])),
             callbacks=callbacks,
+            save=self.parsed.save,
+            checkpoint=CHECKPOINT if self.parsed.checkpoint is None else self.parsed.checkpoint,
         )
+
+    def _check_keeps(self) -> None:
+        for name, what in (("save", "agents can be kept"), ("checkpoint", "jobs go on from checkpoints")):
+            if self.parsed and getattr(self.parsed, name) not in (None, False) and not self.keeps:
+                self.errors.append(
+                    f"{name}: expected an experiment with [[environments]] and [[agents]], whose {what}, got one with "
+                    f"{' and '.join(f'[[{section}]]' for section in self.benchmark.sections)}: leave {name} out"
+                )
 
     def _read(self, section: str) -> list[Any]:
         value, found = self.document.get(section), []

@@ -128,11 +128,13 @@ def execute(
         try:
             with isolated(), resources.one_thread():
                 resources.reset(job.device)
-                outcome = job.run(observer)
+                outcome = job.run(observer, store.checkpoint(job.key))
             marker = store.finish(job, outcome, resources.peak(job.device), observer.last())
             records = outcome.records
+            store.checkpoint(job.key).unlink(missing_ok=True)
         except (Exception, SystemExit) as error:  # a user's code may call exit()
             told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
+            store.checkpoint(job.key).unlink(missing_ok=True)  # it would come to the same
             marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
         observer.end(marker, records)
     return marker | {"warnings": observer.warnings}

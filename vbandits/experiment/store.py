@@ -39,13 +39,14 @@ class Store:
 
     Layout: `experiment.json`, the experiment as it was last asked for; `cells/{key}.parquet`, with
     `cells/{key}.held-out.parquet` where there is such a table, and `cells/{key}.json`, the marker, written after them;
-    `report/`; of a tuning also the files of `TUNED`. Jobs are known by their content: those that the experiment no
-    longer asks for stay, and are used again when it does.
+    of a job that has not finished `cells/{key}.checkpoint.safetensors`; `agents/{key}.*`, what was trained, where it is
+    kept; `report/`; of a tuning also the files of `TUNED`. Jobs are known by their content: those that the experiment
+    no longer asks for stay, and are used again when it does.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.jobs = self.folder / "cells"
+        self.jobs, self.agents = self.folder / "cells", self.folder / "agents"
         self._described = self.folder / "experiment.json"
 
     def prepare(self, experiment: Experiment, command: str, overwrite: bool, alone: bool = True) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Store:
 
     def _discard(self) -> None:
         """Removes what was computed; of what is a link to elsewhere, the link alone."""
-        for path in (self.jobs, self.folder / "report", *(self.folder / name for name in TUNED)):
+        for path in (self.jobs, self.agents, self.folder / "report", *(self.folder / name for name in TUNED)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -139,7 +140,8 @@ class Store:
         finished: dict[Place, set[int]] = {}
         axes = experiment.benchmark.axes
         for marker in self._named(experiment.document(), torn=False):
-            if marker["status"] == "done" and self._whole(marker):
+            kept = not experiment.save or self.kept(marker["key"])
+            if marker["status"] == "done" and kept and self._whole(marker):
                 finished.setdefault((marker[axes[0]], marker[axes[1]]), set()).update(marker["seeds"])
         part, parts = shard
         return list(experiment.jobs(finished, part - 1, parts))
@@ -187,6 +189,14 @@ class Store:
         marker = self.marker(name)
         return marker if marker is not None and marker["status"] == "done" and self._whole(marker) else None
 
+    def kept(self, name: str) -> bool:
+        """Returns whether there is what the job with a key has trained."""
+        return (self.agents / f"{name}.json").exists()
+
+    def checkpoint(self, name: str) -> Path:
+        """Returns the file from which the job with a key goes on, if it is there."""
+        return self.jobs / f"{name}.checkpoint.safetensors"
+
     def _whole(self, marker: Mapping[str, Any]) -> bool:
         """Returns whether a job's tables are what its marker says; older markers do not tell."""
         paths = {self.jobs / f"{marker['key']}{ending}": sha for ending, sha in marker.get("sha256", {}).items()}
@@ -202,10 +212,13 @@ class Store:
             for ending, table in tables.items()
             if table is not None
         }
+        if outcome.keep is not None:
+            outcome.keep(self.agents / job.key)
         return self._mark(
             job,
             status="done",
             reason=None,
+            **({"notes": list(outcome.notes)} if outcome.notes else {}),
             failures=len(outcome.diverged),
             diverged=list(outcome.diverged),
             seconds=outcome.seconds,

@@ -13,4 +13,5 @@ BENCHMARK = Benchmark(
     presets="vbandits.presets:PRESETS",
     live=("cumulative_regret", "cumulative_reward"),
     baseline="uniform",
+    resumes=True,
 )

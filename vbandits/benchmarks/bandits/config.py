@@ -13,6 +13,7 @@ from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.player import PlayerSpec
 from vbandits.agents.policy import PolicySpec, is_policy, name_of
 from vbandits.agents.rules import Thompson, Uniform
+from vbandits.agents.saving import keep_in_trial
 from vbandits.benchmarks.bandits import BENCHMARK
 from vbandits.benchmarks.bandits.rehearsal import rehearse
 from vbandits.benchmarks.bandits.results import BASELINE
@@ -84,6 +85,7 @@ class BanditConfig(Config):
     options = ("steps", "recorded")
     untuned = MappingProxyType({"optimizer": {}, "standardize": True})
     names = ("label", "id", "policy")
+    keeps = True
 
     def problems(self, entry: Any, where: str) -> Iterator[EnvironmentSpec]:
         """Yields environments; delay, batch and data directory are those of the file where one has none of its own."""
@@ -227,6 +229,8 @@ class BanditConfig(Config):
                 for agent in methods:
                     try:
                         silent[agent.label] = not rehearse(agent, form).predicts
+                        if self.parsed and self.parsed.save:
+                            keep_in_trial(agent.player((0,), form, 1))
                     except Exception as error:
                         self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1

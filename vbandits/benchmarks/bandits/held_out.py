@@ -39,7 +39,7 @@ class Evaluator:
         self._seeds, self._agent = job.seeds, agent
         self._held_out = getattr(environment, "held_out", lambda seeds, played: None)
         self._times = set(times(job.steps))
-        self._rows: list[pd.DataFrame] = []
+        self._rows: list[dict[str, Any]] = []  # columns
 
     def evaluate(self, step: int) -> None:
         """Evaluates what the agent believes at a step, if it is one of the times and it has learned from anything."""
@@ -54,13 +54,13 @@ class Evaluator:
         columns = {"seed": list(self._seeds), "step": step, "contexts": held.expected.shape[1]}
         for name, values in found.items():
             columns[name] = _but(diverged, values)
-        self._rows.append(pd.DataFrame(columns))
+        self._rows.append(columns)
 
     def frame(self, kept: int) -> pd.DataFrame | None:
         """Returns one row per time and seed, of the first seeds; None if nothing was evaluated."""
         if not self._rows:
             return None
-        return pd.concat([part.head(kept) for part in self._rows], ignore_index=True)
+        return pd.concat([pd.DataFrame(columns).head(kept) for columns in self._rows], ignore_index=True)
 
     def _measured(self, held: HeldOut) -> dict[str, np.ndarray]:
         """Returns what is measured by name, each [R]."""
@@ -194,4 +194,4 @@ def _but(diverged: np.ndarray, values: np.ndarray) -> Any:
     """Returns numbers or lists [R, ...] as a column, without those of replicas that have diverged."""
     if values.ndim == 1:
         return np.where(diverged, np.nan, values)
-    return pd.Series([None if lost else own for own, lost in zip(values, diverged, strict=True)], dtype=object)
+    return [None if lost else own for own, lost in zip(values, diverged, strict=True)]

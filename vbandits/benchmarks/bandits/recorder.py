@@ -83,6 +83,10 @@ class Recorder:
     def _reward_and_regret(self, steps: int | slice) -> tuple[Tensor, Tensor]:
         return self._rewards[:, steps], self._regret[:, steps]
 
+    def taken(self, step: int) -> tuple[Tensor, Tensor]:
+        """Returns the actions and the rewards [R] of a step that was recorded."""
+        return self._actions[:, step], self._rewards[:, step]
+
     def score(self) -> None:
         """Takes the agent's beliefs of the recorded decisions since the last call, all made by what it believes now."""
         waiting, self._waiting = self._waiting, {}

@@ -10,8 +10,7 @@ import torch
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.dry_run import dry_run
 from vbandits.agents.player import Player, PlayerSpec
-from vbandits.benchmarks.bandits.held_out import Evaluator
-from vbandits.benchmarks.bandits.recorder import Recorder
+from vbandits.benchmarks.bandits.game import Checkpoints, Game
 from vbandits.benchmarks.bandits.run import job, play
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
@@ -85,7 +84,8 @@ def rehearse(spec: PlayerSpec, form: ObservationSpec, kind: Any = np.float32) ->
         spec = replace(spec, schedule=replace(schedule, every=2, gradient_steps=steps, initial_pulls=0))
     rehearsed = job(EnvironmentSpec("rehearsal", MadeUp), spec, SEEDS, STEPS)
     environment, player = MadeUp(form, kind), spec.player(SEEDS, form, STEPS)
-    recorder = Recorder(rehearsed, player)
-    play(environment, player, rehearsed, recorder, Evaluator(rehearsed, player, environment), UNHEARD)
-    recorder.frame()
+    game, checkpoints = Game(rehearsed, player, environment), Checkpoints(rehearsed, None)
+    game.contexts, _ = environment.reset(seed=SEEDS)
+    play(environment, game, rehearsed, UNHEARD, checkpoints)
+    game.recorder.frame()
     return player

@@ -1,28 +1,29 @@
 """One job of a bandit experiment: an agent plays an environment, all seeds of a block in lockstep."""
 
 import gc
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vbandits.agents.player import Player, PlayerSpec
+from vbandits.agents import saving
+from vbandits.agents.agent import Agent
+from vbandits.agents.player import PlayerSpec
 from vbandits.benchmarks.bandits import BENCHMARK
-from vbandits.benchmarks.bandits.held_out import Evaluator
-from vbandits.benchmarks.bandits.recorder import Recorder
+from vbandits.benchmarks.bandits.game import Checkpoints, Game
 from vbandits.benchmarks.environments import Problem
 from vbandits.data.logs import Log
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
+from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
-from vbandits.experiment.clock import Clock
 
 
 def job(
@@ -47,27 +48,39 @@ def job(
     return Job(BENCHMARK, problem, agent, tuple(seeds), {"steps": steps, "recorded": recorded}, device)
 
 
-def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
-    """Plays a job from its first step to its last."""
+def run_job(job: Job, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
+    """Plays a job from its first step to its last.
+
+    Args:
+        job: to play.
+        progress: is told every step.
+        checkpoint: file that it goes on from, if it is there, and is written now and then.
+    """
     environment = job.problem.environment.open(len(job.seeds), job.device)
-    played = job
+    played, checkpoints = job, Checkpoints(job, checkpoint)
     if len(job.seeds) == 1 and job.method.in_lockstep:
         environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
-        log = job.problem.environment.warm_log()
+        log, form = job.problem.environment.warm_log(), ObservationSpec.of(environment)
         steps = job.steps + (0 if log is None else len(log))
-        agent = job.method.player(played.seeds, ObservationSpec.of(environment), steps, job.device)
-        if log is not None:
-            agent.warm_start(*logged_decisions(log, len(played.seeds), job.device))
-        recorder = Recorder(played, agent, environment.metadata.get("signed_regret", False))
-        evaluator = Evaluator(played, agent, environment)
+
+        def made(warm: bool) -> Game:
+            agent = job.method.player(played.seeds, form, steps, job.device)
+            if warm and log is not None:
+                agent.warm_start(*logged_decisions(log, len(played.seeds), job.device))
+            return Game(played, agent, environment)
+
+        game = checkpoints.begin(made, environment, list(played.seeds), progress)
         with frozen():
-            clock = play(environment, agent, played, recorder, evaluator, progress)
-        with clock.of("scoring"):
-            records = recorder.frame()
+            play(environment, game, played, progress, checkpoints)
+        with game.clock.of("scoring"):
+            records = game.recorder.frame()
         kept = records.head(len(records) * len(job.seeds) // len(played.seeds))
-        diverged = tuple(compress(job.seeds, agent.diverged.tolist()))
-        return Outcome(kept, diverged, clock.seconds, evaluator.frame(len(job.seeds)))
+        diverged = tuple(compress(job.seeds, game.agent.diverged.tolist()))
+        outcome = Outcome(kept, diverged, game.clock.seconds, game.evaluator.frame(len(job.seeds)))
+        if job.save:
+            outcome.keep = _kept(game, job, checkpoints.notes)
+        return replace(outcome, notes=tuple(checkpoints.notes))
     finally:
         environment.close()
 
@@ -79,6 +92,22 @@ def logged_decisions(log: Log, replicas: int, device: str) -> tuple[Observation,
         for part in (log.context, log.action, log.reward)
     )
     return Observation(context if context.is_floating_point() else context.float(), None, None), action, reward
+
+
+def _kept(game: Game, job: Job, notes: list[str]) -> Callable[[Path], None] | None:
+    """Returns what writes the agent as it is after the run, when it knows all rewards and has learned from them."""
+    agent = game.agent
+    assert isinstance(agent, Agent), "what cannot be kept is refused before anything runs"
+    for rewards in game.waiting:
+        agent.observe(rewards)
+    if agent.due:
+        agent.learn()
+    try:
+        kept = saving.keep(agent, job.seeds, names=job.names, key=job.key)
+    except ConfigError as error:
+        notes.append(f"the agent cannot be kept: {error}")
+        return None
+    return partial(saving.write_agent, kept=kept)
 
 
 class DuplicatedEnv:
@@ -134,35 +163,32 @@ def frozen() -> Iterator[None]:
         gc.unfreeze()
 
 
-def play(
-    environment: Any, agent: Player, job: Job, recorder: Recorder, evaluator: Evaluator, progress: Progress
-) -> Clock:
+def play(environment: Any, game: Game, job: Job, progress: Progress, checkpoints: Checkpoints) -> None:
     """The loop: context, action, outcome. The agent gets contexts and its own rewards; `info` is the recorder's.
 
     Outcomes reach the agent when the environment's declaration says so (`EnvironmentSpec.known`), at once by default.
     """
-    clock, waiting = Clock("agent", "environment", "scoring"), deque()
-    with clock.of("environment"):
-        contexts, _ = environment.reset(seed=list(job.seeds))
-    for step in range(job.steps):
+    agent, recorder, clock = game.agent, game.recorder, game.clock
+    for step in range(game.step, job.steps):
         with clock.of("agent"):
-            actions = agent.act(contexts)
+            actions = agent.act(game.contexts)
         with clock.of("environment"):
             following, rewards, _, _, info = environment.step(actions)
         with clock.of("scoring"):
-            recorder.add(step, contexts, actions, rewards, info)
-        waiting.append(rewards)
+            recorder.add(step, game.contexts, actions, rewards, info)
+        game.waiting.append(rewards)
         last = step + 1 == job.steps
         with clock.of("agent"):
-            while len(waiting) > step + 1 - job.problem.environment.known(step + 1):
-                agent.observe(waiting.popleft())
+            while len(game.waiting) > step + 1 - job.problem.environment.known(step + 1):
+                agent.observe(game.waiting.popleft())
         with clock.of("scoring"):
             if agent.due or last:
                 recorder.score()  # by the beliefs that decided, before they change
-            evaluator.evaluate(step)
+            game.evaluator.evaluate(step)
         progress(step + 1, partial(recorder.happened, step))
         if agent.due and not last:
             with progress.update(step + 1, lambda: agent.diverged), clock.of("agent"):
                 agent.learn()
-        contexts = following
-    return clock
+        game.contexts, game.step = following, step + 1
+        if not last:
+            checkpoints.offer(game)
