@@ -2,24 +2,22 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from vbandits.agents.encoding import Encoding, Kind
+from vbandits.agents.encoding import Encoding
 from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, asks_for_mean, pick
+from vbandits.agents.spec import AgentSpec
 from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.likelihoods import at_output
-from vbandits.networks import MLP
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
-from vbandits.serialize import described, instantiate
 from vbandits.streams import Stream
-from vbandits.types import Functions, Optimizer, Posterior, Predictive, Rule, Schedule, Task
+from vbandits.types import Functions, Optimizer, Predictive, Task
 
 NUMBERS, LARGEST, WIDE = 2**20, 256, 64
 """Of decisions that are looked at together: numbers in their rows, for every output; the decisions; and what a row
@@ -28,55 +26,6 @@ counts at least, as those of a network's layers do."""
 
 PHI = 0.6180339887498949
 """The golden ratio's part behind the point: its multiples are spread evenly."""
-
-
-@dataclass(frozen=True)
-class AgentSpec:
-    """The declaration of an agent, as a file or a script gives it.
-
-    Attributes:
-        label: how reports call it.
-        posterior: of the arms' values, an instance or a class; None for an agent that does not learn.
-        rule: from draws to an arm, an instance or a class.
-        network: builds the network of network posteriors for rows of W numbers and K outputs; a function of W and K
-            that returns an `nn.Module` will do.
-        schedule: when it trains.
-        optimizer: how it trains. Where it is not given, an experiment takes that of the preset whose posterior is of
-            the same kind, and says so; an agent that is made by itself, or that has no such preset, takes the default.
-        standardize: whether the posterior sees contexts and rewards shifted and scaled to mean 0 and variance 1; with
-            "arms" the mean and variance of rewards are those of a mixture of all arms in equal parts, so that they do
-            not depend on how often each was played; where a row is an arm it is the same as true. Where it is not
-            given, it is found as the optimizer is, and true else.
-        encoding: how contexts and arms become rows, see `agents.encoding`.
-    """
-
-    label: str
-    posterior: Posterior | None
-    rule: Rule
-    network: Any = field(default_factory=MLP)
-    schedule: Schedule = field(default_factory=Schedule)
-    optimizer: Optimizer | None = None
-    standardize: bool | Literal["arms"] | None = None
-    encoding: Kind = "shared"
-
-    def __post_init__(self) -> None:
-        """Makes instances of what is given as a class."""
-        instantiate(self, ("posterior", "rule", "network"))
-
-    @property
-    def in_lockstep(self) -> bool:
-        """Whether all replicas are computed as one batch: they are."""
-        return True
-
-    def player(
-        self, seeds: tuple[int, ...], form: ObservationSpec, steps: int, device: torch.device | str = "cpu"
-    ) -> "Agent":
-        """Returns the agent before any decision, see `player.PlayerSpec`."""
-        return Agent(self, seeds, form, steps, device)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns it as JSON: every section with all its fields, the defaults too."""
-        return described(self, ("posterior", "rule", "network", "schedule", "optimizer", "standardize", "encoding"))
 
 
 class Agent:
