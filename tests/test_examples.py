@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import sys
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ from vbandits.envs.check import check
 from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.presets import PRESETS
 from vbandits.registry import load
+from vbandits.testing import checks
 from vbandits.tuning.experiment import resolve_tuning
 
 FOLDER = Path(__file__).parent.parent / "experiments"
@@ -132,6 +134,34 @@ def test_the_file_beside_it_runs(news, tmp_path):
     results = vbandits.load(tmp_path / "out")
     assert [entry["delay"] for entry in results.experiment["environments"]] == [100, 0]
     assert [entry["batch"] for entry in results.experiment["environments"]] == [1, 50]
+
+
+GALLERY = sorted((FOLDER / "gallery").glob("*.py"))
+
+
+def test_the_readme_lists_the_gallery():
+    listed = re.findall(r"^\| \[(\w+\.py)\]\(gallery/(\S+)\)", (FOLDER / "README.md").read_text(), re.MULTILINE)
+    assert sorted(name for name, link in listed if name == link) == [path.name for path in GALLERY]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_every_file_of_the_gallery_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    printed, told = capsys.readouterr()
+    assert len(printed.splitlines()) >= 3
+    assert "failed" not in told
+
+
+def test_what_the_gallery_makes_keeps_the_contract():
+    names = {"posterior": "RandomFeatures", "rule": "HighestQuantile", "acquisition": "VariationRatio"}
+    posterior, rule, acquisition = (
+        runpy.run_path(str(FOLDER / "gallery" / f"own_{kind}.py"))[name] for kind, name in names.items()
+    )
+    for thing in (posterior(features=20), rule(), acquisition()):
+        for check_of in checks(thing):
+            check_of(thing)
 
 
 def test_every_id_in_the_readme_is_registered():
