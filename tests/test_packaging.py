@@ -37,7 +37,7 @@ def test_constraints_name_every_dependency_and_satisfy_its_range():
     pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
     project = PROJECT["project"]
-    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for text in sum(project["optional-dependencies"].values(), project["dependencies"]):
         requirement = Requirement(text)
         assert pinned[requirement.name.lower()] in requirement.specifier
 

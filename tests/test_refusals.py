@@ -96,7 +96,6 @@ def test_all_faults_are_told_at_once():
             ("run", "small.toml", "--set", "standardize=maybe"),
             "standardize: expected True, False or 'arms', got 'maybe'",
         ),
-        (("run", "small.toml", "--engine", "ray"), "pip install 'vbandits[ray]'"),
         (("run",), "expected an experiment file, or --environments"),
         (("run", "small.toml", "--seedz", "3"), "unknown option '--seedz'; did you mean '--seeds'?"),
         (("run", "--environment", "CartPole-v1"), "unknown option '--environment'; did you mean '--environments'?"),

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from vbandits import registry
 from vbandits.errors import ConfigError, require_writable
-from vbandits.experiment import comparing, extend, merging
+from vbandits.experiment import comparing, engines, extend, merging
 from vbandits.experiment.benchmark import Experiment
 from vbandits.experiment.callbacks import check_callbacks
 from vbandits.experiment.engine import run_jobs
@@ -36,6 +36,8 @@ def run(
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     overwrite: bool = False,
     callbacks: Sequence[Any] = (),
     log: str | Path | None = None,
@@ -56,7 +58,9 @@ def run(
         out: results folder, in which a run goes on that was stopped, or that is asked for more: what is there already
             is not computed again; without one, results live in memory alone.
         device: "auto", "cpu" or "cuda".
-        workers: processes; by default one per processor, or 1 on a GPU.
+        workers: jobs at a time; by default one per processor, of the cluster if there is an address, or 1 on a GPU.
+        engine: what runs them: "local" processes, "dask" or "ray", which may run on other machines that see `out`.
+        address: of a dask scheduler or a ray head; by default one is started here.
         overwrite: discards what another experiment left in `out`, instead of using it.
         callbacks: what follows the jobs: classes, of which every job has an instance of its own, instances, functions
             that are called after every step, or names, see `vbandits.callbacks`. Results are the same without them.
@@ -81,7 +85,8 @@ def run(
         raise ConfigError("save: expected a results folder, in which agents are kept, got none: give out")
     with contextlib.ExitStack() as stack:
         folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="vbandits-"))
-        results = execute(experiment, Store(folder), command="vbandits.run(...)", workers=workers, overwrite=overwrite)
+        how: dict[str, Any] = {"workers": workers, "engine": engine, "address": address, "overwrite": overwrite}
+        results = execute(experiment, Store(folder), command="vbandits.run(...)", **how)
         return results if out else results.in_memory()
 
 
@@ -172,7 +177,8 @@ def execute(
     *,
     command: str,
     workers: int | None = None,
-    backend: str = "loky",
+    engine: str = "local",
+    address: str | None = None,
     overwrite: bool = False,
     paths: Iterable[str] = (),
     console: Console | None = None,
@@ -184,8 +190,9 @@ def execute(
         experiment: to run.
         store: its folder.
         command: that the report names.
-        workers: processes.
-        backend: of joblib, see `run_jobs`.
+        workers: jobs at a time.
+        engine: one of `engines.NAMES`.
+        address: of its cluster; by default one is started here.
         overwrite: discards what another experiment left there.
         paths: where a user's modules are.
         console: told what happens.
@@ -194,6 +201,7 @@ def execute(
     console = console or Console(stderr=True)
     for note in experiment.notes:
         print_line(console, f"note: {note}", "yellow")
+    address = engines.checked(engine, address)
     require_writable(store.folder)
     with interruptible(), contextlib.ExitStack() as stack:
         if shard is None:
@@ -208,12 +216,15 @@ def execute(
         if again:
             print_line(console, f"note: {again} jobs that had finished are made again, to keep what they train (save)")
         if jobs:
-            callbacks, workers = experiment.callbacks, _workers(experiment, len(jobs), workers)
-            for note in check_callbacks(callbacks, workers):
+            workers = _workers(experiment, len(jobs), workers) if address is None else workers
+            callbacks = experiment.callbacks
+            for note in check_callbacks(callbacks, 2 if workers is None else workers):
                 print_line(console, f"note: {note}", "yellow")
-            how = {"workers": workers, "backend": backend, "paths": tuple(paths), "callbacks": callbacks}
-            with ProgressDisplay(jobs, store, workers, console) as display:
-                for marker in run_jobs(jobs, store, **how):
+            with (
+                engines.opened(engine, workers, address, experiment.device) as opened,
+                ProgressDisplay(jobs, store, opened.workers, console) as display,
+            ):
+                for marker in run_jobs(jobs, store, opened, tuple(paths), callbacks):
                     display.finish(marker)
                     for note in marker.get("notes", ()):
                         print_line(console, f"note: {place(marker, experiment.benchmark.axes)}: {note}", "yellow")

@@ -37,9 +37,11 @@ class RunOptions:
         Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9; or of one
         agent or environment: --set agents.ibvi.posterior.rank=10. A list, as posterior.rank=[2,5,10], makes one each.
     workers
-        Processes; one per processor by default.
+        Jobs at a time; one per processor by default.
     engine
-        How jobs are spread: loky on this machine, dask or ray across machines.
+        What runs them: local (processes of this machine), dask or ray (also of others).
+    address
+        HOST:PORT of a dask scheduler or a ray head; by default one is started here.
     overwrite
         Discard what another experiment left in the same folder, instead of using what the two have in common.
     shard
@@ -59,7 +61,8 @@ class RunOptions:
     device: Literal["auto", "cpu", "cuda"] | None = None
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None
     workers: int | None = None
-    engine: Literal["loky", "dask", "ray"] = "loky"
+    engine: str = "local"
+    address: str | None = None
     overwrite: Annotated[bool, Parameter(negative=())] = False
     shard: str | None = None
     callback: Annotated[list[str] | None, Parameter(negative=())] = None
@@ -137,16 +140,15 @@ def _run(
     """
     from vbandits.api import execute
     from vbandits.errors import ConfigError
-    from vbandits.experiment.engine import extend_path, installed
+    from vbandits.experiment import engines
+    from vbandits.experiment.engine import extend_path
     from vbandits.experiment.progress import print_line
     from vbandits.experiment.resolve import read
     from vbandits.experiment.store import Store
 
     if how.workers is not None and how.workers < 1:
         raise ConfigError(f"--workers: expected at least 1, got {how.workers}")
-    if not installed(how.engine):
-        needed = f"pip install 'vbandits[{how.engine}]'"
-        raise ConfigError(f"--engine: expected {how.engine} to be installed, got none: {needed}")
+    engines.checked(how.engine, how.address)
     shard = shard_of(how)
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
@@ -166,7 +168,8 @@ def _run(
             store,
             command=command,
             workers=how.workers,
-            backend=how.engine,
+            engine=how.engine,
+            address=how.address,
             overwrite=how.overwrite,
             paths=paths,
             console=console,

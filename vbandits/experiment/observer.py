@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,11 +27,10 @@ class Observer(Progress):
         warnings: what went wrong in callbacks, in words.
     """
 
-    def __init__(self, job: Job, path: Path, callbacks: Sequence[Any] = (), child: bool = False) -> None:
-        """Takes the job, the file of its progress, callbacks, and whether this is a child of the run's process."""
+    def __init__(self, job: Job, path: Path, callbacks: Sequence[Any] = ()) -> None:
+        """Takes the job, the file of its progress, and callbacks."""
         self.warnings: list[str] = []
         self._job, self._path = job, path
-        self._parent = os.getppid() if child else None
         self._begun = self._noted = time.monotonic()
         self._step, self._values = 0, dict
         self._callbacks: list[tuple[str, dict[str, Callable[[Any], None]]]] = []
@@ -62,8 +60,6 @@ class Observer(Progress):
         if now - self._noted < INTERVAL:
             return
         self._noted = now
-        if self._parent is not None and os.getppid() != self._parent:
-            os._exit(1)  # the run was killed: nobody waits for this job, and the next run will make it
         with contextlib.suppress(OSError):  # a full disk must not stop a run for the sake of its progress bar
             self._path.write_text(json.dumps(self._state(now)), encoding="utf-8")
 

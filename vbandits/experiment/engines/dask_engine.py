@@ -1,0 +1,48 @@
+"""dask: workers of a scheduler at an address, or of one that is started here."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import cast
+
+from vbandits.errors import ConfigError
+from vbandits.experiment.engines import SECONDS, Engine, unreachable
+
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,  # who asked for the call is told, and tries again
+    "distributed.admin.large-graph-warning-threshold": "1 TB",  # of a dataset that a job brings along
+    "distributed.worker.daemon": False,  # environments may start processes of their own
+}
+
+
+@contextlib.contextmanager
+def opened(workers: int | None, address: str | None, device: str) -> Iterator[Engine]:
+    """Runs jobs on the workers of a scheduler, which must have one thread each: jobs change what a process shares.
+
+    Raises:
+        ConfigError: if what is at the address is no scheduler, or has other workers.
+    """
+    from dask import config  # pyright: ignore[reportMissingImports]: an extra
+    from distributed import Client, LocalCluster  # pyright: ignore[reportMissingImports]
+    from distributed.scheduler import KilledWorker  # pyright: ignore[reportMissingImports]
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(config.set(SETTINGS))
+        if address is None:
+            own = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+            cluster = stack.enter_context(LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **own))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        else:
+            try:
+                client = stack.enter_context(Client(address, timeout=SECONDS, set_as_default=False))
+            except (OSError, ValueError) as error:
+                raise unreachable("dask scheduler", address, error) from None
+        threads = cast("dict[str, int]", client.nthreads()).values()
+        if max(threads, default=1) > 1:
+            raise ConfigError(
+                f"address: expected dask workers of one thread each, got {max(threads)}: start them as "
+                f"`dask worker {address} --nthreads 1 --nworkers N`"
+            )
+        executor = client.get_executor(pure=False)
+        stack.callback(executor.shutdown, wait=False)
+        yield Engine(executor.submit, workers or max(1, len(threads)), (KilledWorker,))
