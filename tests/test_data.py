@@ -270,6 +270,7 @@ def test_published_sizes_add_up():
         "statlog": (43_500, 9, 7),
         "covertype": (581_012, 54, 7),
         "adult": (45_222, 94, 14),
+        "hillstrom": (64_000, 18, 3),
         "census": (2_458_285, 389, 9),
         "jester": (19_181, 40, 0),
         "financial": (3713, 21, 0),

@@ -18,7 +18,7 @@ from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
 from vbandits.experiment import resources
-from vbandits.experiment.benchmark import UNHEARD
+from vbandits.experiment.benchmark import UNHEARD, Progress
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
@@ -96,7 +96,7 @@ def test_a_run_leaves_its_jobs_its_experiment_and_its_report(folder):
 def test_records_are_one_row_per_seed_and_setting(results):
     part = results.parts["digits", "temperature-scaled"]
     found = [*part[["corruption", "severity", "seed"]].itertuples(index=False, name=None)]
-    assert found == [(*setting, seed) for setting in SETTINGS for seed in range(3)]
+    assert found == [(*setting, seed) for seed in range(3) for setting in SETTINGS]
     assert part["error"].between(0, 1).all()
     assert part.groupby("seed")["temperature"].nunique().tolist() == [1, 1, 1]
     assert part["temperature"].nunique() == 3  # one per seed
@@ -109,7 +109,7 @@ def test_records_are_one_row_per_seed_and_setting(results):
     assert (part["ece_null_low"] < part["ece_null"]).all()
     assert (part["ece_null"] < part["ece_null_high"]).all()
     rows = part[[f"rows_{bin:02d}" for bin in range(1, 16)]].sum(axis=1)
-    assert rows.tolist() == [359] * 3 + [40] * 12  # a fifth of the digits; corrupted, the 40 asked for
+    assert rows.tolist() == ([359] + [40] * 4) * 3  # a fifth of the digits; corrupted, the 40 asked for
     assert part.loc[part["corruption"] == "none", "auroc_tiles"].between(0.55, 1).all()  # 0.5 is chance
 
 
@@ -152,13 +152,16 @@ def test_two_workers_do_what_one_does(folder, results, tmp_path):
     assert_same(Store(tmp_path / "two").load().records, results.records)
 
 
-def test_a_changed_experiment_is_refused(folder, capsys):
+def test_a_changed_experiment_is_computed_again_and_says_why(folder, tmp_path, capsys):
+    file, folder = folder.parent / "small.toml", shutil.copytree(folder, tmp_path / "out")
     before = markers(folder)
-    assert command("run", folder.parent / "small.toml", "--steps", 130, "--out", folder) == 2
-    assert "changed: steps 120 -> 130" in capsys.readouterr().err
-    assert command("run", folder.parent / "small.toml", "--set", "kwargs.rows=290", "--out", folder) == 2
-    assert "datasets.digits.kwargs.rows 300 -> 290" in capsys.readouterr().err
-    assert markers(folder) == before
+    changed = ("--methods", "deterministic", "--set", "kwargs.corrupted_rows=20", "--workers", 1)
+    assert command("run", file, *changed, "--out", folder) == 0
+    assert "datasets.digits.kwargs.corrupted_rows 40 -> 20" in " ".join(capsys.readouterr().err.split())
+    after = markers(folder)
+    assert len(after) == len(before) + 1, "one job of the new content, and the others stay on disk"
+    assert {name: after[name] for name in before} == before
+    assert Store(folder).load().records["method"].unique().tolist() == ["deterministic"]
 
 
 def test_where_the_data_lie_is_no_part_of_the_experiment(tmp_path):
@@ -240,7 +243,12 @@ def test_a_diverged_seed_counts_as_a_failure_and_is_scored_as_nothing():
 @pytest.mark.parametrize("steps", [1, 7, 53, 120])
 def test_all_steps_are_taken_and_told(steps):
     told = []
-    cell(seeds=(0,), steps=steps, methods=DOCUMENT["methods"][:1]).run(told.append)
+
+    class Heard(Progress):
+        def __call__(self, step, values=dict, seeds=None):
+            told.append(step)
+
+    cell(seeds=(0,), steps=steps, methods=DOCUMENT["methods"][:1]).run(Heard())
     assert told[-1] == steps
     assert max(np.diff([0, *told])) <= 50
 

@@ -46,7 +46,7 @@ CASES = {
     "both": (
         {"environments": ["vbandits/Wheel-v0"]},
         "expected either [[environments]] and [[agents]] or [[datasets]] and [[methods]] or [[problems]] and "
-        "[[learners]], got [[environments]] and [[datasets]] and [[methods]]",
+        "[[learners]] or [[logs]] and [[policies]], got [[environments]] and [[datasets]] and [[methods]]",
     ),
 }
 
