@@ -102,7 +102,7 @@ class PolicySpec:
         Raises:
             ValueError: if there is none at "module:name".
         """
-        return load(self.source) if isinstance(self.source, str) else self.source
+        return load(self.source, "policy") if isinstance(self.source, str) else self.source
 
     @property
     def batched(self) -> bool:

@@ -217,7 +217,7 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
             return gymnasium.registry[source]
         raise ValueError(unknown("environment", source, _nearest(source)))
     try:
-        return load(source)
+        return load(source, "environment")
     except ValueError as error:
         if module not in sys.modules:  # it is the module that is not there
             raise

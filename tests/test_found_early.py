@@ -115,7 +115,7 @@ def test_a_module_that_cannot_be_imported_is_told_with_file_and_line(content, sa
 
 
 def test_a_relative_module_is_refused():
-    with pytest.raises(ConfigError, match=r"cannot import '\.x' for '\.x:Y'"):
+    with pytest.raises(ConfigError, match=r"expected 'module:name', such as 'my_module:MyClass', got '\.x:Y'"):
         resolve(WHEEL | {"agents": [".x:Y"]})
 
 

@@ -69,8 +69,15 @@ def test_it_runs_resumes_and_is_reported_from_the_command_line(file, capsys):
     after = markers(out)
     assert {name for name in after if after[name] != before[name]} == {victim.name}
     assert command("report", out) == 0
-    assert command("run", file, "--set", "slope=0.3") == 2
+    assert command("run", file, "--set", "slope=0.3", "--workers", 1) == 0
     assert "counts.steep.slope 1.5 -> 0.3" in capsys.readouterr().err
+    del sys.modules["poisson"]  # as in another process: a folder's word is not enough to import a module
+    assert command("report", out) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expected the module 'poisson'" in said
+    assert "--benchmark poisson:BENCHMARK" in said
+    assert "poisson" not in sys.modules
+    assert command("report", out, "--benchmark", "poisson:BENCHMARK") == 0
 
 
 def test_its_sections_are_filters_and_its_faults_are_told(file, capsys):

@@ -1,10 +1,12 @@
 """Everything that has a name: benchmarks, environments, posteriors, ...; and how a user's own are found."""
 
 import importlib
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from vbandits.named import require_kind
 from vbandits.source_hash import told
 
 BANDITS = {
@@ -114,38 +116,61 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{hint} (known: {', '.join(known)})"
 
 
-def load(reference: str) -> Any:
+def load(reference: str, what: str = "", *, imports: bool = True) -> Any:
     """Returns the object at "module:name".
 
+    Args:
+        reference: the place.
+        what: of `named.KINDS` it must be, if it is going to be called, such as "environment".
+        imports: whether the module is imported; if not, it must have been before. Data may name modules, too.
+
     Raises:
-        ValueError: if there is no such module, or no such name in it.
+        ValueError: if there is no such module, no such name in it, or if it is no such thing.
     """
     module_name, _, attribute = reference.partition(":")
-    if not attribute:
-        raise ValueError(f"expected 'module:name', got {reference!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in (module_name.split(".")[0], module_name):
+    if not (attribute and all(part.isidentifier() for part in module_name.split("."))):
+        raise ValueError(f"expected 'module:name', such as 'my_module:MyClass', got {reference!r}")
+    found = _attribute(_module(module_name, reference, imports), attribute)
+    if what:
+        require_kind(what, reference, found)
+    return found
+
+
+def _module(name: str, reference: str, imports: bool) -> Any:
+    if not imports and name.partition(".")[0] != "vbandits":
+        if name not in sys.modules:
             raise ValueError(
-                f"no module {module_name!r} for {reference!r}: expected {module_name}.py in the current folder, beside "
+                f"expected the module {name!r} of {reference!r} to be imported already, since it is data that name it: "
+                "import it before, if it is yours"
+            )
+        return sys.modules[name]
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (name.split(".")[0], name):
+            raise ValueError(
+                f"no module {name!r} for {reference!r}: expected {name}.py in the current folder, beside "
                 "the experiment file, or installed"
             ) from None
         # the module exists: what is written in it, or what it imports, is at fault
         what = told(error, f"{type(error).__name__}: {error}")
         hint = f": pip install what has {error.name}" if isinstance(error, ModuleNotFoundError) else ""
-        raise ValueError(f"cannot import {module_name!r} for {reference!r}: {what}{hint}") from error
-    if not hasattr(module, attribute):
-        raise ValueError(unknown(f"name in {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]))
-    return getattr(module, attribute)
+        raise ValueError(f"cannot import {name!r} for {reference!r}: {what}{hint}") from error
 
 
-def find(what: str, name: Any, known: dict[str, str]) -> Any:
-    """Returns what is registered under `name`, or the user's own where it is "module:name"."""
+def _attribute(module: Any, name: str) -> Any:
+    if not hasattr(module, name):
+        raise ValueError(unknown(f"name in {module.__name__}", name, [n for n in vars(module) if n[0] != "_"]))
+    return getattr(module, name)
+
+
+def find(what: str, name: Any, known: dict[str, str], *, imports: bool = True) -> Any:
+    """Returns what is registered under `name`, or the user's own where it is "module:name", as `load` does."""
+    kind = what.removeprefix("kind of ")
     if not isinstance(name, str):
-        raise ValueError(f"expected a name of a {what.removeprefix('kind of ')}, got {name!r}")
+        raise ValueError(f"expected a name of a {kind}, got {name!r}")
     if name in known:
         return load(known[name])
     if ":" in name:
-        return load(name)
+        return load(name, kind, imports=imports)
     raise ValueError(unknown(what, name, known))

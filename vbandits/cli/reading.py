@@ -11,19 +11,20 @@ from vbandits.cli.running import show
 
 
 @app.command
-def report(folder: Path) -> int:
+def report(folder: Path, *, benchmark: str | None = None) -> int:
     """Write the report of a results folder again.
 
     Parameters
     ----------
     folder
         What a run left, such as results/quickstart.
+    benchmark
+        One of your own that the folder is of, "my_module:NAME": it is imported for nothing that a folder says.
     """
-    from vbandits.experiment.engine import extend_path
     from vbandits.experiment.progress import print_failed
     from vbandits.experiment.store import Store
 
-    extend_path([str(Path.cwd())])
+    _import(benchmark)
     results = Store(folder).load()
     for marker in results.jobs:
         if marker["status"] == "failed":
@@ -32,7 +33,7 @@ def report(folder: Path) -> int:
 
 
 @app.command
-def watch(folder: Path, *, every: float = 1.0) -> int:
+def watch(folder: Path, *, every: float = 1.0, benchmark: str | None = None) -> int:
     """Show a run while it goes on, also one of another process; exit code 1 if some job failed or is left.
 
     Parameters
@@ -41,17 +42,18 @@ def watch(folder: Path, *, every: float = 1.0) -> int:
         Results folder of the run, such as results/quickstart.
     every
         Seconds between two looks.
+    benchmark
+        One of your own that the folder is of, "my_module:NAME".
     """
-    from vbandits.experiment.engine import extend_path
     from vbandits.experiment.progress import output
     from vbandits.experiment.watching import follow
 
-    extend_path([str(Path.cwd())])
+    _import(benchmark)
     return 0 if follow(folder, output(), every) else FAILED
 
 
 @app.command
-def compare(*folders: Path, out: Path | None = None) -> int:
+def compare(*folders: Path, out: Path | None = None, benchmark: str | None = None) -> int:
     """Set results folders side by side, paired by seed: two versions of a method, or of the code.
 
     Parameters
@@ -60,17 +62,18 @@ def compare(*folders: Path, out: Path | None = None) -> int:
         What runs left, such as results/before results/after: what changed is told against the first.
     out
         Folder of the report; results/compare-NAME-NAME by default.
+    benchmark
+        One of your own that the folders are of, "my_module:NAME".
     """
     from vbandits.experiment import changes
-    from vbandits.experiment.engine import extend_path
 
-    extend_path([str(Path.cwd())])
+    _import(benchmark)
     changes.show(folders, out, shlex.join(["vbandits", *sys.argv[1:]]))
     return 0
 
 
 @app.command
-def merge(*folders: Path, out: Path) -> int:
+def merge(*folders: Path, out: Path, benchmark: str | None = None) -> int:
     """Make one results folder of several: other seeds, agents or environments of one experiment, from other machines.
 
     Parameters
@@ -79,9 +82,25 @@ def merge(*folders: Path, out: Path) -> int:
         What runs left, such as results/first results/second.
     out
         The new results folder.
+    benchmark
+        One of your own that the folders are of, "my_module:NAME".
     """
-    from vbandits.experiment.engine import extend_path
     from vbandits.experiment.merging import merged
 
-    extend_path([str(Path.cwd())])
+    _import(benchmark)
     return show(merged(folders, out, shlex.join(["vbandits", *sys.argv[1:]])), out)
+
+
+def _import(benchmark: str | None) -> None:
+    """Imports a benchmark of the user's own, which is asked for by name: a folder's word is not enough for that."""
+    from vbandits.errors import ConfigError
+    from vbandits.experiment.benchmark import benchmark as imported
+    from vbandits.experiment.engine import extend_path
+
+    if benchmark is None:
+        return
+    extend_path([str(Path.cwd())])
+    try:
+        imported(benchmark, imports=True)
+    except ValueError as error:
+        raise ConfigError(f"--benchmark: {error}") from None

@@ -217,7 +217,7 @@ def show(results: Any, folder: Path, presets: Path | None = None) -> int:
     """Writes the report of results, of a tuning also its presets, and prints what they say."""
     from vbandits.experiment.made import remarks
     from vbandits.experiment.progress import print_line
-    from vbandits.experiment.report import terminal, write
+    from vbandits.experiment.report import place, terminal, write
 
     console, complete = Console(stderr=True), True
     for remark in remarks(results):
@@ -228,6 +228,6 @@ def show(results: Any, folder: Path, presets: Path | None = None) -> int:
         complete = files.leave(results, folder, presets, console)
     else:
         Console().print(terminal(results))
-    page = write(results, folder / "report")  # where that is not possible, the table has been printed
+    page = write(results, place(folder))  # where that is not possible, the table has been printed
     print_line(console, f"Report: {page}")
     return FAILED if not complete or any(job["status"] == "failed" for job in results.jobs) else 0

@@ -99,13 +99,21 @@ def benchmarks() -> list[Benchmark]:
     return [load(place) for place in BENCHMARKS.values()]
 
 
-def benchmark(name: str) -> Benchmark:
+def benchmark(name: Any, *, imports: bool = False) -> Benchmark:
     """Returns a benchmark by its name, or a user's own by its "module:name".
+
+    Args:
+        name: of it.
+        imports: whether its module is imported; if not, it must have been before, since a results folder, which is
+            data, may name any.
 
     Raises:
         ValueError: if there is none.
     """
-    return find("benchmark", name, BENCHMARKS)
+    found = find("benchmark", name, BENCHMARKS, imports=imports)
+    if not isinstance(found, Benchmark):
+        raise ValueError(f"expected {name!r} to be a vbandits.experiment.benchmark.Benchmark, got {found!r}")
+    return found
 
 
 @dataclass

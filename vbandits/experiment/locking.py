@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def held(path: Path, refusal: str, seconds: float = PATIENCE) -> Iterator[None]:
     """Holds a lock, which goes with the process however it ends; raises a ConfigError if another process holds it."""
-    lock = FileLock(path, timeout=seconds)
+    lock = FileLock(_no_link(path), timeout=seconds)
     try:
         lock.acquire()
     except Timeout:
@@ -42,7 +42,7 @@ def held(path: Path, refusal: str, seconds: float = PATIENCE) -> Iterator[None]:
 def is_free(path: Path) -> bool:
     """Says whether no process holds a lock."""
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(_no_link(path), timeout=0):
             return True
     except Timeout:
         return False
@@ -54,3 +54,10 @@ def in_use(folder: Path) -> bool:
         return any(not is_free(path) for path in folder.glob(f"{LOCK}*"))
     except OSError:  # of a folder that cannot be written to
         return True
+
+
+def _no_link(path: Path) -> Path:
+    """Returns the path of a lock, which locking empties; raises a ConfigError for a link, which may lead anywhere."""
+    if path.is_symlink():
+        raise ConfigError(f"{path}: expected a file, got a link: remove it")
+    return path

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.figures import common
 from vbandits.experiment.made import differing, facts_of, remarks, seeds_text, settings
@@ -45,6 +46,18 @@ def report_of(results: StoredResults) -> Report:
     return load(next(iter(reports), benchmark(results.benchmark).report))(results)
 
 
+def place(folder: Path) -> Path:
+    """Returns where the report of a results folder lies.
+
+    Raises:
+        ConfigError: if that is a link: a folder from elsewhere would choose where files are written.
+    """
+    found = folder / "report"
+    if found.is_symlink():
+        raise ConfigError(f"{found}: expected a folder to write the report to, got a link: remove it")
+    return found
+
+
 def write(results: StoredResults, folder: Path) -> Path:
     """Writes index.html, report.md, summary.csv, and every figure and table as files, into `folder`.
 
@@ -58,11 +71,15 @@ def write(results: StoredResults, folder: Path) -> Path:
         report, drawn = page.drawn(report_of(results))
     html = page.render(report)  # before anything is replaced
     for name, endings in (("figures", ("svg",)), ("tables", ("csv", "tex"))):
+        if (folder / name).is_symlink():  # it may lead anywhere
+            (folder / name).unlink()
         (folder / name).mkdir(parents=True, exist_ok=True)
         for left in (folder / name).iterdir():  # of an earlier report, and nothing else that may lie there
             if re.fullmatch(rf".+-{name[:-1]}-\d+\.({'|'.join(endings)})", left.name):
                 left.unlink()
     for name, text in files.contents(drawn):
+        if (folder / name).is_symlink():
+            (folder / name).unlink()
         (folder / name).write_text(text, encoding="utf-8")
     summary = results.summary()
     for axis in results.axes:

@@ -79,7 +79,7 @@ def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
     if "benchmark" in document:
         named = document["benchmark"]
         try:
-            return named if isinstance(named, Benchmark) else benchmark(str(named))
+            return named if isinstance(named, Benchmark) else benchmark(named, imports=True)
         except ValueError as error:
             raise ConfigError(f"benchmark: {error}") from None
     every = benchmarks()

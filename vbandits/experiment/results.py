@@ -73,11 +73,11 @@ class StoredResults:
 
         Without a path, the folder is `report` in the results folder; results in memory alone need one.
         """
-        from vbandits.experiment.report import write
+        from vbandits.experiment.report import place, write
 
         if path is None and self.folder is None:
             raise ValueError("expected a path, as these results are in no folder: report('report'), or run(out=...)")
-        return write(self, Path(path) if path is not None else Path(self.folder or "") / "report")
+        return write(self, Path(path) if path is not None else place(Path(self.folder or "")))
 
     def figure(self, name: str, **where: str) -> "Figure":
         """Returns a figure of the report as a figure of matplotlib, its caption as its label: for a paper.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -171,6 +172,9 @@ class Store:
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
         path = self.jobs / f"{name}.json"
+        for file in (path, *(path.with_suffix(ending) for ending in (RECORDS, HELD_OUT))):
+            if file.is_symlink():
+                raise ConfigError(f"{file}: expected a file, got a link: put what it leads to in its place")
         marker = read_json(path) if path.exists() else None
         if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
             return None
@@ -268,7 +272,9 @@ class Store:
         try:
             return benchmark(document.get("kind", DEFAULT_BENCHMARK))
         except ValueError as error:
-            raise ConfigError(f"{self._described}: {error}") from None
+            named = str(document["kind"])
+            hint = f", or say --benchmark {shlex.quote(named)}" if ":" in named else ""
+            raise ConfigError(f"{self._described}: {error}{hint}") from None
 
     def _mark(self, job: Job, **content: Any) -> dict[str, Any]:
         marker = {

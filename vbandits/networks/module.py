@@ -38,7 +38,7 @@ class Module:
         """Returns the network for D features and K outputs."""
         from vbandits.registry import load
 
-        factory = load(self.factory) if isinstance(self.factory, str) else self.factory
+        factory = load(self.factory, "network") if isinstance(self.factory, str) else self.factory
         with torch.random.fork_rng(devices=[]):  # what it draws by itself is the same in every process
             torch.manual_seed(0)
             module = factory(features, outputs)

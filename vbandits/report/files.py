@@ -55,7 +55,7 @@ def as_csv(table: Table) -> str:
         [(name := f"{head.text} {head.detail}".strip()), *(f"{name} {end}" for end in ("low", "high")[: width - 1])]
         for head, width in zip(table.heads, widths, strict=True)
     ]
-    writer.writerow([table.what, *(name for names in heads for name in names)])
+    writer.writerow([table.what, *(harmless(name) for names in heads for name in names)])
     for row in table.rows:
         cells: list[str] = []
         for entry, names in zip(row.entries, heads, strict=True):

@@ -16,6 +16,7 @@ from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import PRESETS, TRIALS
 from vbandits.files import write_text
+from vbandits.report.files import harmless
 from vbandits.report.formats import MINUS, decimals, interval, number, plural
 from vbandits.report.statistics import Interval
 from vbandits.tuning.results import TunedMethod, Tuning
@@ -37,8 +38,8 @@ def leave(results: StoredResults, folder: Path, beside: Path | None, console: Co
         Whether every method has a preset.
     """
     tuning = Tuning(results)
-    table = trials(tuning).to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    write_text(folder / TRIALS, table)
+    table = trials(tuning).map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    write_text(folder / TRIALS, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     lacking = [method.name for method in tuning.methods if method.chosen is None]
     paths = [folder / PRESETS, *([beside] if beside is not None and not lacking else [])]
     for path in paths:

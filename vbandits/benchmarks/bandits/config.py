@@ -188,7 +188,7 @@ class BanditConfig(Config):
             return AgentSpec(name, **{**start, **objects(PRESETS[name], start)})
         if ":" not in name:
             raise ValueError(unknown("agent", name, PRESETS))
-        made = load(name)
+        made = load(name, "agent")
         made = made() if callable(made) else made
         if isinstance(made, Mapping):
             inner = copy.copy(self)
