@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_processes import children, gone
+from tests.chaos import EXPERIMENT, JOBS, OWN, children, tables, workers_of
+from tests.test_processes import gone
 from tests.test_running import vbandits, written
 from vbandits.errors import ConfigError
 from vbandits.experiment import engines
@@ -26,39 +27,6 @@ from vbandits.experiment.engines.local import Processes
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 
-EXPERIMENT = """
-name = "small"
-seeds = 6
-block = 1
-steps = 24
-environments = [{ id = "own_envs:Slow", label = "slow", kwargs = { seconds = SECONDS } }, "vbandits/Wheel-v0"]
-agents = ["linear-ts"]
-"""
-OWN = """
-import os
-import time
-from pathlib import Path
-import gymnasium
-import numpy as np
-
-
-class Slow(gymnasium.Env):
-    observation_space, action_space = gymnasium.spaces.Box(-9, 9, (3,)), gymnasium.spaces.Discrete(2)
-
-    def __init__(self, seconds=0.0, asleep=None):
-        self.seconds, self.asleep = seconds, asleep
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.standard_normal(3, np.float32).clip(-9, 9), {}
-
-    def step(self, action):
-        if self.asleep:
-            Path(self.asleep, str(os.getpid())).touch()
-        time.sleep(self.seconds)
-        context, _ = self.reset()
-        return context, float(action), False, False, {"regret": 1.0 - action}
-"""
 DISK = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 DASK = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="dask is an extra")
 RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an extra")
@@ -214,11 +182,6 @@ def ended(process, code=0):
     return told
 
 
-def tables(folder):
-    """The bytes of all tables of a folder."""
-    return {path.name: path.read_bytes() for path in Path(folder, "cells").glob("*.parquet")}
-
-
 def until(condition, process):
     """Waits for something while a run goes on."""
     end = time.monotonic() + 120
@@ -244,7 +207,7 @@ def undisturbed(tmp_path_factory):
         Path("own_envs.py").write_text(OWN)
         ended(run("--workers", 1, out="out"))
         found = tables("out")
-    assert len(found) >= 24  # two environments, two agents, six seeds
+    assert len(found) >= JOBS
     return found
 
 
@@ -309,14 +272,9 @@ def test_what_is_no_scheduler_is_refused_in_time(monkeypatch):
 def test_a_worker_of_this_machine_that_dies_costs_nothing(here, undisturbed):
     process = run("--workers", 2, out="out")
     until(lambda: len(list(Path("out/cells").glob("*.progress"))) == 2, process)
-    os.kill(next(iter(workers_of(process.pid))), signal.SIGKILL)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     ended(process)
     assert tables("out") == undisturbed
-
-
-def workers_of(process):
-    """The processes in which a run has its jobs done."""
-    return {one for one in children(process) if b"popen_loky" in Path(f"/proc/{one}/cmdline").read_bytes()}
 
 
 def below(process):

@@ -13,8 +13,8 @@ from vbandits.cli.app import FAILED, app
 
 @app.command
 def bench() -> None:
-    """Measure speed and memory, as ratios within one run: decisions, training steps, labels."""
-    from vbandits.bench import decisions, labels, large_pool, memory, training
+    """Measure speed and memory, as ratios within one run: decisions, training steps, labels, jobs."""
+    from vbandits.bench import decisions, jobs, labels, large_pool, memory, training
 
     console = Console()
     decisions(console)
@@ -22,6 +22,7 @@ def bench() -> None:
     labels(console)
     memory(console)
     large_pool(console)
+    jobs(console)
 
 
 @app.command
