@@ -24,7 +24,8 @@ def told(error: Exception) -> tuple[str, ...]:
     if isinstance(error, ConfigError):
         return error.errors
     if isinstance(error, OSError) and error.errno in UNUSABLE:
-        return (f"{error.filename}: expected a place that can be read and written to, got: {error.strerror}",)
+        place = error.filename or "the results folder"  # what was open already says no name when the disk is full
+        return (f"{place}: expected a place that can be read and written to, got: {error.strerror}",)
     return ()
 
 
