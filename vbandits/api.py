@@ -67,7 +67,7 @@ def run(
         log: a file that lines of JSON are appended to, see `vbandits.callbacks.Log`.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
             `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
-            recorded, batch_size, evaluations, save, checkpoint.
+            recorded, batch_size, evaluations, save, checkpoint, timeout.
 
     Returns:
         The results of the benchmark, such as `vbandits.Results` of agents.
@@ -183,6 +183,7 @@ def execute(
     paths: Iterable[str] = (),
     console: Console | None = None,
     shard: tuple[int, int] | None = None,
+    apart: bool = False,
 ) -> StoredResults:
     """Runs the jobs of an experiment that its folder does not hold yet; jobs that failed before are tried again.
 
@@ -197,6 +198,8 @@ def execute(
         paths: where a user's modules are.
         console: told what happens.
         shard: (i, n) to run the i-th of n parts, while other processes may run the others in the same folder.
+        apart: whether jobs with a user's own code run in processes of their own also with one worker, so that nothing
+            that it does can end this one.
     """
     console = console or Console(stderr=True)
     for note in experiment.notes:
@@ -220,11 +223,12 @@ def execute(
             callbacks = experiment.callbacks
             for note in check_callbacks(callbacks, 2 if workers is None else workers):
                 print_line(console, f"note: {note}", "yellow")
+            alone = experiment.timeout is not None or (apart and any(job.foreign for job in jobs))
             with (
-                engines.opened(engine, workers, address, experiment.device) as opened,
+                engines.opened(engine, workers, address, experiment.device, alone) as opened,
                 ProgressDisplay(jobs, store, opened.workers, console) as display,
             ):
-                for marker in run_jobs(jobs, store, opened, tuple(paths), callbacks):
+                for marker in run_jobs(jobs, store, opened, tuple(paths), callbacks, experiment.timeout):
                     display.finish(marker)
                     for note in marker.get("notes", ()):
                         print_line(console, f"note: {place(marker, experiment.benchmark.axes)}: {note}", "yellow")

@@ -41,6 +41,13 @@ def section(value: Any, choices: Mapping[str, str]) -> dict[str, Any] | None:
     return described | ({"code": code} if code else {})
 
 
+def has_code(described: Any) -> bool:
+    """Says whether a description in JSON names code of a user's, see `section`."""
+    if isinstance(described, Mapping):
+        return bool(described.get("code")) or any(map(has_code, described.values()))
+    return isinstance(described, list | tuple) and any(map(has_code, described))
+
+
 def kind_of(cls: Any, choices: Mapping[str, str]) -> str:
     """Returns the name under which a class is registered, or else its place, "module:name"."""
     place = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', '')}"

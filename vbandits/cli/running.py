@@ -51,6 +51,8 @@ class RunOptions:
         What follows the jobs, beside the file's: my_module:MyCallback, or tensorboard, wandb, mlflow, trackio.
     log
         File that what happens is appended to, as lines of JSON.
+    timeout
+        Seconds that a job may take: one that hangs fails, and the others go on. Any time by default.
     """
 
     out: Path | None = None
@@ -67,6 +69,7 @@ class RunOptions:
     shard: str | None = None
     callback: Annotated[list[str] | None, Parameter(negative=())] = None
     log: Path | None = None
+    timeout: float | None = None
 
 
 HOW = RunOptions()
@@ -153,7 +156,7 @@ def _run(
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
-    for name in ("name", "seeds", "steps", "device", "log"):
+    for name in ("name", "seeds", "steps", "device", "log", "timeout"):
         if (value := getattr(how, name)) is not None:
             document[name] = value
     if how.callback:
@@ -174,6 +177,7 @@ def _run(
             paths=paths,
             console=console,
             shard=shard,
+            apart=True,
         )
     except KeyboardInterrupt:
         print_line(console, f"\nInterrupted. Finished jobs are kept in {store.folder}; to go on:\n  {command}")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
 from vbandits.report.formats import plural
-from vbandits.serialize import canonical, slug
+from vbandits.serialize import canonical, has_code, slug
 
 MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history")
 """How an experiment was made, as far as its `experiment.json` says so; the rest of it is what was asked for."""
@@ -219,6 +219,11 @@ class Job:
         keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
         return keys.of(self.problem.label, self.method.label, self.seeds)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether a user's own code is part of it."""
+        return any(has_code(part.describe()) for part in (self.problem, self.method))
+
     def run(self, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
         """Runs it from its first step to its last, or from that of a checkpoint on, where its benchmark has them."""
         more = (checkpoint,) if self.benchmark.resumes and checkpoint is not None else ()
@@ -239,6 +244,7 @@ class Experiment:
         callbacks: that follow its jobs, see `experiment.callbacks`; results do not depend on them.
         save: whether what is trained is kept.
         checkpoint: seconds from one checkpoint of a job to the next.
+        timeout: seconds that a job may take; None for any time.
     """
 
     benchmark: Benchmark
@@ -254,6 +260,7 @@ class Experiment:
     callbacks: tuple[Any, ...] = ()
     save: bool = False
     checkpoint: float = CHECKPOINT
+    timeout: float | None = None
 
     def document(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that its results depend on."""

@@ -21,6 +21,8 @@ from vbandits.registry import unknown
 from vbandits.serialize import objects
 from vbandits.source_hash import told
 
+LONGEST_TIMEOUT = 1e6
+"""Seconds that a job may be given, eleven days."""
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
 MOST = 10**12
@@ -46,6 +48,7 @@ class ExperimentFile(Entry):
     log: Path | None = None
     save: Annotated[bool, Field(strict=True)] = False
     checkpoint: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
 
 
 class Config:
@@ -121,6 +124,7 @@ class Config:
             callbacks=callbacks,
             save=self.parsed.save,
             checkpoint=CHECKPOINT if self.parsed.checkpoint is None else self.parsed.checkpoint,
+            timeout=self.parsed.timeout,
         )
 
     def _check_keeps(self) -> None:

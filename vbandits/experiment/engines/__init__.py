@@ -81,7 +81,9 @@ def unreachable(what: str, address: str, error: Exception) -> ConfigError:
     )
 
 
-def opened(name: str, workers: int | None, address: str | None, device: str) -> AbstractContextManager[Engine]:
+def opened(
+    name: str, workers: int | None, address: str | None, device: str, apart: bool = False
+) -> AbstractContextManager[Engine]:
     """Returns a context in which an engine runs; on leaving it, also by an interruption, what still runs is ended.
 
     Args:
@@ -89,6 +91,8 @@ def opened(name: str, workers: int | None, address: str | None, device: str) -> 
         workers: jobs at a time; None for as many as a cluster at an address has processors.
         address: as `checked` returns it.
         device: on which the jobs compute.
+        apart: whether jobs run in other processes also where one is enough.
     """
-    module = {"local": "local", "dask": "dask_engine", "ray": "ray_engine"}[name]
-    return importlib.import_module(f"{__name__}.{module}").opened(workers, address, device)
+    if name == "local":
+        return importlib.import_module(f"{__name__}.local").opened(workers, apart)
+    return importlib.import_module(f"{__name__}.{name}_engine").opened(workers, address, device)

@@ -16,13 +16,13 @@ LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA", "NUMEX
 
 
 @contextlib.contextmanager
-def opened(workers: int | None, address: str | None, device: str) -> Iterator[Engine]:
-    """Runs jobs in so many processes, or in this one if one is enough."""
-    if workers in (None, 1):
+def opened(workers: int | None, apart: bool) -> Iterator[Engine]:
+    """Runs jobs in so many processes; where one is enough in this one, unless they are to be apart."""
+    if workers in (None, 1) and not apart:
         yield Engine(here, 1, apart=False)
         return
     with contextlib.closing(Processes()) as processes:
-        yield Engine(processes.submit, workers, (BrokenProcessPool,))
+        yield Engine(processes.submit, workers or 1, (BrokenProcessPool,))
 
 
 def here(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
