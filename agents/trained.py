@@ -1,9 +1,9 @@
 """Agents that outlive a run: `vbandits.load_agent`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,47 +39,37 @@ class Prediction:
     doubt: np.ndarray
 
 
-def load_agent(
-    path: str | Path,
-    *,
-    environment: str | None = None,
-    agent: str | None = None,
-    seed: int | Literal["all"] | None = None,
-    device: str | None = None,
+def opened(
+    path: Path, wanted: Mapping[str, str | None], seed: Any, device: str | None, keys: Collection[str] | None = None
 ) -> "TrainedAgent":
-    """Returns an agent that was kept, which acts, predicts and goes on learning, for as long as it is used.
-
-    Its files are data alone. But where its declaration names a posterior, rule or network of a user's own
-    ("module:name"), that module is imported, which runs the code in it: load such agents from people you trust.
+    """Returns an agent that was kept.
 
     Args:
         path: of its file, or of the results folder of a run with `save`.
-        environment: label of the environment that it was trained in, where a folder holds several.
-        agent: its label, where a folder holds several.
-        seed: which of its seeds; by default the first. "all" has all of them side by side: everything that goes in and
-            comes out then has their number R as its first axis.
+        wanted: labels by axis, where a folder holds several; None for any.
+        seed: which of its seeds, None for the first, or "all".
         device: "cpu" or "cuda"; by default the one that it was trained on, if it is there.
+        keys: of the jobs whose agents count, where a folder holds others; by default all.
 
     Raises:
-        vbandits.ConfigError: if there is no such agent, or its files are not what was written.
+        ConfigError: if there is no such agent, or its files are not what was written.
     """
-    place = Path(path)
-    if place.is_dir():
-        place = _chosen(place, {"environment": environment, "agent": agent}, seed)
-    elif environment is not None or agent is not None:
-        raise ConfigError(f"{path}: expected a results folder where environment or agent is given, got a file")
-    kept = read_agent(place)
+    if path.is_dir():
+        path = _chosen(path, wanted, seed, keys)
+    elif any(label is not None for label in wanted.values()):
+        raise ConfigError(f"{path}: expected a results folder where {' or '.join(wanted)} is given, got a file")
+    kept = read_agent(path)
     if device is None:
         device = "cuda" if kept.about["device"] == "cuda" and torch.cuda.is_available() else "cpu"
     return TrainedAgent(restore(kept, device), kept, seed)
 
 
-def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any) -> Path:
+def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any, keys: Collection[str] | None) -> Path:
     """Returns the file of the one agent in a results folder that has the labels and the seed wanted."""
     files = sorted((folder / AGENTS).glob("*.json"))
     if not files:
         raise ConfigError(f"{folder}: expected agents of a run with `save = true`, got none")
-    about = {path: read_about(path) for path in files}
+    about = {path: own for path in files if (own := read_about(path)) and (keys is None or own.get("key") in keys)}
     found = [
         path
         for path, own in about.items()

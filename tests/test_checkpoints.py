@@ -227,6 +227,33 @@ def test_agents_of_a_run_are_kept(file, capsys):
         vbandits.load_agent("out/cells")
 
 
+def test_folders_that_are_merged_keep_their_agents(tmp_path):
+    how = {"steps": 20, "block": 2, "save": True, "workers": 1}
+    for name, seeds in (("a", [0, 1]), ("b", [2, 3]), ("c", [2, 3])):
+        vbandits.run([WHEEL], ["linear-ts"], seeds, out=tmp_path / name, **(how | {"save": name != "b"}))
+    merged = vbandits.merge(*(tmp_path / name for name in "abc"), out=tmp_path / "all")
+    assert merged.experiment["seeds"] == [0, 1, 2, 3]
+    for seed, source in ((0, "a"), (3, "c")):
+        both = [vbandits.load_agent(tmp_path / name, agent="linear-ts", seed=seed) for name in ("all", source)]
+        assert both[0].about == both[1].about
+    names = {path.name for name in "ac" for path in (tmp_path / name / "agents").iterdir()}
+    assert {path.name for path in (tmp_path / "all" / "agents").iterdir()} == names
+    next((tmp_path / "a" / "agents").glob("*.json")).rename(tmp_path / "elsewhere.json")
+    with pytest.raises(ConfigError, match=r"expected one agent, got 0"):
+        vbandits.load_agent(tmp_path / "a", agent="linear-ts", seed=0)
+
+
+def test_a_folder_gives_the_agents_of_what_is_asked_for_now(tmp_path):
+    how = {"seeds": 2, "save": True, "workers": 1, "out": tmp_path / "it"}
+    for steps in (20, 30, 20):
+        vbandits.run([WHEEL], ["linear-ts"], steps=steps, **how)
+        for seed in (None, 1):
+            assert vbandits.load_agent(tmp_path / "it", agent="linear-ts", seed=seed).steps == steps
+    assert len(list((tmp_path / "it" / "agents").iterdir())) == 8, "two agents of two lengths: nothing is lost"
+    vbandits.run(["vbandits/LinearBandit-v0"], ["ibvi-limit"], steps=20, overwrite=True, **(how | {"save": False}))
+    assert not (tmp_path / "it" / "agents").exists()
+
+
 def test_an_agent_that_was_kept_has_learned_from_all_its_rewards(tmp_path):
     environment = {"id": WHEEL, "label": "wheel", "delay": 5}
     agents = [{"id": "linear-ts", "schedule": {"every": 20}}]

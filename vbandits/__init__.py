@@ -40,7 +40,7 @@ _LAZY = {
     "compare": "vbandits.api",
     "evaluate_policy": "vbandits.benchmarks.offline.evaluation",
     "load": "vbandits.api",
-    "load_agent": "vbandits.agents.trained",
+    "load_agent": "vbandits.api",
     "merge": "vbandits.api",
     "preset": "vbandits.api",
     "load_log": "vbandits.data.logs",
@@ -50,8 +50,7 @@ _LAZY = {
 if TYPE_CHECKING:
     from vbandits.agents.agent import AgentSpec
     from vbandits.agents.policy import PolicySpec
-    from vbandits.agents.trained import load_agent
-    from vbandits.api import compare, load, merge, preset, run
+    from vbandits.api import compare, load, load_agent, merge, preset, run
     from vbandits.benchmarks.bandits.results import Results
     from vbandits.benchmarks.offline.evaluation import evaluate_policy
     from vbandits.data.logs import load_log

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import joblib
 from rich.console import Console
@@ -132,6 +132,41 @@ def load(folder: str | Path) -> Any:
         vbandits.ConfigError: if there are none.
     """
     return Store(folder).load()
+
+
+def load_agent(
+    path: str | Path,
+    *,
+    environment: str | None = None,
+    agent: str | None = None,
+    seed: int | Literal["all"] | None = None,
+    device: str | None = None,
+) -> Any:
+    """Returns an agent that was kept, which acts, predicts and goes on learning, for as long as it is used.
+
+    Its files are data alone. But where its declaration names a posterior, rule or network of a user's own
+    ("module:name"), that module is imported, which runs the code in it: load such agents from people you trust.
+
+    Args:
+        path: of its file, or of the results folder of a run with `save`; of those in a folder, what its experiment asks
+            for now counts.
+        environment: label of the environment that it was trained in, where a folder holds several.
+        agent: its label, where a folder holds several.
+        seed: which of its seeds; by default the first. "all" has all of them side by side: everything that goes in and
+            comes out then has their number R as its first axis.
+        device: "cpu" or "cuda"; by default the one that it was trained on, if it is there.
+
+    Returns:
+        A `vbandits.agents.trained.TrainedAgent`.
+
+    Raises:
+        vbandits.ConfigError: if there is no such agent, or its files are not what was written.
+    """
+    from vbandits.agents.trained import opened
+
+    folder, wanted = Path(path), {"environment": environment, "agent": agent}
+    store = Store(folder)
+    return opened(folder, wanted, seed, device, store.keys() if store.described else None)
 
 
 def compare(*folders: str | Path, **named: Any) -> Any:

@@ -54,13 +54,13 @@ def asked(document: Document) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in MADE}
 
 
-def refusal(before: Document, now: Document, baseline: Iterable[str] = ()) -> str:
+def refusal(before: Document, now: Document, added: Iterable[str] = ()) -> str:
     """Returns what stands in the way of an experiment in the folder of another; "" if nothing does.
 
     Args:
         before: the experiment that lies there.
         now: the one that is asked for.
-        baseline: methods that run whether they are asked for or not.
+        added: methods that run whether they are asked for or not.
     """
     kinds = [document.get("kind", DEFAULT_BENCHMARK) for document in (before, now)]
     if kinds[0] != kinds[1]:
@@ -69,7 +69,7 @@ def refusal(before: Document, now: Document, baseline: Iterable[str] = ()) -> st
         told = ["a tuning" if "tuning" in document else "a run" for document in (before, now)]
         return f"{told[0]}, got {told[1]}"
     shared = [
-        {entry["label"] for entry in before[section]} & {entry["label"] for entry in now[section]} - set(baseline)
+        {entry["label"] for entry in before[section]} & {entry["label"] for entry in now[section]} - set(added)
         for section in benchmark(kinds[0]).sections
     ]
     return "" if any(shared) else "an experiment with some problem or method of it, got one with none of them"

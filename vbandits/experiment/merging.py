@@ -8,7 +8,7 @@ from typing import Any
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing
 from vbandits.experiment.extend import asked, differences, listed
-from vbandits.experiment.results import Place, StoredResults
+from vbandits.experiment.results import Parts, Place, StoredResults
 from vbandits.experiment.store import Store, told_of
 from vbandits.registry import DEFAULT_BENCHMARK
 from vbandits.report.formats import plural
@@ -38,9 +38,11 @@ def merged(folders: Sequence[str | Path], out: Path, command: str) -> StoredResu
     require_writable(out)
     store = Store(out)
     store.jobs.mkdir(exist_ok=True)
-    for own in named.values():
-        assert own.folder is not None
-        _copy(Store(own.folder), own, store)
+    sources = {Store(own.folder): own for own in named.values() if own.folder is not None}
+    for source, own in sources.items():
+        _copy(source, own, store)
+    for source in sources:
+        _copy_trained(source, store)
     history = [one for own in named.values() for one in (*own.experiment.get("history", ()), told_of(own.experiment))]
     store.describe(document, command, history)
     return store.load()
@@ -97,14 +99,27 @@ def _doubled(named: Mapping[str, StoredResults]) -> Iterator[str]:
                 files = [{(job["key"], str(job.get("sha256"))) for job in r.jobs_of(*place)} for r in (own, before)]
                 if not both or files[0] == files[1]:
                     continue
-                tables = [r.parts[place] for r in (own, before)]
-                first, second = (t[t["seed"].isin([*both])].reset_index(drop=True) for t in tables)
-                if not first.equals(second):
+                if not all(_same(one, other, place, both) for one, other in _tables(own, before)):
                     yield (
                         f"{' · '.join(place)}: expected each run once, or with the same results, got others in {name} "
                         f"than in {where}: they come from other code, versions or machines: merge one of the two"
                     )
             seen[place].append((name, own))
+
+
+def _tables(one: StoredResults, other: StoredResults) -> list[tuple[Parts, Parts]]:
+    """Returns the pairs of tables that two folders have of the same places."""
+    return [(one.parts, other.parts), (one.held_out, other.held_out)]
+
+
+def _same(one: Parts, other: Parts, place: Place, seeds: set[int]) -> bool:
+    """Says whether two tables of a place have the same rows of some seeds, or both none."""
+    found = [
+        own[place].loc[lambda table: table["seed"].isin([*seeds])].reset_index(drop=True)
+        for own in (one, other)
+        if place in own
+    ]
+    return not found or (len(found) == 2 and found[0].equals(found[1]))
 
 
 def _seeds(results: StoredResults, place: Place) -> set[int]:
@@ -117,3 +132,15 @@ def _copy(source: Store, results: StoredResults, target: Store) -> None:
         if target.finished(job["key"]) is None:
             for path in source.files(job["key"]):
                 shutil.copyfile(path, target.jobs / path.name)
+
+
+def _copy_trained(source: Store, target: Store) -> None:
+    """Copies what was trained, with the jobs that trained it."""
+    for key in sorted(source.keys()):
+        if source.kept(key) and not target.kept(key):
+            target.agents.mkdir(exist_ok=True)
+            for path in source.trained(key):
+                shutil.copyfile(path, target.agents / path.name)
+            if target.finished(key) is None:
+                for path in source.files(key):
+                    shutil.copyfile(path, target.jobs / path.name)

@@ -208,6 +208,11 @@ class StoredResults:
         """The method that acts by chance, which is never called best; "" where there is none."""
         return ""
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Methods that run whether they are asked for or not."""
+        return (self.baseline,)
+
     def compared_loss(self, problem: str, method: str) -> pd.Series:
         """Returns the headline of each seed as a loss, on a scale on which problems can be compared."""
         return self.headline_loss(problem, method)

@@ -67,7 +67,7 @@ class Store:
         """
         document = experiment.document()
         self._check_ours()
-        before = self.experiment() if self._described.exists() else None
+        before = self.experiment() if self.described else None
         same = self.holds(experiment)
         if before is not None and not same:
             if overwrite:
@@ -88,9 +88,7 @@ class Store:
 
     def holds(self, experiment: Experiment) -> bool:
         """Says whether the experiment that lies here is this one."""
-        return self._described.exists() and canonical(extend.asked(self.experiment())) == canonical(
-            experiment.document()
-        )
+        return self.described and canonical(extend.asked(self.experiment())) == canonical(experiment.document())
 
     def describe(self, document: Mapping[str, Any], command: str, history: Sequence[Mapping[str, Any]] = ()) -> None:
         """Writes what the folder's experiment is, how it is made, and how what lies here was made before."""
@@ -108,7 +106,7 @@ class Store:
 
     def _check_ours(self) -> None:
         """Raises a ConfigError if there are files of something else than a run, which may have been killed at once."""
-        if self._described.exists():
+        if self.described:
             return
         cells = self.jobs.iterdir() if self.jobs.is_dir() else ()
         if any(not KEY.match(path.name) for path in cells) or any(
@@ -121,7 +119,7 @@ class Store:
 
     def _refusal(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         results = load(self._kind(before).results)(before, [], {}, self.folder)
-        return extend.refusal(before, now, [results.baseline])
+        return extend.refusal(before, now, results.added)
 
     def _discard(self) -> None:
         """Removes what was computed; of what is a link to elsewhere, the link alone."""
@@ -172,9 +170,7 @@ class Store:
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
         path = self.jobs / f"{name}.json"
-        for file in (path, *(path.with_suffix(ending) for ending in (RECORDS, HELD_OUT))):
-            if file.is_symlink():
-                raise ConfigError(f"{file}: expected a file, got a link: put what it leads to in its place")
+        _no_links([path, *(path.with_suffix(ending) for ending in (RECORDS, HELD_OUT))])
         marker = read_json(path) if path.exists() else None
         if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
             return None
@@ -196,6 +192,19 @@ class Store:
     def kept(self, name: str) -> bool:
         """Returns whether there is what the job with a key has trained."""
         return (self.agents / f"{name}.json").exists()
+
+    @property
+    def described(self) -> bool:
+        """Whether the folder holds an experiment."""
+        return self._described.exists()
+
+    def keys(self) -> set[str]:
+        """Returns the keys of jobs of the experiment's content, of any seeds."""
+        return {marker["key"] for marker in self._named(self.experiment(), torn=False)}
+
+    def trained(self, name: str) -> list[Path]:
+        """Returns the files of what the job with a key has trained, the one that says what it is last."""
+        return [*_no_links(sorted(self.agents.glob(f"{name}.*"), reverse=True))] if self.kept(name) else []
 
     def checkpoint(self, name: str) -> Path:
         """Returns the file from which the job with a key goes on, if it is there."""
@@ -258,7 +267,7 @@ class Store:
         Raises:
             ConfigError: if the folder holds none.
         """
-        if not self._described.exists():
+        if not self.described:
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = read_json(self._described)
         if not isinstance(experiment, dict) or "fingerprint" not in experiment:
@@ -290,6 +299,14 @@ class Store:
         }
         write_text(self.jobs / f"{job.key}.json", json.dumps(marker, indent=2))
         return marker
+
+
+def _no_links(files: Sequence[Path]) -> Sequence[Path]:
+    """Returns files as they are; raises a ConfigError for a link, which may lead anywhere."""
+    for file in files:
+        if file.is_symlink():
+            raise ConfigError(f"{file}: expected a file, got a link: put what it leads to in its place")
+    return files
 
 
 def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
