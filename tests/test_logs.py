@@ -198,3 +198,15 @@ def test_a_log_says_all_that_is_wrong_with_it():
         ValueError, match=r"mine: reward: .*; propensity: .*got 2.0 in row 2.*; action: expected arms in"
     ):
         log.require_valid()
+
+
+def test_the_truth_of_an_arm_is_told_where_every_decision_could_play_it():
+    """Arm 0 is played with probability 0.5 where x is 1, and never where it is 0: its rows tell nothing of those."""
+    dice = np.random.default_rng(0)
+    x = dice.integers(2, size=2000)
+    action = np.where((x == 1) & (dice.random(2000) < 0.5), 0, 1)
+    some = load_log((x[:, None].astype(float), action, x, np.where(x == 1, 0.5, 1.0)))
+    assert np.isnan(some.truth(0))
+    assert np.isnan(some.truth(1))
+    every = load_log((x[:, None].astype(float), dice.integers(2, size=2000), x, 0.5))
+    assert every.truth(0) == every.reward[every.action == 0].mean()

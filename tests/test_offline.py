@@ -10,7 +10,7 @@ from tests.logs import DATA, hillstrom, made, open_bandit
 from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.rules import EpsilonGreedy, Greedy, Thompson, Uniform
 from vbandits.benchmarks.offline.config import LogSpec
-from vbandits.benchmarks.offline.results import pooled
+from vbandits.benchmarks.offline.results import parts_of, pooled
 from vbandits.benchmarks.offline.run import split
 from vbandits.data.logs import load_log
 from vbandits.envs.spaces import Observation, ObservationSpec
@@ -104,6 +104,20 @@ def test_more_seeds_than_folds_bring_no_more_rows():
     assert pooled("dr", frame, 8)["dr_error"] == pytest.approx(0.5 / np.sqrt(8))
     assert pooled("dr", frame, 2)["dr_error"] == pytest.approx(0.5 / np.sqrt(2))
     assert pooled("dr", frame, 2)["dr_low"] == pytest.approx(1 - 1 / np.sqrt(2))
+    results = ran(made(400), [], seeds=8, folds=2)
+    rows = results.summary().set_index("policy")
+    assert rows.loc["uniform", "rows"] == 400
+    assert rows.loc["uniform", "effective"] == pytest.approx(400)
+
+
+@pytest.mark.parametrize(("seeds", "folds"), [([0, 1, 2], 4), ([0, 4, 8, 12], 4), ([1, 2, 5, 11], 4), (range(12), 8)])
+def test_what_seeds_have_in_common_tells_nothing_twice(seeds, folds):
+    """Of a mean of means of parts, the variance is that of one value times the mean of squares of how often a row is
+    in a part: rows / parts_of in all, on average over the orders of rows."""
+    rows, found = folds * 200, np.zeros(folds * 200)
+    for seed in seeds:
+        found[split(rows, seed, folds, 1).held_out] += 1 / (len(seeds) * rows / folds)
+    assert parts_of(list(seeds), folds) == pytest.approx(1 / (np.square(found).sum() * rows / folds), rel=0.05)
 
 
 def test_a_warm_start_is_what_playing_the_same_arms_would_have_taught():
@@ -210,6 +224,7 @@ def test_agents_of_a_bandit_start_with_what_a_log_has_taught():
         ({"logs": ["hilstrom"]}, "log 'hilstrom': unknown log 'hilstrom'; did you mean 'hillstrom'"),
         ({"policies": ["ibiv"]}, r"unknown agent 'ibiv'; did you mean 'ibvi'"),
         ({"policies": [{"id": "always"}]}, r"policies\[0\]: expected the name of the arm that is always played"),
+        ({"policies": [{"id": "always", "arm": 1.5}]}, r"policies\[0\]: expected the name of the arm .*, got 1.5"),
         ({"policies": [{"id": "always", "arm": "7"}]}, r"unknown arm '7' \(known: 0, 1, 2\)"),
         ({"policies": [{"id": "uniform", "arm": 1}]}, r"policies\[0\] \(uniform\): unknown key 'arm'"),
         ({"policies": [{"id": "ibvi", "label": "logging"}]}, "expected the label 'logging' on the policy of that name"),
@@ -226,9 +241,31 @@ def test_every_fault_is_told_before_anything_runs(document, told):
         resolve({"name": "it", "logs": [made()], "policies": ["linear-ts"], **document})
 
 
-def test_more_seeds_than_folds_are_noted():
-    notes = resolve({"name": "it", "logs": [made()], "policies": [], "seeds": 9}).notes
+@pytest.mark.parametrize("seeds", [9, "0-8", list(range(9))])
+def test_more_seeds_than_folds_are_noted(seeds):
+    notes = resolve({"name": "it", "logs": [made()], "policies": [], "seeds": seeds}).notes
     assert any("9 seeds of 8 folds: from the 9th on, rows are evaluated on again" in note for note in notes)
+
+
+def test_policies_that_learn_nothing_are_known_by_what_they_do_whatever_they_are_called():
+    policies = [
+        {"id": "uniform", "label": "coin"},
+        {"id": "logging", "label": "as was"},
+        {"id": "always", "arm": ["0", "1"], "label": "one"},
+    ]
+    results = ran(made(400), policies)
+    assert results.labels("policy") == ["coin", "as was", "one arm=0", "one arm=1"]
+    assert results.baseline == "coin"
+    assert results.added == ("coin", "as was")
+    assert str(results.best("arrays")).startswith("one arm=")
+
+
+def test_an_experiment_with_other_logs_and_policies_does_not_go_on_in_the_same_folder(tmp_path):
+    one = {"logs": [made(100)], "policies": [{"id": "always", "arm": "0"}], "seeds": 2, "out": tmp_path, "workers": 1}
+    vbandits.run(**one)
+    other = {"logs": [{"id": made(120), "label": "other"}], "policies": [{"id": "always", "arm": "1"}]}
+    with pytest.raises(vbandits.ConfigError, match="with none of them"):
+        vbandits.run(**(one | other))
 
 
 def test_what_results_depend_on_is_described():

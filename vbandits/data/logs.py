@@ -26,6 +26,8 @@ COLUMNS = {"action": "action", "reward": "reward", "propensity": "propensity"}
 """What is read of a table, and what its columns are called where nothing is said."""
 ARMS = 10_000
 """Most arms of a log."""
+CHANCE, SHARE = 5.0, 1e-3
+"""Standard errors, and rounding, by which an arm's share of the rows may miss its probability."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +93,18 @@ class Log:
         raise ValueError(unknown("arm", str(name), self.arm_names))
 
     def truth(self, arm: int) -> float:
-        """Returns what always playing an arm pays: the plain mean of its rewards, where every decision was made with
-        the same probabilities; else NaN, since the rows of an arm are then others than those of the log."""
+        """Returns what always playing an arm pays: the plain mean of its rewards, where every decision played it with
+        the same probability; else NaN, since the rows of an arm are then others than those of the log.
+
+        Its rows tell that probability where it was played. Where it was not, its share of all rows does, but for
+        chance: an arm that some decisions could not play has a smaller one.
+        """
         own = self.action == arm
-        constant = np.allclose(self.propensity[own], self.propensity[own][:1])
-        return float(self.reward[own].mean()) if own.any() and constant else float("nan")
+        if not own.any() or not np.allclose(self.propensity[own], self.propensity[own][:1]):
+            return float("nan")
+        chance = float(self.propensity[own][0])
+        error = np.sqrt(chance * (1 - chance) / len(self))
+        return float(self.reward[own].mean()) if abs(own.mean() - chance) <= CHANCE * error + SHARE else float("nan")
 
     def require_valid(self) -> None:
         """Raises a ValueError that says all that is wrong with it."""

@@ -13,8 +13,9 @@ from vbandits.data import memory
 from vbandits.data.logs import NAMES, Log, load_log
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.experiment.benchmark import benchmark
-from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, words
+from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, seeds_of, words
 from vbandits.experiment.resources import one_thread
+from vbandits.experiment.sweeps import is_list, labelled
 from vbandits.registry import load, unknown
 from vbandits.source_hash import LENGTH, plain
 
@@ -150,13 +151,17 @@ class OfflineConfig(Config):
             yield PolicySpec(str(content.get("label", kind)), kind)
         elif kind == ALWAYS and isinstance(content, Mapping):
             self._only(content, ("id", "label", "arm"), where)
-            arms = content.get("arm", ())
-            arms = [arms] if isinstance(arms, str | int) else list(arms)
-            if not arms:
-                self.errors.append(f"{where}: expected the name of the arm that is always played, arm = ..., got none")
+            given, label = content.get("arm", ()), content.get("label")
+            arms = given if is_list(given) else [given]
+            if not arms or not all(isinstance(arm, str | int) for arm in arms):
+                self.errors.append(
+                    f"{where}: expected the name of the arm that is always played, or a list of them, arm = ..., got "
+                    f"{given if arms else 'none'!r}"
+                )
+                return
             for arm in arms:
-                label = content.get("label") if len(arms) == 1 else None
-                yield PolicySpec(str(label or f"always {arm}"), ALWAYS, arm=str(arm))
+                told = labelled(str(label), {"arm": arm} if len(arms) > 1 else {}) if label else f"always {arm}"
+                yield PolicySpec(told, ALWAYS, arm=str(arm))
         else:
             for agent in self._agents().methods(entry, where):
                 if isinstance(agent, AgentSpec):
@@ -219,8 +224,8 @@ class OfflineConfig(Config):
                             dry_run(Agent(policy.agent, (0,), form, 1))
                     except Exception as error:
                         self.errors.append(f"policy {policy.label!r} with {form}: {words(error)}")
-        seeds = self.document.get("seeds", 8)
-        if isinstance(seeds, int) and seeds > folds:
+        seeds = len(seeds_of(self.document.get("seeds", 8), []))
+        if seeds > folds:
             notes.append(
                 f"{seeds} seeds of {folds} folds: from the {folds + 1}th on, rows are evaluated on again, and "
                 "intervals over seeds are too narrow: raise folds"

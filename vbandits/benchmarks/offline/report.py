@@ -190,7 +190,7 @@ def told(results: OfflineResults, log: str) -> list[Item]:
 def _apart(results: OfflineResults, log: str) -> list[Item]:
     """Returns whether the log can tell the best two policies apart, in a sentence."""
     rows = results.rows(log)
-    learned = [label for label in results.present(log) if label not in (results.baseline, "logging")]
+    learned = [label for label in results.present(log) if label not in results.added]
     if len(learned) < 2:
         return []
     first, second = learned[:2]
@@ -212,7 +212,7 @@ def warnings(results: OfflineResults) -> list[str]:
     found = []
     for log in results.labels("log"):
         rows = results.rows(log)
-        few = rows[rows["effective"] < FEW * rows["seeds"].clip(lower=1)]
+        few = rows[rows["effective"] < FEW * rows["seeds"].clip(1, results.folds)]
         if len(few):
             labels = ", ".join(map(str, few["policy"]))
             found.append(f"In {log}, less than {FEW} effective rows per seed tell of {labels}: intervals are guesses.")

@@ -39,15 +39,25 @@ class OfflineResults(StoredResults):
         Columns: log, policy, seeds (with results), failures (seeds that diverged or whose job failed); the value by
         every estimator (dr, snips, ips, replay, dm), its mean over seeds, with `_low` and `_high`, the 95% interval of
         what the held-out rows of all seeds together tell, and `_error`, the standard error; truth; rows evaluated on,
-        effective (sample size of dr, all seeds together), mean_weight, largest_weight; needed, how many rows would tell
-        the policy from the best one; seconds of the policy, estimation_seconds, and memory_mb.
+        effective (sample size of dr), both of all seeds together, without what seeds have in common; mean_weight,
+        largest_weight; needed, how many rows would tell the policy from the best one; seconds of the policy,
+        estimation_seconds, and memory_mb.
         """
         return super().summary()
 
     @property
     def baseline(self) -> str:
         """The policy that plays any arm."""
-        return UNIFORM if UNIFORM in self.labels("policy") else ""
+        return self._label_of(UNIFORM)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The policies that others are measured by: the one that plays any arm, and the one that was logged."""
+        return self._label_of(UNIFORM), self._label_of(LOGGING)
+
+    def _label_of(self, kind: str) -> str:
+        """Returns the label of the first policy of a kind, "" if there is none."""
+        return next((entry["label"] for entry in self.experiment["policies"] if entry.get("kind") == kind), "")
 
     @property
     def folds(self) -> int:
@@ -57,7 +67,7 @@ class OfflineResults(StoredResults):
     @property
     def compared_by(self) -> Measure:
         """The value by doubly robust estimation; where there are more logs, in percent of the uniform policy's."""
-        unit = "per decision" if len(self.labels("log")) == 1 else f"% of {UNIFORM}"
+        unit = "per decision" if len(self.labels("log")) == 1 else f"% of {self.baseline}"
         return Measure("value", unit, sign=-1.0)
 
     def by_seed(self, problem: str, method: str, estimator: str) -> Any:
@@ -78,7 +88,7 @@ class OfflineResults(StoredResults):
         own = self.loss(problem, method, MAIN)
         if len(self.labels("log")) == 1:
             return own
-        reference = self.loss(problem, UNIFORM, MAIN)
+        reference = self.loss(problem, self.baseline, MAIN)
         return -100 * own / reference.mean() if len(reference) and reference.mean() else pd.Series(dtype=float)
 
     def measured(self, problem: str, method: str) -> dict[str, Any]:
@@ -91,8 +101,9 @@ class OfflineResults(StoredResults):
         for name in ("truth", "mean_weight"):
             row[name] = found[name].mean() if len(found) else np.nan
         row["largest_weight"] = found["largest_weight"].max() if len(found) else np.nan
-        row["rows"] = int(found["rows"].sum()) if len(found) else 0
-        row["effective"] = float(found["effective"].sum()) if len(found) else np.nan
+        parts = parts_of(found.index, self.folds)
+        row["rows"] = round(parts * found["rows"].mean()) if len(found) else 0
+        row["effective"] = parts * float(found["effective"].mean()) if len(found) else np.nan
         row["needed"] = self.needed(problem, method, self.best(problem))
         return row
 
@@ -101,7 +112,7 @@ class OfflineResults(StoredResults):
         values = {
             method: -self.loss(problem, method, MAIN).mean()
             for method in self.labels("policy")
-            if method not in (self.baseline, LOGGING) and (problem, method) in self.parts
+            if method not in self.added and (problem, method) in self.parts
         }
         return max(values, key=lambda method: values[method]) if values else None
 
@@ -117,17 +128,27 @@ class OfflineResults(StoredResults):
         return rows_needed(float(own["value"].mean() - best["value"].mean()), *spreads)
 
 
+def parts_of(seeds: Any, folds: int) -> float:
+    """Returns how many parts without a row in common would tell as much as the held-out rows of some seeds, on average.
+
+    Of two seeds of one order of the rows, see `run.split`, they have none in common; of two orders, 1 / folds of them.
+    """
+    _, sizes = np.unique(np.asarray(seeds) // folds, return_counts=True)
+    count = int(sizes.sum())
+    return count**2 / (count + (count**2 - int(np.square(sizes).sum())) / folds) if count else 0.0
+
+
 def pooled(name: str, found: Any, folds: int) -> dict[str, float]:
-    """Returns the columns of an estimator, whose records are found: the mean over seeds, and the interval of all their
-    held-out rows together.
+    """Returns the columns of an estimator, whose records are found by seed: the mean over seeds, and the interval of
+    all their held-out rows together.
 
     A mean of K parts without a row in common has 1 / sqrt(K) of the error of one, and so have the two sides of its
-    interval; seeds beyond the number of folds bring no other rows.
+    interval; what seeds have in common tells nothing twice, see `parts_of`.
     """
     columns = (name, f"{name}_low", f"{name}_high", f"{name}_error")
     if not len(found):
         return dict.fromkeys(columns, float("nan"))
-    value, parts = float(found["value"].mean()), np.sqrt(min(len(found), folds))
+    value, parts = float(found["value"].mean()), np.sqrt(parts_of(found.index, folds))
     below, above = ((found[end] - found["value"]).mean() / parts for end in ("low", "high"))
     error = float(np.sqrt((found["error"] ** 2).mean()) / parts)
     return dict(zip(columns, (value, value + float(below), value + float(above), error), strict=True))
