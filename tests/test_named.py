@@ -10,6 +10,7 @@ import pytest
 
 import vbandits as library
 from tests.keeping import FORM
+from tests.test_running import vbandits
 from vbandits.agents import AgentSpec
 from vbandits.agents.agent import Agent
 from vbandits.agents.rules import Uniform
@@ -219,4 +220,11 @@ def test_of_a_saved_agent_only_what_is_of_the_right_kind_is_called(place, sectio
     path.write_text(json.dumps({**about, "digest": digest(about)}))
     with pytest.raises(ConfigError):
         library.load_agent(path)
+    assert not Path("executed").exists()
+
+
+def test_a_check_from_the_command_line_calls_no_other_kind_either(capsys):
+    assert vbandits("check", "acme_bandits:anything", "--kwargs.command", "touch executed") in (1, 2)
+    shown = capsys.readouterr()
+    assert "expected an environment, a class with reset and step" in " ".join((shown.out + shown.err).split())
     assert not Path("executed").exists()

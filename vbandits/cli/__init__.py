@@ -12,8 +12,8 @@ __all__ = ["app", "computing", "listing", "main", "reading", "running"]
 """The modules add their commands to `app`."""
 
 
-LONGEST = 4_000
-"""Letters of a message: an error of a user's own code may hold megabytes."""
+LONGEST, MOST = 4_000, 40
+"""Letters of a message, and messages: an error of a user's own code may hold megabytes."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         from vbandits.experiment.progress import print_line
 
-        for message in messages:
+        left = len(messages) - MOST
+        for message in [*messages[:MOST], *([f"and {left:,} more of these"] if left > 0 else [])]:
             print_line(Console(stderr=True), f"error: {shortened(message, LONGEST)}", "red")
         code = INVALID
     sys.exit(code or 0)

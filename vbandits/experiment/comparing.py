@@ -58,9 +58,9 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
     Raises:
         ConfigError: if they cannot be compared: other benchmarks, or no problem or no seed in common.
     """
+    _check(named)
     first, *others = named.values()
     problem, method = first.axes
-    _check(named)
     problems, notes = _problems(named)
     seeds = [seed for seed in first.experiment["seeds"] if all(seed in own.experiment["seeds"] for own in others)]
     if not seeds:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from vbandits.experiment.callbacks import callbacks_of
 from vbandits.experiment.isolation import isolated
 from vbandits.experiment.sections import section, validate
 from vbandits.experiment.settings import Settings
-from vbandits.experiment.sweeps import Setting, hints_of, is_list, plain, swept, text
+from vbandits.experiment.sweeps import Setting, few, hints_of, is_list, plain, swept, text
 from vbandits.presets import Presets, nearest
 from vbandits.registry import unknown
 from vbandits.serialize import objects
@@ -253,7 +254,7 @@ class Config:
         if len(self.errors) > before:
             return []
         every = []
-        for one in product(*made):
+        for one in product(*made) if few(prod(map(len, made)), where, self.errors) else ():
             setting = {name: value for own, _ in one for name, value in own.items()}
             every.append((setting, {name: part for name, (_, part) in zip(base, one, strict=True)}))
         return every

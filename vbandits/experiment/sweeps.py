@@ -20,6 +20,8 @@ SINGLE: Any = (bool, int, float, complex, str, bytes, type(None), Mapping, os.Pa
 """Types of which no value is a list."""
 LISTS = (abc.Sequence, abc.Set)
 KIND = "kind"
+MOST = 10_000
+"""Methods or problems that an entry of a file makes: lists multiply, and each of them is tried before a run."""
 
 
 def hints_of(source: Any) -> dict[str, Any]:
@@ -81,6 +83,8 @@ def swept(
     choices: list[list[tuple[Setting, Any]]] = []
     for name, value in content.items():
         choices.append([*_choices(name, value, hints.get(name, Any), f"{where}.{name}", errors)])
+    if not few(math.prod(map(len, choices)), where, errors):
+        return
     for chosen in itertools.product(*choices):
         setting: Setting = {}
         for own, _ in chosen:
@@ -105,6 +109,8 @@ def _choices(name: str, value: Any, hint: Any, where: str, errors: list[str]) ->
 
 def values_of(values: Sequence[Any], where: str, errors: list[str]) -> list[Any]:
     """Returns the values of a sweep, each once; appends an error if there is none, or one comes twice."""
+    if not few(len(values), where, errors):
+        return []
     every = list(values)
     distinct = [value for place, value in enumerate(every) if not any(_same(value, one) for one in every[:place])]
     if not every:
@@ -112,6 +118,13 @@ def values_of(values: Sequence[Any], where: str, errors: list[str]) -> list[Any]
     elif len(distinct) < len(every):
         errors.append(f"{where}: expected each value once, got {every}")
     return distinct
+
+
+def few(count: int, where: str, errors: list[str]) -> bool:
+    """Says whether a sweep makes no more than can be told apart by anybody; appends an error if it makes more."""
+    if count > MOST:
+        errors.append(f"{where}: expected lists that make at most {MOST:,} together, got lists that make {count:,}")
+    return count <= MOST
 
 
 def _same(one: Any, other: Any) -> bool:

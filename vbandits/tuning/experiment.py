@@ -70,9 +70,10 @@ def resolve_tuning(
 def _trials(content: Mapping[str, Any], kind: Benchmark, settings: list[str]) -> tuple[Trials, list[dict[str, Any]]]:
     """Returns what is tried, and all of it as entries of a file."""
     section, count, errors = kind.sections[1], content.get(SETTINGS), []
-    if type(count) is not int or count < 1:
+    if type(count) is not int or not 1 <= count <= sweeps.MOST:
         errors.append(
-            f"{SETTINGS}: expected how many settings of every method are tried, such as {SETTINGS} = 8, got {count!r}"
+            f"{SETTINGS}: expected how many settings of every method are tried, such as {SETTINGS} = 8, at most "
+            f"{sweeps.MOST:,}, got {count!r}"
         )
         count = 1
     errors += [
