@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vbandits.agents.acquisition.base import Rows, Scored
-from vbandits.agents.agent import Agent
+from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec, standardiser
 from vbandits.agents.model import Model
 from vbandits.agents.rules import UNAVAILABLE, asks_for_mean
@@ -17,6 +17,12 @@ from vbandits.types import Data, Rule
 
 METHODS = ("init", "update", "draw", "mean", "predict")
 ROWS, DRAWS, SMALL = 3, 2, 60
+
+
+def brief(spec: AgentSpec) -> AgentSpec:
+    """Returns an agent that trains as little as it can, so that a dry run of it takes no time."""
+    steps = min(spec.schedule.gradient_steps, 1)
+    return replace(spec, schedule=replace(spec.schedule, every=2, gradient_steps=steps, initial_pulls=0))
 
 
 def dry_run(agent: Agent) -> None:

@@ -16,7 +16,18 @@ FILE = "experiment.toml"
 LINEAR, WHEEL = "vbandits/LinearBandit-v0", "vbandits/Wheel-v0"
 SMALL = {"hidden": [4]}
 MODULES = {
-    "my_tools.py": "import gymnasium\ndef make(): return gymnasium.make('CartPole-v1')\nAGENT = {'id': 'greedy'}\n",
+    "my_tools.py": "import gymnasium\ndef make(): return gymnasium.make('CartPole-v1')\nAGENT = {'id': 'linear-ts'}\n",
+    "my_policies.py": """
+class First:
+    def __init__(self, arm=0):
+        self.arm = arm
+
+    def act(self, observation):
+        return self.arm
+
+    def observe(self, action, reward):
+        pass
+""",
     "broken.py": "def f(:\n",
     "lacking.py": "import no_such_module\n",
     "leaving.py": "exit(0)\n",
@@ -51,7 +62,7 @@ WHOLE = [
         "steps": 3,
         "environments": [{"id": WHEEL, "kwargs": {"delta": [0.5, 0.9]}}, "my_tools:make", "CartPole-v1"],
         "agents": [
-            {"policy": "vbandits.agents.rules:Greedy", "kwargs": {}},
+            {"policy": "my_policies:First", "kwargs": {"arm": 0}},
             {"id": "linear-ts"},
             {"posterior": {"kind": "linear"}, "rule": {"kind": "epsilon_greedy"}},
             "my_tools:AGENT",
@@ -79,9 +90,7 @@ WHOLE = [
         "steps": 2,
         "settings": 2,
         "environments": [LINEAR],
-        "agents": [
-            {"id": "ibvi", "network": SMALL, "search": {"optimizer.learning_rate": [0.1, 0.2, 0.3], "rank": [1]}}
-        ],
+        "agents": [{"id": "ibvi", "network": SMALL, "search": {"optimizer.learning_rate": [0.1, 0.2, 0.3]}}],
     },
     {"name": "e", "seeds": 1, "folds": 2, "logs": ["log.csv"], "policies": ["uniform"]},
 ]

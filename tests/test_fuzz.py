@@ -12,6 +12,7 @@ from tests.attempts import attempt, surroundings
 from tests.fuzzing import FILE, LINEAR, WHOLE, Case, toml
 from tests.test_running import vbandits
 from vbandits.experiment import sweeps
+from vbandits.experiment.resolve import resolve
 
 EXAMPLES = settings(
     deadline=None, database=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=[*HealthCheck]
@@ -51,7 +52,7 @@ def test_two_thousand_cases_are_refused_or_can_run(folder, part):
 
 
 @pytest.mark.parametrize("document", WHOLE[:2])
-def test_what_the_grammar_begins_with_runs(tmp_path, monkeypatch, document):
+def test_the_first_of_them_run(tmp_path, monkeypatch, document):
     monkeypatch.chdir(tmp_path)
     Path(FILE).write_text(toml(document))
     assert vbandits("run", FILE, "--workers", 1) == 0
@@ -100,3 +101,26 @@ def test_more_settings_than_can_be_tried_are_refused(folder, capsys):
     search = {f"network.hidden.{place}": [*range(100)] for place in range(5)}
     document = {**WHOLE[0], "environments": [LINEAR], "settings": 10**9, "agents": [{"id": "ibvi", "search": search}]}
     assert "at most 10,000, got 1000000000" in refusal(folder, capsys, document, "tune", FILE)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**WHOLE[0], "agents": [{"id": "ibvi", "schedule": {"gradient_steps": 2**53, "every": 1, "batch_size": 1}}]},
+        {**WHOLE[3], "learners": [{**WHOLE[3]["learners"][0], "training": {"gradient_steps": 2**53}}]},
+        {
+            **WHOLE[6],
+            "logs": [{"id": "log.csv", "kwargs": {"action": "action", "reward": "reward"}}],
+            "policies": [{"id": "ibvi", "schedule": {"gradient_steps": 2**53}}],
+        },
+    ],
+)
+def test_a_check_takes_no_longer_where_a_run_would(folder, document):
+    resolve(document)
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_what_the_grammar_begins_with_can_run(folder, place):
+    document = WHOLE[place]
+    arguments = ("tune" if "settings" in document else "run", FILE)
+    assert attempt(Case(toml(document).encode(), arguments), folder) == ("", 0)

@@ -1,14 +1,13 @@
 """A rehearsal: a run of four steps of an agent or a policy, on made-up numbers, through the very loop that runs use."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from vbandits.agents.agent import AgentSpec
-from vbandits.agents.dry_run import dry_run
+from vbandits.agents.dry_run import brief, dry_run
 from vbandits.agents.player import Player, PlayerSpec
 from vbandits.benchmarks.bandits.game import Checkpoints, Game
 from vbandits.benchmarks.bandits.run import job, play
@@ -79,9 +78,8 @@ def rehearse(spec: PlayerSpec, form: ObservationSpec, kind: Any = np.float32) ->
         Exception: of any kind, where a user's code raises it; ValueError for what it should not have returned.
     """
     if isinstance(spec, AgentSpec):
+        spec = brief(spec)
         dry_run(spec.player((0,), form, 1))
-        schedule, steps = spec.schedule, min(spec.schedule.gradient_steps, 1)
-        spec = replace(spec, schedule=replace(schedule, every=2, gradient_steps=steps, initial_pulls=0))
     rehearsed = job(EnvironmentSpec("rehearsal", MadeUp), spec, SEEDS, STEPS)
     environment, player = MadeUp(form, kind), spec.player(SEEDS, form, STEPS)
     game, checkpoints = Game(rehearsed, player, environment), Checkpoints(rehearsed, None)

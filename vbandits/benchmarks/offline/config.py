@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from vbandits.agents.agent import Agent, AgentSpec
-from vbandits.agents.dry_run import dry_run
+from vbandits.agents.dry_run import brief, dry_run
 from vbandits.benchmarks.offline import BENCHMARK
 from vbandits.data import memory
 from vbandits.data.logs import NAMES, Log, load_log
@@ -221,7 +221,7 @@ class OfflineConfig(Config):
                 for policy in methods:
                     try:
                         if policy.agent is not None:
-                            dry_run(Agent(policy.agent, (0,), form, 1))
+                            dry_run(Agent(brief(policy.agent), (0,), form, 1))
                     except Exception as error:
                         self.errors.append(f"policy {policy.label!r} with {form}: {words(error)}")
         seeds = len(seeds_of(self.document.get("seeds", 8), []))
