@@ -43,7 +43,7 @@ class Outside:
         if self.folder is None or not (event == "open" or event in self.WRITES or event in self.RUNS):
             return
         if event in self.RUNS and arguments[0] not in ("git", "uname", "lscpu"):  # the commit, the machine
-            self.found.append(f"{event}{arguments!r}"[:200])
+            self.found.append(f"{event}{arguments!r}")
         if event in self.RUNS:
             return
         if event == "open" and not (
@@ -55,7 +55,7 @@ class Outside:
             return
         place = os.path.abspath(os.fsdecode(path))
         if not place.startswith((f"{self.folder}/results", f"{self.folder}/__pycache__", os.devnull)):
-            self.found.append(f"{event} {place}"[:200])
+            self.found.append(f"{event} {place}")
 
     @contextlib.contextmanager
     def watching(self, folder: Path) -> Iterator[None]:
@@ -139,7 +139,7 @@ def attempt(case: Case, folder: Path) -> tuple[str, int]:
     for name in left:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    wrong += [f"outside: {found}" for found in outside.found if not any(f"/{one}" in found for one in own if one)]
+    wrong += [f"outside: {found[:200]}" for found in outside.found if not any(f"/{one}" in found for one in own if one)]
     if code not in (0, 2):
         wrong.append(f"exit code {code}")
     said = err.getvalue() + out.getvalue()

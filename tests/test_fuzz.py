@@ -124,3 +124,12 @@ def test_what_the_grammar_begins_with_can_run(folder, place):
     document = WHOLE[place]
     arguments = ("tune" if "settings" in document else "run", FILE)
     assert attempt(Case(toml(document).encode(), arguments), folder) == ("", 0)
+
+
+@pytest.mark.parametrize("option", ["--environments", "--agents", "--name", "--set", "--engine", "--out", "--seeds"])
+@pytest.mark.parametrize("file", [(), (FILE,)])
+def test_a_command_line_need_not_be_utf_8(folder, option, file):
+    for word in ("\udce9", "\udce9" * 300):
+        wrong, code = attempt(Case(toml(WHOLE[0]).encode(), ("run", *file, option, word)), folder)
+        assert not wrong
+        assert code == (0 if option == "--out" and file and len(word) == 1 else 2)

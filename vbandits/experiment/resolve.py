@@ -152,6 +152,7 @@ def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
         return whole
     ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]
     name = "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"
-    if len(name.encode()) > LONGEST:  # the rest would not fit into the name of a folder
-        name = f"{name.encode()[: LONGEST // 2].decode(errors='ignore')}-and-more-{digest(name)[:8]}"
+    letters = name.encode(errors="surrogateescape")  # of the command line, which need not be UTF-8
+    if len(letters) > LONGEST:  # the rest would not fit into the name of a folder
+        name = f"{letters[: LONGEST // 2].decode(errors='ignore')}-and-more-{digest(name)[:8]}"
     return whole | {"name": name}
