@@ -86,6 +86,7 @@ def test_a_thousand_faults_are_not_all_told(folder, capsys):
 @pytest.mark.parametrize(
     "agents",
     [
+        [*range(200_000)],
         [{"id": "ibvi", "posterior": {"rank": [*range(1, 200_000)]}}],
         [{"id": "ibvi", "posterior": {"rank": [*range(1, 300)], "prior_scale": [1.0 + i for i in range(300)]}}],
         [{"id": "ibvi", "posterior": {"rank": [*range(1, 300)]}, "schedule": {"every": [*range(1, 300)]}}],

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
+from vbandits.experiment import sweeps
 from vbandits.experiment.benchmark import CHECKPOINT, Benchmark, Experiment
 from vbandits.experiment.callbacks import callbacks_of
 from vbandits.experiment.isolation import isolated
@@ -138,7 +139,7 @@ class Config:
 
     def _read(self, section: str) -> list[Any]:
         value, found = self.document.get(section), []
-        for index, entry in enumerate(value if is_list(value) else []):
+        for index, entry in enumerate(value if is_list(value) and few(len(value), section, self.errors) else []):
             if self.settings.aims(section):
                 self.settings.aim(section, self._names(section, entry))
             found += self.specs(section, entry, f"{section}[{index}]")
@@ -196,7 +197,7 @@ class Config:
     def made(cls, section: str, entries: Iterable[Any]) -> list[Any]:
         """Returns what the entries of a section stand for, without those that are faulty."""
         config = cls({})
-        return [spec for entry in entries for spec in config.specs(section, entry)]
+        return [spec for entry in islice(entries, sweeps.MOST) for spec in config.specs(section, entry)]
 
     def entries(
         self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()
