@@ -210,3 +210,25 @@ def test_the_truth_of_an_arm_is_told_where_every_decision_could_play_it():
     assert np.isnan(some.truth(1))
     every = load_log((x[:, None].astype(float), dice.integers(2, size=2000), x, 0.5))
     assert every.truth(0) == every.reward[every.action == 0].mean()
+
+
+def test_arms_that_are_whole_numbers_are_named_so_whatever_type_holds_them():
+    frame = pd.DataFrame({"action": [0, 1, None, 1], "reward": [1.0, 0, 1, 0], "x": [1.0, 2, 3, 4]})
+    assert load_log(frame, propensity=0.5).arm_names == ("0", "1")
+    arrays = load_log((np.zeros((3, 1)), [0.0, 2.0, 1.0], [1, 0, 1], 0.5))
+    assert (arrays.arm_names, arrays.action.tolist()) == (("0", "1", "2"), [0, 2, 1])
+    with pytest.raises(ValueError, match=r"action: expected arms in 0..9,999, got 4,000,000,000: give names, as text"):
+        load_log((np.zeros((2, 1)), [1, 4_000_000_000], [1, 0], 0.5))
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"action": "a", "reward": "a"}, "expected other columns than the action, got 'a' as reward too"),
+        ({"action": "a", "reward": "r", "drop": ["a"]}, "than the action, got 'a' as column to drop too"),
+    ],
+)
+def test_a_column_is_one_thing(columns, told):
+    frame = pd.DataFrame({"a": [0, 1], "r": [0.0, 1.0], "x": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=told):
+        load_log(frame, propensity=0.5, **columns)

@@ -86,6 +86,21 @@ def test_a_seeds_result_is_its_own():
         pd.testing.assert_frame_equal(own, alone[alone["policy"] == "ibvi"].reset_index(drop=True), check_exact=True)
 
 
+def test_what_is_held_out_is_seen_by_neither_the_policy_nor_the_model_of_rewards():
+    """The direct method is what a policy plays times what the model says: other outcomes there change nothing of it."""
+    log, held = made(300), split(300, 1, 4, 5000).held_out
+    reward, action, propensity = log.reward.copy(), log.action.copy(), log.propensity.copy()
+    reward[held], action[held], propensity[held] = 5 - reward[held], (action[held] + 1) % 3, 0.9
+    other = load_log((log.context, action, reward, propensity))
+    found = []
+    for own in (log, other):
+        records = ran({"id": own, "label": "it"}, ["linear-ts", "ibvi"], seeds=[1], draws=32).records
+        found.append(records[records["policy"].isin(["linear-ts", "ibvi"])].set_index(["policy", "estimator"])["value"])
+    for policy in ("linear-ts", "ibvi"):
+        assert found[0][policy, "dm"] == found[1][policy, "dm"]
+        assert found[0][policy, "dr"] != found[1][policy, "dr"]
+
+
 def test_the_interval_of_all_seeds_is_that_of_all_their_rows():
     log = made(4000)
     results = ran(log, [{"id": "always", "arm": "1"}])

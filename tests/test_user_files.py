@@ -164,7 +164,7 @@ PARITY = [number % 2 for number in MANY]
         (VISITS, None, None, r"expected a target.* got none: target=... is one of age, town, member, spent, bought"),
         (VISITS, "bougth", None, r"unknown target 'bougth'; did you mean 'bought'"),
         (VISITS, "bought", ["aeg"], r"unknown column to drop 'aeg'; did you mean 'age'"),
-        (VISITS, "bought", ["bought"], r"columns to drop other than the target"),
+        (VISITS, "bought", ["bought"], r"expected other columns than the target, got 'bought' as column to drop too"),
         (VISITS, "bought", "age", r"drop: expected a list of columns, got 'age': write \['age'\]"),
         (VISITS, "bought", ["age", "town", "member", "spent"], r"columns beside the target 'bought', got none"),
         (VISITS, "spent", None, r"'spent': expected classes, got numbers that look continuous, such as 1.5"),

@@ -250,7 +250,7 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
         x, names, said = user.encoded(where, table, features, rows)
         notes += said
     propensity = numbers.get("propensity", np.full(len(table), float(constant or 0)))
-    arms = tuple(str(level) for level in levels.tolist())
+    arms = tuple(str(int(one) if isinstance(one, float) and one.is_integer() else one) for one in levels.tolist())
     return Log(where, x, action.astype(np.int64), numbers["reward"], propensity, arms, names, notes=tuple(notes))
 
 
@@ -259,10 +259,12 @@ def _arrays(context: Any, action: Any, reward: Any, propensity: Any) -> Log:
     if x.dtype.kind not in "fiub":
         raise ValueError(f"log: context: expected numbers [N, D], got {x.dtype} {x.shape}")
     chosen = unmasked(action)
+    if chosen.dtype.kind == "f" and np.isfinite(chosen).all() and (chosen == np.trunc(chosen)).all():
+        chosen = chosen.astype(np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iubUSO":
         raise ValueError(f"log: action: expected whole numbers or text [N], got {chosen.dtype} {chosen.shape}")
     if chosen.dtype.kind in "iub":
-        arms, number = tuple(map(str, range(int(chosen.max(initial=0)) + 1))), chosen.astype(np.int64)
+        arms, number = _numbered("arrays", int(chosen.max(initial=0)) + 1), chosen.astype(np.int64)
     else:
         levels, number = np.unique(chosen.astype(np.str_), return_inverse=True)
         arms = tuple(levels.tolist())
@@ -278,15 +280,24 @@ def _open_bandit(name: str, policy: str | Sequence[str], campaign: str, data_dir
 
 
 def _from_open_bandit(found: open_bandit.Impressions) -> Log:
-    arms = tuple(map(str, range(found.items)))
     return Log(
         found.name,
         found.context,
         found.item,
         found.click,
         found.propensity,
-        arms,
+        _numbered(found.name, found.items),
         found.feature_names,
         found.item_context,
         found.notes,
     )
+
+
+def _numbered(where: str, arms: int) -> tuple[str, ...]:
+    """Returns the names of arms that are numbers, of which some may never have been played."""
+    if arms > ARMS:
+        raise ValueError(
+            f"{where}: action: expected arms in 0..{ARMS - 1:,}, got {arms - 1:,}: give names, as text, where numbers "
+            "are those of things"
+        )
+    return tuple(map(str, range(arms)))

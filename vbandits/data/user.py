@@ -110,8 +110,6 @@ def dataset(
             f"{', '.join(names)}"
         )
     require_columns(where, names, (("target", target), *(("column to drop", name) for name in drop)))
-    if target in drop:
-        raise ValueError(f"{where}: expected columns to drop other than the target, got {target!r} among them")
     notes = [f"left out as asked: {', '.join(drop)}"] if drop else []
     present = pc.call_function("is_valid", [_plain(table.column(target))])
     if gone := len(table) - int(pc.call_function("sum", [present]).as_py() or 0):
@@ -133,10 +131,14 @@ def dataset(
 
 
 def require_columns(where: str, names: Sequence[str], wanted: Iterable[tuple[str, str]]) -> None:
-    """Raises a ValueError for a column that is not there; `wanted` are what each is and its name."""
+    """Raises a ValueError for a column that is not there, or is two things at once; `wanted` are what each is and its
+    name."""
+    roles: dict[str, str] = {}
     for role, name in wanted:
         if name not in names:
             raise ValueError(f"{where}: " + unknown(role, name, names))
+        if roles.setdefault(name, role) != role:
+            raise ValueError(f"{where}: expected other columns than the {roles[name]}, got {name!r} as {role} too")
 
 
 def context(where: str, table: pa.Table, index: Sequence[str], taken: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.dry_run import brief, dry_run
 from vbandits.benchmarks.offline import BENCHMARK
 from vbandits.data import memory
-from vbandits.data.logs import NAMES, Log, load_log
+from vbandits.data.logs import Log, load_log
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, seeds_of, words
@@ -231,6 +231,3 @@ class OfflineConfig(Config):
                 "intervals over seeds are too narrow: raise folds"
             )
         return opened, notes
-
-
-__all__ = ["NAMES", "LogSpec", "OfflineConfig", "PolicySpec"]
