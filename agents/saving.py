@@ -84,7 +84,9 @@ def keep(agent: Agent, seeds: Sequence[int] | None = None, **about: Any) -> Kept
 def keep_in_trial(player: Any) -> None:
     """Raises a ValueError unless what plays is an agent that can be kept."""
     if not isinstance(player, Agent):
-        raise ValueError("save: expected an agent of a posterior and a rule, which can be kept, got a policy")
+        raise ValueError(
+            "save: expected an agent of a posterior and a rule, which can be kept, got a policy: leave it out, or save"
+        )
     try:
         keep(player)
     except ConfigError as error:

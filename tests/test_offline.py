@@ -1,5 +1,7 @@
 """Offline evaluation: policies learn from a part of a log and are evaluated on another; warm starts; every error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -355,6 +357,16 @@ def test_several_logs_are_compared_in_percent_of_the_uniform_policy():
     np.testing.assert_allclose(by_log[0], by_log[1], rtol=0.05)
     assert by_log[0].mean() < -120
     assert results.compared_loss("b", "uniform").mean() == pytest.approx(-100)
+
+
+def test_results_of_one_log_are_compared_beside_what_always_runs():
+    one, other = (ran(made(400), ["linear-ts"], **more) for more in ({}, {"training_rows": 40}))
+    found = vbandits.compare(a=one, b=other)
+    assert found.labels("policy") == ["linear-ts (a)", "uniform", "logging", "linear-ts (b)"]
+    assert not [note for note in found.experiment["compared"]["notes"] if "does not have the same runs" in note]
+    records = other.records.assign(value=lambda table: table["value"] + (table["estimator"] == "snips"))
+    moved = vbandits.compare(a=one, b=replace(other, data=records))
+    assert [note for note in moved.experiment["compared"]["notes"] if "uniform does not have the same runs" in note]
 
 
 def test_agents_may_see_features_of_arms():

@@ -46,7 +46,7 @@ CASES = {
     ),
     "labels": ({"agents": ["ibvi", "ibvi"]}, "expected labels that differ, got 'ibvi' 2 times"),
     "yardstick": ({"agents": [{"id": "ibvi", "label": "uniform"}]}, "the label 'uniform' on the uniform agent alone"),
-    "no environments": ({"environments": []}, "environments: expected List should have at least 1 item"),
+    "no environments": ({"environments": []}, "environments: expected at least 1, got []"),
     "agent without rule": ({"agents": [{"posterior": {"kind": "ibvi"}}]}, "expected an id"),
     "module": ({"agents": ["no_such_module:make"]}, "no module 'no_such_module'"),
 }

@@ -42,7 +42,7 @@ CASES = {
         "did you mean 'tiles'?",
     ),
     "labels": ({"methods": [METHOD, METHOD]}, "methods: expected labels that differ, got 'deterministic' 2 times"),
-    "no methods": ({"methods": []}, "methods: expected List should have at least 1 item"),
+    "no methods": ({"methods": []}, "methods: expected at least 1, got []"),
     "both": (
         {"environments": ["vbandits/Wheel-v0"]},
         "expected either [[environments]] and [[agents]] or [[datasets]] and [[methods]] or [[problems]] and "

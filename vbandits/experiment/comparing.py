@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import MADE as HOW
@@ -49,7 +50,7 @@ def loaded(folders: Sequence[str | Path]) -> dict[str, StoredResults]:
 def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compare(...)") -> StoredResults:
     """Returns the results of one comparison: problems and seeds that all have, and the methods of each.
 
-    A method whose label occurs more than once is called "label (name)". The one that acts by chance stays one.
+    A method whose label occurs more than once is called "label (name)". Those that always run stay one.
 
     Args:
         named: results by name, at least two.
@@ -89,7 +90,7 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
             "methods": {
                 label: {name: renamed[name][label] for name in named if label in renamed[name]}
                 for label, times in _times(named).items()
-                if times > 1 and label != first.baseline
+                if times > 1 and label not in first.added
             },
         },
     }
@@ -210,7 +211,7 @@ def _methods(named: Mapping[str, StoredResults]) -> tuple[list[dict[str, Any]], 
         renamed[name] = {}
         for entry in own.experiment[plural(own.axes[1])]:
             label, content = entry["label"], dict(entry)
-            if label != own.baseline:
+            if label not in own.added:
                 for key in own.groups:  # random of a method is what the same results have of it
                     several = [
                         m for m in named.values() if entry[key] in {e[key] for e in m.experiment[plural(m.axes[1])]}
@@ -218,7 +219,7 @@ def _methods(named: Mapping[str, StoredResults]) -> tuple[list[dict[str, Any]], 
                     content[key] = f"{entry[key]} ({name})" if len(several) > 1 else entry[key]
                 content["label"] = f"{label} ({name})" if times[label] > 1 else label
             new = content["label"]
-            if new in entries and new != own.baseline:
+            if new in entries and new not in own.added:
                 raise ConfigError(f"{new}: expected labels that stay apart, got two of this name: rename a folder")
             entries.setdefault(new, content)
             renamed[name][label] = new
@@ -232,7 +233,7 @@ def _unlike(
     notes = []
     for problem in problems:
         found = {name: own.parts[problem, baseline] for name, own in named.items() if (problem, baseline) in own.parts}
-        tables = {name: table[table["seed"].isin(seeds)].select_dtypes("number") for name, table in found.items()}
+        tables = {name: table[table["seed"].isin(seeds)] for name, table in found.items()}
         first, *others = tables or [""]
         unlike = [name for name in others if not _same(tables[first], tables[name])]
         if unlike:
@@ -245,9 +246,11 @@ def _unlike(
 
 
 def _same(own: pd.DataFrame, other: pd.DataFrame) -> bool:
-    keys = [name for name in ("seed", "step", "round") if name in own and name in other]
+    numbers = [name for name in own if name in other and is_numeric_dtype(own[name])]
+    texts = [name for name in own if name in other and name not in numbers]
+    keys = [name for name in ("seed", "step", "round") if name in numbers] + texts
     both = own.merge(other, on=keys, suffixes=("", " of other"))
-    columns = [name for name in own if name not in keys and name in other]
+    columns = [name for name in numbers if name not in keys]
     return all(
         np.allclose(both[name].to_numpy(float), both[f"{name} of other"].to_numpy(float), **EXACT) for name in columns
     )

@@ -148,5 +148,7 @@ def _message(detail: Any, place: str, known: list[str]) -> str:
         return f"{place}: expected a value, got none"
     if detail["type"] == "value_error":  # told by our own code, whole
         return f"{place}: {detail['msg'].removeprefix('Value error, ')}"
+    if detail["type"] == "too_short":
+        return f"{place}: expected at least {detail['ctx']['min_length']}, got {detail['input']!r}"
     message = detail["msg"].removeprefix("Input should be ")
     return f"{place}: {'' if message.startswith('expected') else 'expected '}{message}, got {detail['input']!r}"
