@@ -25,7 +25,7 @@ class JobInfo:
 
     Attributes:
         key: the name of its files, in `cells`.
-        benchmark: "bandits", "active", "supervised", or "module:name".
+        benchmark: "bandits", "active", "supervised", "offline", or "module:name".
         names: labels of its problem and of its method, such as {"environment": "wheel", "agent": "ibvi"}.
         seeds: that it runs in lockstep.
         steps: that it takes, at most: decisions, purchases or gradient steps.
