@@ -233,7 +233,7 @@ def _unlike(
     notes = []
     for problem in problems:
         found = {name: own.parts[problem, baseline] for name, own in named.items() if (problem, baseline) in own.parts}
-        tables = {name: table[table["seed"].isin(seeds)] for name, table in found.items()}
+        tables: dict[str, Any] = {name: table[table["seed"].isin(seeds)] for name, table in found.items()}
         first, *others = tables or [""]
         unlike = [name for name in others if not _same(tables[first], tables[name])]
         if unlike:
@@ -246,8 +246,9 @@ def _unlike(
 
 
 def _same(own: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Says whether two tables have the same numbers in all rows that both have: of a seed, a step, an estimator, ..."""
     numbers = [name for name in own if name in other and is_numeric_dtype(own[name])]
-    texts = [name for name in own if name in other and name not in numbers]
+    texts = [name for name in own if name in other and own[name].map(lambda one: isinstance(one, str)).all()]
     keys = [name for name in ("seed", "step", "round") if name in numbers] + texts
     both = own.merge(other, on=keys, suffixes=("", " of other"))
     columns = [name for name in numbers if name not in keys]
