@@ -248,7 +248,8 @@ def _unlike(
 def _same(own: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Says whether two tables have the same numbers in all rows that both have: of a seed, a step, an estimator, ..."""
     numbers = [name for name in own if name in other and is_numeric_dtype(own[name])]
-    texts = [name for name in own if name in other and own[name].map(lambda one: isinstance(one, str)).all()]
+    others = [name for name in own if name in other and name not in numbers]
+    texts = [name for name in others if all(isinstance(one, str) for one in own[name].tolist())]  # no lists
     keys = [name for name in ("seed", "step", "round") if name in numbers] + texts
     both = own.merge(other, on=keys, suffixes=("", " of other"))
     columns = [name for name in numbers if name not in keys]
