@@ -5,6 +5,7 @@ import importlib
 import json
 import pickle
 import sys
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import outsider_envs
+import pandas as pd
 import pytest
 import torch
 from gymnasium import Wrapper
@@ -289,3 +291,31 @@ def test_a_native_id_is_one_reference_that_gymnasium_can_write_down(name):
     assert isinstance(gymnasium.make_vec(name, 2, vectorization_mode="vector_entry_point"), Native)
     with pytest.raises(AttributeError, match="no attribute 'Whel'"):
         importlib.import_module("vbandits.envs.single").Whel  # noqa: B018
+
+
+@dataclass
+class Holder:
+    model: Any
+    name: str = "it"
+
+
+class Chain:
+    def __init__(self, model):
+        self.model, self.me = model, self
+
+
+@pytest.mark.parametrize("wrapped", [lambda model: model, Holder, Chain], ids=["itself", "dataclass", "cycle"])
+def test_models_that_look_alike_and_hold_other_numbers_are_different_sources(wrapped):
+    """Their text is the same: results of the one must not be taken for those of the other."""
+    frame = pd.DataFrame({"x": np.arange(100.0)})
+    for one, same, other in (
+        (torch.nn.Linear(2, 1),) * 2 + (torch.nn.Linear(2, 1),),
+        [LinearRegression().fit([[0.0], [1.0]], [0.0, slope]) for slope in (1.0, 1.0, 2.0)],
+        [Chain(own) for own in (frame, frame.copy(), frame + (frame == 50))],
+    ):
+        assert plain(wrapped(one)) == plain(wrapped(pickle.loads(pickle.dumps(same))))
+        assert plain(wrapped(one)) != plain(wrapped(other))
+
+
+def test_a_dataclass_of_numbers_is_its_text():
+    assert plain(Holder(3)) == "Holder(model=3, name='it')"

@@ -9,6 +9,8 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +85,8 @@ def defined(function: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as JSON can hold it, the same in every process: no addresses, sets in order."""
+    """Returns a value as JSON can hold it, the same in every process: no addresses, sets in order. An object, such as a
+    trained model, is its text and a hash of what it holds, which its text often does not show."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -98,7 +101,43 @@ def plain(value: Any) -> Any:
         return os.fspath(value)
     if inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, functools.partial):
         return reference(value)
-    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+    return f"{text} {_held(value)}" if _is_opaque(value) else text
+
+
+def _is_opaque(value: Any) -> bool:
+    """Says whether an object may hold what its text does not show; that of a dataclass shows its fields."""
+    if is_dataclass(value):
+        return any(_is_opaque(getattr(value, field.name, None)) for field in fields(value))
+    return bool(getattr(value, "__dict__", None)) and not isinstance(value, Enum | ModuleType | type)
+
+
+def _held(value: Any) -> str:
+    """Returns a short SHA-256 of all that an object holds."""
+    found, seen = hashlib.sha256(), set[int]()
+
+    def add(one: Any) -> None:
+        if isinstance(one, Mapping):
+            for name, own in one.items():
+                found.update(f"{name}:".encode())
+                add(own)
+        elif isinstance(one, list | tuple):
+            found.update(f"{len(one)}:".encode())
+            for own in one:
+                add(own)
+        elif not isinstance(one, type) and hasattr(one, "to_numpy"):  # a data frame
+            add([str(getattr(one, "columns", "")), one.to_numpy()])
+        elif hasattr(one, "tolist") or not _is_opaque(one) or inspect.isroutine(one) or inspect.isclass(one):
+            found.update(f"{plain(one)!r};".encode())
+        elif id(one) in seen:  # objects may hold each other
+            found.update(b"again;")
+        else:
+            seen.add(id(one))
+            found.update(f"{reference(one)}:".encode())
+            add(vars(one))
+
+    add(value)
+    return found.hexdigest()[:LENGTH]
 
 
 def _named(source: Any) -> Any:
