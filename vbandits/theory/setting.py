@@ -97,7 +97,7 @@ class EveryRow(Stream):
 
     def integers(self, high: Tensor | int, *shape: int) -> Tensor:
         """Returns 0 to `high` - 1 for each replica."""
-        return torch.arange(int(high)).expand(self.replicas, -1)
+        return torch.arange(int(high)).expand(self.replicas, *shape[:-1], -1)
 
 
 def task(
