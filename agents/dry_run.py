@@ -21,6 +21,8 @@ ROWS, DRAWS, SMALL = 3, 2, 60
 
 def brief(spec: AgentSpec) -> AgentSpec:
     """Returns an agent that trains as little as it can, so that a dry run of it takes no time."""
+    if spec.posterior is not None:
+        require_methods(spec.posterior)
     steps = min(spec.schedule.gradient_steps, 1)
     return replace(spec, schedule=replace(spec.schedule, every=2, gradient_steps=steps, initial_pulls=0))
 
