@@ -112,6 +112,7 @@ def test_a_purchase_is_told_with_what_it_was_good_for():
     assert history.ends[0].marker["last"]["accuracy"] == pytest.approx(history.steps[-1].values["accuracy"].mean())
 
 
+@pytest.mark.slow
 def test_a_stream_is_told_seed_by_seed():
     results, history = followed(STREAM)
     seeds = [event.seeds for event in history.steps]
@@ -124,6 +125,7 @@ def test_a_stream_is_told_seed_by_seed():
         assert queried == results.records.query("seed == @seed")["labels"].max()
 
 
+@pytest.mark.slow
 def test_gradient_steps_are_told_as_they_are_taken():
     results, history = followed(CLASSES)
     assert [event.step for event in history.steps] == [event.step for event in history.updates] == [40, 80, 120]
@@ -131,6 +133,7 @@ def test_gradient_steps_are_told_as_they_are_taken():
     assert history.ends[0].marker["last"]["error"] == pytest.approx(clean["error"].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [BANDITS, POOL, CLASSES], ids=["bandits", "pool", "supervised"])
 def test_nothing_that_a_callback_does_changes_a_byte(document, tmp_path):
     plain, _ = ran(tmp_path / "plain", document)
@@ -177,6 +180,7 @@ def test_a_callback_that_cannot_be_made_is_told(tmp_path):
     assert all(marker["status"] == "done" for marker in results.jobs)
 
 
+@pytest.mark.slow
 def test_workers_have_an_instance_for_every_job_and_finished_jobs_tell_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     document = BANDITS | {"callbacks": ["tests.following:Counts"], "log": "run.jsonl", "block": 2}
@@ -202,6 +206,7 @@ def test_a_failing_job_ends_too(tmp_path):
     assert all(end.records is None for end in history.ends)
 
 
+@pytest.mark.slow
 def test_the_log_is_thin_whole_and_of_one_schema(tmp_path):
     long = BANDITS | {"steps": 400, "callbacks": [{"kind": "log", "path": tmp_path / "log", "points": 10}]}
     results, _ = ran(tmp_path / "out", long)
@@ -243,6 +248,7 @@ def test_what_is_no_callback_is_refused_with_all_else(tmp_path):
         resolve({"name": "test", **BANDITS, "callbacks": "tensorboard"})
 
 
+@pytest.mark.slow
 def test_what_cannot_go_to_workers_is_refused_and_copies_are_noted(tmp_path):
     history = following.History()
     _, said = ran(tmp_path / "out", BANDITS | {"callbacks": [history]}, workers=2)

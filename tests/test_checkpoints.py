@@ -118,6 +118,7 @@ def test_a_job_that_is_stopped_again_and_again(tmp_path):
     assert_same(run_job(one, checkpoint=path), run_job(one))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_not_the_jobs_own_is_told_and_not_used(tmp_path):
     one, path = made("linear-ts"), tmp_path / "checkpoint.safetensors"
     with pytest.raises(Stopped):
@@ -197,6 +198,7 @@ def file(tmp_path, monkeypatch):
     return Path("kept.toml")
 
 
+@pytest.mark.slow
 def test_agents_of_a_run_are_kept(file, capsys):
     assert command("run", file, "--workers", 1, "--out", "out") == 0
     assert not Path("out/agents").exists()

@@ -115,6 +115,7 @@ def test_who_may_write_to_a_folder_at_once(file, monkeypatch, capsys):
     assert vbandits(*shard, "--steps", 20) == 0, "nobody is in the way any more"
 
 
+@pytest.mark.slow
 def test_folders_of_other_seeds_and_agents_become_one(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = FEW.replace("seeds = 4", "seeds = SEEDS\nblock = 2")

@@ -101,6 +101,7 @@ def test_more_seeds_and_agents_compute_the_new_jobs_alone_and_give_the_tables_of
     assert_same_tables(folder, many)
 
 
+@pytest.mark.slow
 def test_blocks_of_any_size_use_what_is_there(folder, many):
     Path("small.toml").write_text(MORE.replace("seeds = 8", "seeds = 8\nblock = 3"))
     before = markers(folder)
@@ -113,6 +114,7 @@ def test_blocks_of_any_size_use_what_is_there(folder, many):
     assert_same_tables(folder, many)
 
 
+@pytest.mark.slow
 def test_a_part_of_what_is_there_is_shown_without_computing(many, few, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(many, "small")

@@ -42,6 +42,7 @@ def fuzz(folder, number, examples):
     return sum(able)
 
 
+@pytest.mark.slow
 def test_a_hundred_cases_are_refused_or_can_run(folder):
     assert 2 <= fuzz(folder, 0, 100) <= 90
 
@@ -77,6 +78,7 @@ def test_a_comparison_of_nothing_is_refused(folder, capsys, folders):
         assert "expected at least two results folders, got none" in refusal(folder, capsys, {}, "compare")
 
 
+@pytest.mark.slow
 def test_a_thousand_faults_are_not_all_told(folder, capsys):
     rules = [{"kind": f"rule{number}"} for number in range(1000)]
     said = refusal(folder, capsys, {**WHOLE[0], "agents": [{"id": "ibvi", "rule": rules}]})

@@ -62,6 +62,7 @@ class Breaks(gymnasium.Env):
 """
 
 
+@pytest.mark.slow
 @over("workers", [1, 2], quick=[1])
 @pytest.mark.usefixtures("file")
 def test_a_failed_job_is_tried_again(workers):

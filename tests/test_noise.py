@@ -86,6 +86,7 @@ class NoiseIsDoubt(Linear):
         return mistaken
 
 
+@pytest.mark.slow
 def test_thompson_sampling_that_takes_noise_for_ignorance_never_stops_exploring():
     """Regret of 200 decisions, after 200 and after 400. Raw rewards, so that the true noise can be added as it is."""
     later, latest = {}, {}

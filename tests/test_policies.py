@@ -264,6 +264,7 @@ def test_what_results_depend_on_is_in_the_experiment(tmp_path, monkeypatch):
     assert Sure(3.0).__dict__ == PolicySpec("x", Sure(3.0)).describe()["state"]
 
 
+@pytest.mark.slow
 def test_a_policy_that_cannot_be_sent_stays_in_this_process():
     lock = threading.Lock()
 

@@ -123,6 +123,7 @@ def test_no_process_stays_where_one_cannot_be_made():
     assert children(os.getpid()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_no_process_outlives_a_parent_that_is_killed_in_the_middle_of_a_step():
     script = (
@@ -145,6 +146,7 @@ def test_no_process_outlives_a_parent_that_is_killed_in_the_middle_of_a_step():
         assert gone(started)
 
 
+@pytest.mark.slow
 def test_jobs_in_worker_processes_start_processes_of_their_own(tmp_path):
     entry = {"id": "slow_environments:Slow", "label": "slow", "processes": 2}
     tables = []

@@ -55,6 +55,7 @@ def test_its_active_learning_is_an_experiment():
     assert experiment.problems[0].rounds == 10
 
 
+@pytest.mark.slow
 def test_its_folders_are_compared_and_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     wheel = {"id": "vbandits/Wheel-v0", "kwargs": {"delta": 0.5}, "label": "wheel 0.5"}
@@ -91,6 +92,7 @@ def test_its_pool_is_bought_from_as_it_stands(tmp_path):
     assert (tmp_path / "labels" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
     source = EXAMPLES[2]
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 12
@@ -123,6 +125,7 @@ def test_its_callback_says_what_it_should(capsys):
     assert all(line.startswith("Wheel-v0 · ") and float(line.split()[-1]) > 40 for line in lines)
 
 
+@pytest.mark.slow
 def test_its_agent_outlives_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (example,) = (block for block in EXAMPLES if "load_agent" in block)

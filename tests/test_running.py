@@ -141,6 +141,7 @@ def test_a_finished_experiment_is_not_computed_again(run):
     assert markers("results/small") == before
 
 
+@pytest.mark.slow
 def test_overwrite_leaves_nothing_of_the_experiment_before(run):
     changed = ("run", run, "--steps", 50, "--workers", 1, "--agents", "linear-ts")
     assert vbandits(*changed, "--out", "other") == 0
@@ -149,6 +150,7 @@ def test_overwrite_leaves_nothing_of_the_experiment_before(run):
     assert markers("results/small").keys() == markers("other").keys()
 
 
+@pytest.mark.slow
 def test_workers_and_blocks_do_not_change_a_seed(run):
     run.write_text(EXPERIMENT.replace("steps = 60", "steps = 60\nblock = 2"))
     assert vbandits("run", run, "--workers", 2, "--out", "two") == 0
@@ -192,6 +194,7 @@ def test_no_file_is_needed(file):
     assert len(table(next(Path("results").iterdir()))) == 2
 
 
+@pytest.mark.slow
 def test_an_edited_network_is_computed_again(file, capsys):
     written = "import torch.nn as nn\ndef make(d, k):\n    return nn.Linear(d, k{})\n"
     Path("own_networks.py").write_text(written.format(""))

@@ -176,6 +176,7 @@ EVILS = (
 )
 
 
+@pytest.mark.slow
 def test_nothing_that_it_holds_becomes_script_in_the_page(tmp_path):
     plain = results(("wheel", "linear"), {"good": 0.1, "uniform": 1.0}, failed=(("wheel", "good", "broke"),))
     usual = scripts(plain.report(tmp_path / "plain").read_text())

@@ -128,6 +128,7 @@ def test_summary_separates_the_clean_test_set_from_corruptions(results):
     assert results.summary()["nll"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_is_not_computed_again_and_a_missing_cell_is(folder, results, tmp_path):
     file, folder = folder.parent / "small.toml", shutil.copytree(folder, tmp_path / "out")
     before = markers(folder)

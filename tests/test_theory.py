@@ -26,6 +26,7 @@ def cases(checks):
     return [pytest.param(check, id=check.id, marks=pytest.mark.slow if check.slow else ()) for check in checks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", cases(running.CHECKS))
 def test_the_claim_is_as_expected(check):
     found = running.outcome(check)

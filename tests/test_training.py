@@ -211,6 +211,7 @@ def test_forgetting_is_one_of_two():
             Forgetting(**given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["neural_linear", "ibvi_limit"])
 def test_the_rows_looked_at_per_decision_do_not_grow_with_the_history(name, monkeypatch):
     """Rows whose features are made, in all, for as many decisions early on as late."""

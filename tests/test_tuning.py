@@ -238,6 +238,7 @@ def test_the_report_shows_what_was_chosen_and_from_what(finished, tuning):
     assert "3 settings of every agent" in written
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped_and_with_another_search(folder, finished, capsys):
     results = folder / "results" / "small"
     results.parent.mkdir()

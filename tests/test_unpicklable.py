@@ -39,6 +39,7 @@ class Odd:
         return int, ("no number",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("handle", "done"), [(threading.Lock(), True), (Odd(), False)], ids=["lock", "odd"])
 def test_what_cannot_go_to_a_worker_stays_or_fails_and_the_rest_goes_on(tmp_path, handle, done):
     environments = [{"id": holding(handle), "label": "held"}, "vbandits/Wheel-v0"]
