@@ -20,12 +20,13 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-EXAMPLES = blocks("python")
-"""Two folders, figures, an environment, a network, a pool, a test."""
+def block_of(title, language="python", number=0):
+    """A block of code of the section with a title."""
+    return blocks(language, README.split(f"\n## {title}\n")[1].split("\n## ")[0])[number]
 
 
 def test_its_links_lead_somewhere():
@@ -35,17 +36,17 @@ def test_its_links_lead_somewhere():
 
 
 def test_its_experiment_is_one():
-    experiment = resolve(tomllib.loads(blocks("toml")[0]))
+    experiment = resolve(tomllib.loads(block_of("Your own agent", "toml")))
     assert [spec.label for spec in experiment.methods] == ["ibvi", "ibvi rank 20", "uniform"]
 
 
 def test_its_supervised_experiment_is_one():
-    experiment = resolve(tomllib.loads(blocks("toml")[1]))
+    experiment = resolve(tomllib.loads(block_of("Your own agent", "toml", 1)))
     assert [spec.label for spec in experiment.methods] == ["ibvi", "temperature-scaled"]
 
 
 def test_its_active_learning_is_an_experiment():
-    experiment = resolve(tomllib.loads(blocks("toml")[2]))
+    experiment = resolve(tomllib.loads(block_of("Your own pool", "toml")))
     assert [spec.label for spec in experiment.methods][:4] == [
         "ibvi random",
         "ibvi bald",
@@ -63,7 +64,7 @@ def test_its_folders_are_compared_and_drawn(tmp_path, monkeypatch, capsys):
         agent = {"id": "linear-ts", "rule": {"temper": scale}}
         vbandits_run(environments=[wheel], agents=[agent], seeds=3, steps=60, workers=1, out=f"results/{folder}")
     capsys.readouterr()
-    for example in EXAMPLES[:2]:
+    for example in (block_of("Compare two folders"), block_of("Figures for a paper")):
         exec(compile(example, "README.md", "exec"), {})
     said = capsys.readouterr().out
     assert "linear-ts (rank20)" in said
@@ -77,7 +78,7 @@ def test_its_log_is_evaluated(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     log = pd.DataFrame({"age": random.integers(20, 60, 300), "mail": random.choice(["a", "none"], 300), "chance": 0.5})
     log.assign(paid=random.random(300)).to_csv("decisions.csv", index=False)
-    (example,) = [one for one in EXAMPLES if "load_log" in one]
+    example = block_of("Logged data")
     monkeypatch.setattr("vbandits.run", partial(vbandits_run, seeds=2, folds=2, workers=1))
     exec(compile(example.replace('"ibvi", ', ""), "README.md", "exec"), {"probabilities": np.full((300, 2), 0.5)})
 
@@ -85,7 +86,7 @@ def test_its_log_is_evaluated(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_its_pool_is_bought_from_as_it_stands(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(EXAMPLES[4].replace('"budget": 20', '"budget": 3').replace("seeds=4", "seeds=2"))
+    script.write_text(block_of("Your own pool").replace('"budget": 20', '"budget": 3').replace("seeds=4", "seeds=2"))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "ibvi Farthest" in done.stdout
@@ -94,7 +95,7 @@ def test_its_pool_is_bought_from_as_it_stands(tmp_path):
 
 @pytest.mark.slow
 def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
-    source = EXAMPLES[2]
+    source = block_of("Your own environment")
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -110,7 +111,7 @@ def test_its_environment_is_checked_and_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_its_script_runs_as_it_stands(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(EXAMPLES[3].replace("seeds=8, steps=500", "seeds=2, steps=60"))
+    script.write_text(block_of("Your own agent").replace("seeds=8, steps=500", "seeds=2, steps=60"))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout
@@ -118,7 +119,7 @@ def test_its_script_runs_as_it_stands(tmp_path):
 
 
 def test_its_callback_says_what_it_should(capsys):
-    example = next(example for example in EXAMPLES if "on_step" in example)
+    example = block_of("Follow a run")
     exec(compile(example, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines
@@ -128,7 +129,7 @@ def test_its_callback_says_what_it_should(capsys):
 @pytest.mark.slow
 def test_its_agent_outlives_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = (block for block in EXAMPLES if "load_agent" in block)
+    example = block_of("Agents that outlive a run")
     found = {}
     exec(example.replace("steps=500", "steps=60"), found)
     assert 0 <= found["action"] < 5
@@ -138,8 +139,8 @@ def test_its_agent_outlives_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_its_test_passes_as_it_stands(tmp_path):
-    (tmp_path / "my_envs.py").write_text(EXAMPLES[2])
-    (tmp_path / "test_mine.py").write_text(EXAMPLES[5])
+    (tmp_path / "my_envs.py").write_text(block_of("Your own environment"))
+    (tmp_path / "test_mine.py").write_text(block_of("Test your own"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
     alone = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
