@@ -210,12 +210,15 @@ def change(path, **content):
 def test_results_of_several_versions_and_an_edited_experiment_are_told(folder, capsys):
     page = folder / "report" / "report.md"
     assert "made by the same code" not in page.read_text()
-    path = sorted((folder / "cells").glob("*.json"))[0]
-    versions = json.loads(path.read_text())["versions"]
-    change(path, versions=versions | {"torch": "2.0.0"}, commit="0123456789ab")
+    one, *others = sorted((folder / "cells").glob("*.json"))
+    versions = json.loads(one.read_text())["versions"]
+    change(one, versions=versions | {"torch": "2.0.0"}, commit="0123456789ab")
+    for path in others:
+        change(path, commit="fedcba987654")
     assert vbandits("report", folder) == 0
     says = (
-        f"not all made by the same code: torch 2.0.0 (1 job), {versions['torch']} (5 jobs); commit 0123456789ab (1 job)"
+        f"not all made by the same code: torch 2.0.0 (1 job), {versions['torch']} (5 jobs); "
+        "commit 0123456789ab (1 job), fedcba987654 (5 jobs)"
     )
     told = " ".join(capsys.readouterr().err.split())
     assert says in told

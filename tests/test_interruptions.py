@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import getsource
 from pathlib import Path
 
 import pytest
 
+from tests.following import Stops
 from tests.registries import over
 from tests.test_running import EXPERIMENT, markers, table, vbandits, written
 
@@ -40,26 +42,7 @@ def test_a_job_that_fails_is_reported_and_the_others_finish(workers, capsys):
     assert "57" in page
 
 
-BROKEN = """
-import gymnasium
-import numpy as np
-
-
-class Breaks(gymnasium.Env):
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(3)
-    steps = 0
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.zeros(2, np.float32), {}
-
-    def step(self, action):
-        if self.steps == 57:
-            raise RuntimeError("the feed went away")
-        self.steps += 1
-        return np.zeros(2, np.float32), float(action), False, False, {"regret": 2.0 - action}
-"""
+BROKEN = "import gymnasium\nimport numpy as np\n\n\n" + getsource(Stops).replace("class Stops", "class Breaks")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from rich.console import Console
 from vbandits import registry
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing, engines, extend, merging
-from vbandits.experiment.benchmark import Experiment
+from vbandits.experiment.benchmark import Experiment, Job
 from vbandits.experiment.callbacks import check_callbacks
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.locking import LOCK, MOMENT, held, is_free, locked
@@ -23,6 +23,7 @@ from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import Store
 from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.serialize import has_code
 
 
 def run(
@@ -258,7 +259,7 @@ def execute(
             callbacks = experiment.callbacks
             for note in check_callbacks(callbacks, 2 if workers is None else workers):
                 print_line(console, f"note: {note}", "yellow")
-            alone = experiment.timeout is not None or (apart and any(job.foreign for job in jobs))
+            alone = experiment.timeout is not None or (apart and _foreign(jobs))
             with (
                 engines.opened(engine, workers, address, experiment.device, alone) as opened,
                 ProgressDisplay(jobs, store, opened.workers, console) as display,
@@ -272,6 +273,12 @@ def execute(
 
 def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
+
+
+def _foreign(jobs: Sequence[Job]) -> bool:
+    """Says whether a user's own code is part of any job."""
+    parts = {id(part): part for job in jobs for part in (job.problem, job.method)}  # each is in many jobs
+    return any(has_code(part.describe()) for part in parts.values())
 
 
 def _workers(experiment: Experiment, jobs: int, wanted: int | None) -> int:

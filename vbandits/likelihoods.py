@@ -1,6 +1,7 @@
 """How targets follow from a network's outputs, see `types.Likelihood`: the squared error, and classes."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,9 +18,14 @@ def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) ->
 
 def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N W"], outputs: int) -> Float[Tensor, "R 1 N W"]:
     """Returns 1 where a row's output has its value, and its deviations behind all values, and 0 elsewhere."""
-    owner = torch.arange(outputs, device=output.device)
-    deviations = owner.repeat_interleave(values.shape[3] // outputs - 1)
-    return (output[:, None, :, None] == torch.cat([owner, deviations])).to(values.dtype)
+    return (output[:, None, :, None] == _owners(outputs, values.shape[3], output.device)).to(values.dtype)
+
+
+@cache
+def _owners(outputs: int, width: int, device: torch.device) -> Int64[Tensor, " W"]:
+    """Returns the output that each of the values and deviations is of: asked for in every gradient step."""
+    owner = torch.arange(outputs, device=device)
+    return torch.cat([owner, owner.repeat_interleave(width // outputs - 1)])
 
 
 @dataclass(frozen=True)

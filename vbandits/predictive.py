@@ -43,8 +43,28 @@ class Predictive(Protocol):
         ...
 
 
+class NormalMixture:
+    """The scores of an equal mixture of normal distributions."""
+
+    def nll(self, y) -> np.ndarray:
+        """Returns the negative log density at `y` [R, N]."""
+        return scores.mixture_nll(*self._arrays(), _array(y))
+
+    def crps(self, y) -> np.ndarray:
+        """Returns the continuous ranked probability score at `y` [R, N]."""
+        return scores.mixture_crps(*self._arrays(), _array(y))
+
+    def cdf(self, y) -> np.ndarray:
+        """Returns the probability of a target of at most `y` [R, N]."""
+        return scores.mixture_cdf(*self._arrays(), _array(y))
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the components' means [R, N, S], and their standard deviation [R, N]."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(NormalMixture):
     """The equal mixture over draws s of N(values_s, variance).
 
     Attributes:
@@ -77,24 +97,12 @@ class Mixture:
         """The variance of a target about the function's value [R, N]."""
         return self.variance if self.spread is None else self.variance - self.spread
 
-    def nll(self, y) -> np.ndarray:
-        """Returns the negative log density at `y` [R, N]."""
-        return scores.mixture_nll(*self._arrays(), _array(y))
-
-    def crps(self, y) -> np.ndarray:
-        """Returns the continuous ranked probability score at `y` [R, N]."""
-        return scores.mixture_crps(*self._arrays(), _array(y))
-
-    def cdf(self, y) -> np.ndarray:
-        """Returns the probability of a target of at most `y` [R, N]."""
-        return scores.mixture_cdf(*self._arrays(), _array(y))
-
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return np.ascontiguousarray(np.moveaxis(_array(self.values), 1, -1)), np.sqrt(_array(self.variance))
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(NormalMixture):
     """The normal distribution of a target of which no more is known: not what of it is noise, and what ignorance.
 
     Attributes:
@@ -112,18 +120,6 @@ class Normal:
     def mean(self) -> np.ndarray:
         """Returns the mean [R, N]."""
         return _array(self.location)
-
-    def nll(self, y) -> np.ndarray:
-        """Returns the negative log density at `y` [R, N]."""
-        return scores.mixture_nll(*self._arrays(), _array(y))
-
-    def crps(self, y) -> np.ndarray:
-        """Returns the continuous ranked probability score at `y` [R, N]."""
-        return scores.mixture_crps(*self._arrays(), _array(y))
-
-    def cdf(self, y) -> np.ndarray:
-        """Returns the probability of a target of at most `y` [R, N]."""
-        return scores.mixture_cdf(*self._arrays(), _array(y))
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns it as a mixture of one component."""

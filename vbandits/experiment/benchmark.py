@@ -13,7 +13,7 @@ import pandas as pd
 
 from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
 from vbandits.report.formats import plural
-from vbandits.serialize import canonical, has_code, slug
+from vbandits.serialize import canonical, slug
 
 MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history")
 """How an experiment was made, as far as its `experiment.json` says so; the rest of it is what was asked for."""
@@ -218,11 +218,6 @@ class Job:
         """The name of its files."""
         keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
         return keys.of(self.problem.label, self.method.label, self.seeds)
-
-    @property
-    def foreign(self) -> bool:
-        """Whether a user's own code is part of it."""
-        return any(has_code(part.describe()) for part in (self.problem, self.method))
 
     def run(self, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
         """Runs it from its first step to its last, or from that of a checkpoint on, where its benchmark has them."""

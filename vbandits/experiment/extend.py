@@ -75,6 +75,11 @@ def refusal(before: Document, now: Document, added: Iterable[str] = ()) -> str:
     return "" if any(shared) else "an experiment with some problem or method of it, got one with none of them"
 
 
+def same(before: Document, now: Document) -> bool:
+    """Says whether an experiment in a folder is the one that is asked for."""
+    return canonical(asked(before)) == canonical(now)
+
+
 def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     """Yields what a person should know before a folder goes on with another experiment than the last; else nothing.
 
@@ -83,7 +88,7 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
         now: the experiment as it is asked for.
         jobs: that will be computed.
     """
-    if canonical(asked(before)) == canonical(now):
+    if same(before, now):
         return
     axes = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes
     wanted = len(now["seeds"]) * len(_labels(now, axes[0])) * len(_labels(now, axes[1]))

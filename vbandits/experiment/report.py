@@ -21,7 +21,7 @@ from vbandits.registry import load
 from vbandits.report import figures, files, markdown, overview, page, ranking, robustness, statistics, tables, texts
 from vbandits.report.formats import TIMES, count, decimals, plural
 from vbandits.report.page import Drawing, Facts, Failure, Item, Report, Section
-from vbandits.report.palette import Style
+from vbandits.report.palette import GRID, Style
 from vbandits.report.paper import Named
 from vbandits.report.statistics import NOTHING, Interval
 from vbandits.report.tables import Column, Entry, Head, Places, Table
@@ -117,6 +117,15 @@ class Costs:
     rate: str
     per: str
     what: str
+
+    @classmethod
+    def per_run(cls, results: StoredResults, beside: str, heads: tuple[str, str], heading: str, what: str) -> "Costs":
+        """Returns those of methods that are compared by `seconds` per run, another column beside them."""
+        by_method: Any = results.summary().groupby(results.axes[1])["seeds"]
+        totals = results.costs("seconds", beside)
+        totals = totals.assign(rate=totals["seconds"] / by_method.sum().reindex(totals.index))
+        shown = [("seconds", heads[0], "seconds"), (beside, heads[1], "seconds"), ("memory_mb", "Memory", "MB at most")]
+        return cls(totals, shown, {"seconds": None, beside: GRID}, heading, "rate", "run", what)
 
 
 def assemble(

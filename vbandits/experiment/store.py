@@ -25,7 +25,7 @@ from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.files import checksum, versions, write_text
 from vbandits.registry import DEFAULT_BENCHMARK, load
-from vbandits.serialize import canonical, digest
+from vbandits.serialize import digest
 
 TRIALS, PRESETS = TUNED = ("trials.csv", "presets.toml")
 """What a tuning leaves besides."""
@@ -68,7 +68,7 @@ class Store:
         document = experiment.document()
         self._check_ours()
         before = self.experiment() if self.described else None
-        same = self.holds(experiment)
+        same = before is not None and extend.same(before, document)
         if before is not None and not same:
             if overwrite:
                 self._discard()
@@ -88,7 +88,7 @@ class Store:
 
     def holds(self, experiment: Experiment) -> bool:
         """Says whether the experiment that lies here is this one."""
-        return self.described and canonical(extend.asked(self.experiment())) == canonical(experiment.document())
+        return self.described and extend.same(self.experiment(), experiment.document())
 
     def describe(self, document: Mapping[str, Any], command: str, history: Sequence[Mapping[str, Any]] = ()) -> None:
         """Writes what the folder's experiment is, how it is made, and how what lies here was made before."""

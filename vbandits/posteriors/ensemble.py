@@ -65,13 +65,11 @@ class Ensemble:
             return with_noise(leaves, error.flatten())
 
         by_hand = Backward.of(state.task, state.parameters, Stored(members=self.members))
+        held = self._weights(state, state.prior, None) if self.prior_scale else None
 
         def gradient(batch: Batch) -> Gradient:
             assert by_hand is not None
-            prior = None
-            if self.prior_scale:
-                weights = self._weights(state, state.prior, None)
-                prior = self.prior_scale * network.apply(weights, batch.x.unsqueeze(1))
+            prior = None if held is None else self.prior_scale * network.apply(held, batch.x.unsqueeze(1))
             return by_hand(batch, offset=prior)
 
         train(state, loss, data, gradient=by_hand and gradient)

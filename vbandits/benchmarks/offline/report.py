@@ -1,7 +1,6 @@
 """What the report of an offline experiment says, log by log."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from vbandits.report.canvas import Canvas
 from vbandits.report.figures import BOTTOM, EDGE, ROW, TOP, dot, rows
 from vbandits.report.formats import count, decimals, number
 from vbandits.report.page import Drawing, Item, Report
-from vbandits.report.palette import GRID, MUTED, Style
+from vbandits.report.palette import MUTED, Style
 from vbandits.report.paper import Named
 from vbandits.report.statistics import exists
 from vbandits.report.tables import Table
@@ -116,20 +115,12 @@ def report(results: OfflineResults) -> Report:
         drawn: list[Item] = [] if not results.present(label) else [lambda: [estimators(results, label, styles, anchor)]]
         return [values(results, label), BRACKETS, *drawn, *told(results, label)]
 
-    totals = results.costs("seconds", "estimation_seconds")
-    by_policy: Any = results.summary().groupby("policy")["seeds"]
-    costs = Costs(
-        totals.assign(rate=totals["seconds"] / by_policy.sum().reindex(totals.index)),
-        (
-            ("seconds", "Policy", "seconds"),
-            ("estimation_seconds", "Estimation", "seconds"),
-            ("memory_mb", "Memory", "MB at most"),
-        ),
-        {"seconds": None, "estimation_seconds": GRID},
+    costs = Costs.per_run(
+        results,
+        "estimation_seconds",
+        ("Policy", "Estimation"),
         "The policy (its colour), estimation (light grey)",
-        rate="rate",
-        per="run",
-        what="time of learning from the log and of all probabilities per run, seeds in lockstep",
+        "time of learning from the log and of all probabilities per run, seeds in lockstep",
     )
     return assemble(
         results,

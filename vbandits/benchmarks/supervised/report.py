@@ -1,14 +1,12 @@
 """What the report of a supervised experiment says, dataset by dataset."""
 
 from functools import partial
-from typing import Any
 
 from vbandits.benchmarks.supervised import figures, tables
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.experiment.report import Costs, assemble, averages, comparison, problem_sections
 from vbandits.report import palette, texts
 from vbandits.report.page import Item, Report
-from vbandits.report.palette import GRID
 from vbandits.report.terminal import Column, Layout
 
 RANKED = (
@@ -128,20 +126,12 @@ def report(results: SupervisedResults) -> Report:
         note = f"Ordered by NLL in distribution. {comparison(results)}"
         return [*tables.all_tables(results, label), note, *(drawn if tables.known(results, label) else [])]
 
-    totals = results.costs("seconds", "prediction_seconds")
-    by_method: Any = results.summary().groupby("method")["seeds"]
-    costs = Costs(
-        totals.assign(rate=totals["seconds"] / by_method.sum().reindex(totals.index)),
-        (
-            ("seconds", "Training", "seconds"),
-            ("prediction_seconds", "Prediction", "seconds"),
-            ("memory_mb", "Memory", "MB at most"),
-        ),
-        {"seconds": None, "prediction_seconds": GRID},
+    costs = Costs.per_run(
+        results,
+        "prediction_seconds",
+        ("Training", "Prediction"),
         "Training (the method's colour), prediction (light grey)",
-        rate="rate",
-        per="run",
-        what="time of training per run, seeds in lockstep",
+        "time of training per run, seeds in lockstep",
     )
     return assemble(
         results,
