@@ -19,9 +19,9 @@ from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import Stream
 from vbandits.types import Functions, Optimizer, Predictive, Task
 
-NUMBERS, LARGEST, WIDE = 2**20, 256, 64
-"""Of decisions that are looked at together: numbers in their rows, for every output; the decisions; and what a row
-counts at least, as those of a network's layers do."""
+NUMBERS, LARGEST, WIDE = 2**20, {"cpu": 32, "cuda": 256}, 64
+"""Of decisions that are looked at together: numbers in their rows, for every output; the decisions, few enough that
+what a core computes of them stays near it; and what a row counts at least, as those of a network's layers do."""
 
 
 PHI = 0.6180339887498949
@@ -229,13 +229,13 @@ class Agent:
         return shift + scale * self._draws(observed)
 
     def marginals(self, observed: Observation) -> tuple[Float[Tensor, "R S N A"], Float[Tensor, "R 1 A"]]:
-        """Returns what `look` does, some decisions at a time, and the noise variance; float64, on the CPU."""
+        """Returns what `look` does, some decisions at a time, and the noise variance; float64."""
         size, count = self.decisions_at_once, next(part for part in observed if part is not None).shape[1]
         parts = []
         for start in range(0, count, size):
             some = (None if part is None else part[:, start : start + size] for part in observed)
-            parts.append(self.look(Observation(*some)).double().cpu())
-        return torch.cat(parts, 2), self.noise_variance(observed).double().cpu().unsqueeze(1)
+            parts.append(self.look(Observation(*some)).double())
+        return torch.cat(parts, 2), self.noise_variance(observed).double().unsqueeze(1)
 
     def noise_variance(self, observed: Observation) -> Float[Tensor, "R A"]:
         """Returns the variance of each arm's rewards about what it is expected to pay, in units of the reward.
@@ -260,7 +260,7 @@ class Agent:
         """
         rows = self.encoding.form.arms if self.encoding.rows_are_arms else 1
         numbers = rows * max(self.encoding.features, WIDE) * self.encoding.outputs
-        return max(1, min(LARGEST, NUMBERS // numbers))
+        return max(1, min(LARGEST[self.device.type], NUMBERS // numbers))
 
     def _rows(self, observed: Observation) -> Float[Tensor, "RN n W"]:
         """Returns the rows of N decisions of every replica, one decision after another."""

@@ -83,7 +83,7 @@ class Player(Protocol):
 
     def marginals(self, observed: Observation) -> tuple[Float[Tensor, "R S N A"], Float[Tensor, "R n A"]]:
         """Returns draws of what every arm is expected to pay in N decisions, and the variance of a reward about them,
-        for each of the decisions or one for all of them; float64, on the CPU."""
+        for each of the decisions or one for all of them; float64."""
         ...
 
 

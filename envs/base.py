@@ -62,14 +62,21 @@ class Aside:
     """How a problem's twin differs from it: it yields contexts that are held out.
 
     Attributes:
-        played: steps of the problem that were played.
         number: of the twin, of which each has rewards of its own for the same contexts.
         used: whether its contexts were drawn by what `NativeBandit.random` or `epochs.rows_of` gave.
+        dated: whether anything asked for the steps that were played, so that they decide what is held out.
     """
 
-    played: int
+    _played: int
     number: int = 0
     used: bool = False
+    dated: bool = False
+
+    @property
+    def played(self) -> int:
+        """Steps of the problem that were played."""
+        self.dated = True
+        return self._played
 
 
 class Native(VectorEnv):
@@ -168,6 +175,7 @@ class NativeBandit(Native):
         self._every = torch.arange(num_envs, device=self.device)
         self._arms = self._mask = None
         self._step = self._length = 0
+        self._held: tuple[Sequence[int], HeldOut] | None = None  # of which seeds, where steps do not decide it
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps, block after block, for ever. `seed` decides everything."""
@@ -191,6 +199,8 @@ class NativeBandit(Native):
         What is true of them is so after a number of steps, if the problem changes. Of a dataset they are the rows that
         come last, without those that were played. None if there are none, or `blocks` does not use `random`.
         """
+        if self._held is not None and self._held[0] == tuple(seeds):
+            return self._held[1]
         twins = [copy.copy(self) for _ in range(REWARDS)]
         for number, twin in enumerate(twins):
             twin.aside = Aside(played, number)
@@ -206,7 +216,10 @@ class NativeBandit(Native):
         arms = self._stacked([block.arms for block in first], self.number_type) if self.form.arm_features else None
         mask = self._stacked([block.mask for block in first], np.int8).bool() if self.form.masked else None
         rewards = np.array([[block.rewards for block in own] for own in found])
-        return HeldOut(Observation(context, arms, mask), np.array([block.expected for block in first]), rewards)
+        held = HeldOut(Observation(context, arms, mask), np.array([block.expected for block in first]), rewards)
+        if not any(twin.aside.dated for twin in twins if twin.aside):
+            self._held = tuple(seeds), held
+        return held
 
     def _beginning(self, seed: int) -> Any:
         """Returns the first steps of a sub-environment as one block, or None if there are none."""

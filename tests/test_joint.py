@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from vbandits.metrics import joint
@@ -22,7 +23,7 @@ def gaussian(draws, batches=300, features=5, noise=0.25):
 
 def likelihood(rows, y, weights, noise):
     f = np.einsum("btd,sd->bst", rows, weights)
-    return stats.norm.logpdf(y[:, None], f, noise**0.5)
+    return torch.from_numpy(stats.norm.logpdf(y[:, None], f, noise**0.5))
 
 
 def test_every_row_of_a_batch_repeats_one_of_two_inputs():
@@ -50,7 +51,7 @@ def test_the_mixture_over_draws_converges_to_the_exact_value():
     covariance = np.einsum("btd,de,bue->btu", rows, root @ root.T, rows)
     exact = joint.gaussian_joint_nll(0 * y, covariance, np.full_like(y, noise), y)
     errors = [
-        np.abs(joint.joint_nll(likelihood(rows, y, weights[:draws], noise)) - exact).mean()
+        np.abs(joint.joint_nll(likelihood(rows, y, weights[:draws], noise)).numpy() - exact).mean()
         for draws in (20, 500, 20_000)
     ]
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
@@ -60,7 +61,8 @@ def test_the_mixture_over_draws_converges_to_the_exact_value():
 def test_it_prefers_the_exact_posterior_to_one_with_the_same_marginals_and_independent_draws():
     rows, y, weights, _, noise = gaussian(64)
     exact = likelihood(rows, y, weights, noise)
-    shuffled = random.permuted(exact, axis=1)  # each row has draws of its own: the same marginals
+    # each row has draws of its own: the same marginals
+    shuffled = torch.from_numpy(random.permuted(exact.numpy(), axis=1))
     np.testing.assert_allclose(joint.marginal_nll(shuffled), joint.marginal_nll(exact))
     assert joint.joint_nll(exact).mean() < joint.joint_nll(shuffled).mean() - 0.05
 

@@ -178,6 +178,14 @@ def test_a_problem_that_changes_is_held_out_as_it_stands():
     assert np.abs(before.expected - after.expected).max() > 0.1
 
 
+def test_what_steps_do_not_decide_is_made_once():
+    environment, changing = LinearBandit(2), AbruptBandit(1, period=50)
+    held = environment.held_out([0, 1], 10)
+    assert environment.held_out([0, 1], 20) is held
+    np.testing.assert_array_equal(environment.held_out([1, 0], 20).expected[::-1], held.expected)
+    assert changing.held_out([0], 10) is not changing.held_out([0], 10)
+
+
 def test_rows_of_a_dataset_are_used_up():
     environment = Classification(1, dataset="wine")
     assert environment.held_out([0], 178) is None

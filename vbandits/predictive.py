@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,18 +48,24 @@ class NormalMixture:
 
     def nll(self, y) -> np.ndarray:
         """Returns the negative log density at `y` [R, N]."""
-        return scores.mixture_nll(*self._arrays(), _array(y))
+        return self._scored(scores.mixture_nll, y)
 
     def crps(self, y) -> np.ndarray:
         """Returns the continuous ranked probability score at `y` [R, N]."""
-        return scores.mixture_crps(*self._arrays(), _array(y))
+        return self._scored(scores.mixture_crps, y)
 
     def cdf(self, y) -> np.ndarray:
         """Returns the probability of a target of at most `y` [R, N]."""
-        return scores.mixture_cdf(*self._arrays(), _array(y))
+        return self._scored(scores.mixture_cdf, y)
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the components' means [R, N, S], and their standard deviation [R, N]."""
+    def _scored(self, score: Callable[[Tensor, Tensor, Tensor], Tensor], y: Any) -> np.ndarray:
+        """Returns a score of the components at `y` [R, N], computed where they are."""
+        means, std = self._components()
+        y = y if isinstance(y, Tensor) else torch.tensor(np.asarray(y))
+        return _array(score(means, std, y.to(std)))
+
+    def _components(self) -> tuple[Tensor, Tensor]:
+        """Returns the components' means [R, N, S], and their standard deviation [R, N], in float64."""
         raise NotImplementedError
 
 
@@ -85,20 +91,20 @@ class Mixture(NormalMixture):
 
     def mean(self) -> np.ndarray:
         """Returns the mean [R, N]."""
-        return _array(self.values).mean(1)
+        return _array(self._components()[0].mean(-1))
 
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the variance of the noise and that of the mean function's value [R, N]: aleatoric and epistemic."""
         spread = 0.0 if self.spread is None else _array(self.spread)
-        return _array(self.noise_variance), _array(self.values).var(1) + spread
+        return _array(self.noise_variance), _array(self._components()[0].var(-1, correction=0)) + spread
 
     @property
     def noise_variance(self) -> Tensor:
         """The variance of a target about the function's value [R, N]."""
         return self.variance if self.spread is None else self.variance - self.spread
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.ascontiguousarray(np.moveaxis(_array(self.values), 1, -1)), np.sqrt(_array(self.variance))
+    def _components(self) -> tuple[Tensor, Tensor]:
+        return self.values.detach().movedim(1, -1).double().contiguous(), self.variance.double().sqrt()
 
 
 @dataclass(frozen=True)
@@ -121,9 +127,8 @@ class Normal(NormalMixture):
         """Returns the mean [R, N]."""
         return _array(self.location)
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns it as a mixture of one component."""
-        return _array(self.location)[..., None], _array(self.scale)
+    def _components(self) -> tuple[Tensor, Tensor]:
+        return self.location.detach().double().unsqueeze(-1), self.scale.double()
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,17 @@ DISTINCT = 20
 """Most values that the rewards of a run may take to count as discrete."""
 
 
-def coverage(pit: np.ndarray, level: float) -> float:
-    """Returns the part of targets inside the central interval of a level; `pit` is any array, NaN where there is none.
+def coverage(pit: np.ndarray, level: float) -> np.ndarray:
+    """Returns the part of targets inside the central interval of a level [...], NaN where there are none.
 
     A target lies between the quantiles (1 - level) / 2 and (1 + level) / 2 exactly where its PIT does.
+
+    Args:
+        pit: of the targets on the last axis [..., N], NaN where there is none.
+        level: of the interval.
     """
-    known = pit[~np.isnan(pit)]
-    return float((np.abs(known - 0.5) <= level / 2).mean()) if known.size else float("nan")
+    inside, known = (np.abs(pit - 0.5) <= level / 2).sum(-1), (~np.isnan(pit)).sum(-1)
+    return np.where(known, inside / np.maximum(known, 1), np.nan)
 
 
 def randomised_pit(low: np.ndarray, high: np.ndarray, uniform: np.ndarray) -> np.ndarray:

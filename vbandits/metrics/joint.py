@@ -5,9 +5,11 @@ Distributions in Deep Learning" (2022): decisions need the joint distribution, a
 rows hardly tells it from the product of its marginals. In dyadic sampling all rows of a batch repeat two inputs.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 TAU, ANCHORS = 10, 2
 """Rows of a batch, and the inputs that they repeat."""
@@ -29,13 +31,14 @@ class Dyads(NamedTuple):
         return np.take_along_axis(values, np.broadcast_to(self.rows, (*values.shape[:-1], self.rows.shape[-1])), -1)
 
 
-def dyads(uniform: np.ndarray, inputs: int) -> Dyads:
-    """Returns batches from uniform numbers in [0, 1) [..., B, 2 + tau] and the number of inputs to choose from."""
+def dyads(uniform: np.ndarray, inputs: np.ndarray | int) -> Dyads:
+    """Returns batches from uniform numbers in [0, 1) [..., B, 2 + tau], and from how many inputs to choose [...]."""
+    inputs = np.asarray(inputs)[..., None, None]
     anchors = np.minimum((uniform[..., :ANCHORS] * inputs).astype(int), inputs - 1)
     return Dyads(anchors, (uniform[..., ANCHORS:] * ANCHORS).astype(int))
 
 
-def joint_nll(likelihood: np.ndarray) -> np.ndarray:
+def joint_nll(likelihood: Tensor) -> Tensor:
     """Returns -log of the mean over draws of the product of a batch's likelihoods, divided by its rows [...], in nats.
 
     Args:
@@ -44,7 +47,7 @@ def joint_nll(likelihood: np.ndarray) -> np.ndarray:
     return -log_mean(likelihood.sum(-1), -1) / likelihood.shape[-1]
 
 
-def marginal_nll(likelihood: np.ndarray) -> np.ndarray:
+def marginal_nll(likelihood: Tensor) -> Tensor:
     """Returns the mean over rows of -log of the mean over draws of their likelihoods [...], arguments as above.
 
     It is what `joint_nll` would be if rows were independent.
@@ -52,10 +55,9 @@ def marginal_nll(likelihood: np.ndarray) -> np.ndarray:
     return -log_mean(likelihood, -2).mean(-1)
 
 
-def log_mean(logarithms: np.ndarray, axis: int) -> np.ndarray:
+def log_mean(logarithms: Tensor, axis: int) -> Tensor:
     """Returns the logarithm of the mean of what the logarithms are of, along an axis."""
-    largest = logarithms.max(axis, keepdims=True)
-    return np.log(np.exp(logarithms - largest).mean(axis)) + largest.squeeze(axis)
+    return logarithms.logsumexp(axis) - math.log(logarithms.shape[axis])
 
 
 def gaussian_joint_nll(mean: np.ndarray, covariance: np.ndarray, noise: np.ndarray, y: np.ndarray) -> np.ndarray:

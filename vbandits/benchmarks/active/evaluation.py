@@ -112,7 +112,7 @@ def _of_numbers(blocks: Iterator[Any], targets: np.ndarray, diverged: np.ndarray
         "nll": found["nll"].mean(1),
         "nll_median": np.median(found["nll"], 1),
         "crps": found["crps"].mean(1),
-        "coverage_90": np.array([calibration.coverage(pit, LEVEL) for pit in found["pit"]]),
+        "coverage_90": calibration.coverage(found["pit"], LEVEL),
     }
     return scored, diverged
 

@@ -106,10 +106,7 @@ def digest(records: pd.DataFrame) -> Digest:
     optimal = column("optimal")
     means = {name: _mean(column(name)) for name in SCORES}
     means |= {"nll_median": _quantile(nll, 0.5), "nll_trimmed": _trimmed(nll)}
-    covered = {
-        f"coverage_{100 * level:.0f}": np.array([calibration.coverage(own, level) for own in pit])
-        for level in calibration.LEVELS
-    }
+    covered = {f"coverage_{100 * level:.0f}": calibration.coverage(pit, level) for level in calibration.LEVELS}
     probability = np.where(column("reward") > 0.5, 1 - np.sqrt(brier), np.sqrt(brier))
     return Digest(
         seeds,

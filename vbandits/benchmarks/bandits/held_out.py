@@ -63,27 +63,27 @@ class Evaluator:
         return pd.concat([pd.DataFrame(columns).head(kept) for columns in self._rows], ignore_index=True)
 
     def _measured(self, held: HeldOut) -> dict[str, np.ndarray]:
-        """Returns what is measured by name, each [R]."""
-        values, noise = (part.numpy() for part in self._agent.marginals(held.observed))  # [R, S, N, A] and [R, n, A]
+        """Returns what is measured by name, each [R]; it is computed where the agent's beliefs are."""
+        values, noise = self._agent.marginals(held.observed)  # [R, S, N, A] and [R, n, A]
+        expected, rewards = (torch.from_numpy(part).to(values) for part in held[1:])
         mask = held.observed.mask
-        there = np.ones(held.expected.shape, bool) if mask is None else mask.cpu().numpy()
-        cells = there.reshape(len(there), -1)  # [R, N * A], as all that follows
-        draws = np.ascontiguousarray(values.transpose(0, 2, 3, 1)).reshape(*cells.shape, -1)
-        expected = held.expected.reshape(cells.shape)
-        rewards = held.rewards.reshape(len(cells), held.rewards.shape[1], -1)
-        noise = np.broadcast_to(noise, held.expected.shape).reshape(cells.shape)
-        binary = np.asarray(np.isin(rewards, (0, 1)).all((1, 2)))
-        mean = draws.mean(-1)
-        own = _Beliefs(draws, mean, noise, cells, binary)
-        found = _errors(mean, expected, cells)
-        if self._agent.has_draws:
-            found |= own.noiseless(expected, self._first("coverage", cells.shape[1]))
-        found |= own.rewards(rewards[:, 0], self._first("PIT", cells.shape[1]), held.expected.shape[2])
-        found |= _greedy(mean.reshape(there.shape), held.expected, there)
-        if not self._agent.has_draws:
-            return found
-        found |= _thompson(best_shares(torch.from_numpy(values), None if mask is None else mask.cpu()), held, there)
-        return found | own.joint(rewards, self._first("batches", BATCHES, joint.ANCHORS + joint.TAU))
+        there = torch.ones_like(expected, dtype=torch.bool) if mask is None else mask.to(values.device)
+        shares = best_shares(values, None if mask is None else there) if self._agent.has_draws else None
+        draws = values.flatten(2).transpose(1, 2).contiguous()  # [R, N * A, S]: cells, as all that follows
+        del values  # it is as large
+        mean, cells = draws.mean(2), there.flatten(1)
+        binary = ((rewards == 0) | (rewards == 1)).flatten(1).all(1)
+        own = _Beliefs(draws, mean, noise.expand_as(expected).flatten(1), cells, binary)
+        found = _errors(mean, expected.flatten(1), cells)
+        if shares is not None:
+            found |= own.noiseless(expected.flatten(1), self._first("coverage", cells.shape[1]))
+        found |= own.rewards(rewards[:, 0].flatten(1), self._first("PIT", cells.shape[1]), expected.shape[2])
+        found |= _greedy(mean.view_as(expected), expected, there)
+        if shares is not None:
+            uniform = self._first("batches", BATCHES, joint.ANCHORS + joint.TAU)
+            found |= own.joint(rewards.flatten(2), uniform)
+        found = {name: part.cpu().numpy() if isinstance(part, Tensor) else part for name, part in found.items()}
+        return found if shares is None else found | _thompson(shares, expected, there)
 
     def _first(self, purpose: str, *shape: int) -> np.ndarray:
         """Returns uniform numbers [R, ...], the same ones every time."""
@@ -93,99 +93,94 @@ class Evaluator:
 class _Beliefs:
     """Draws of what M cells, arms in contexts, are expected to pay, and scores of them; each replica by itself."""
 
-    def __init__(
-        self, draws: np.ndarray, mean: np.ndarray, noise: np.ndarray, there: np.ndarray, binary: np.ndarray
-    ) -> None:
+    def __init__(self, draws: Tensor, mean: Tensor, noise: Tensor, there: Tensor, binary: Tensor) -> None:
         """Takes draws [R, M, S], their mean, the noise variance, which cells are available [R, M], and which replicas
         have rewards in {0, 1} alone [R]."""
         self._draws, self._mean, self._noise, self._there, self._binary = draws, mean, noise, there, binary
-        self._sigma = np.sqrt(noise)
+        self._sigma = noise.sqrt()
 
-    def noiseless(self, expected: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+    def noiseless(self, expected: Tensor, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the coverage of the expected rewards by the draws alone.
 
         A truth like the draws has each of the S + 1 ranks among S draws with the same probability, which is what a rank
         becomes uniform by; fewer functions than 64 count as 64 of them.
         """
-        below = (self._draws < expected[..., None]).mean(-1)
+        below = (self._draws < expected.unsqueeze(2)).double().mean(2).cpu().numpy()
         rank = calibration.randomised_pit(below * 64 / 65, (below * 64 + 1) / 65, uniform)
-        return self._coverages("noiseless", np.where(self._there, rank, np.nan))
+        return _coverages("noiseless", rank, self._there)
 
-    def rewards(self, y: np.ndarray, uniform: np.ndarray, arms: int) -> dict[str, np.ndarray]:
+    def rewards(self, y: Tensor, uniform: np.ndarray, arms: int) -> dict[str, Any]:
         """Returns scores of new rewards `y` [R, M]."""
         size = y.shape[1]
         some, few = (slice(min(size, max(most // arms, 1) * arms)) for most in (SCORED, RANKED))
-        limits = calibration.neighbours(np.concatenate([y, y], 1), size + np.arange(size)[some])  # of all values
+        given = y.cpu().numpy()
+        every = np.concatenate([given, given], 1)  # so that all of them tell the limits
+        limits = calibration.neighbours(every, size + np.arange(size)[some])
         there, draws, sigma, mean, y = (
             part[:, some] for part in (self._there, self._draws, self._sigma, self._mean, y)
         )
         low = high = scores.mixture_cdf(draws, sigma, y)
-        if (discrete := ~np.isnan(limits[0])).any():
+        bounds = [torch.from_numpy(limit).to(y) for limit in limits]
+        if (discrete := ~bounds[0].isnan()).any():
             low, high = (
-                np.where(discrete, scores.mixture_cdf(draws, sigma, np.where(discrete, limit, y)), low)
-                for limit in limits
+                scores.mixture_cdf(draws, sigma, bound.where(discrete, y)).where(discrete, low) for bound in bounds
             )
-        pit = calibration.randomised_pit(low, high, uniform[:, some])
-        binary, probability = self._binary[:, None], np.clip(mean, *PROBABILITY)
-        brier, crps = (
-            scores.brier(probability, y)[:, few],
-            scores.mixture_crps(draws[:, few], sigma[:, few], y[:, few]),
-        )
-        nll = np.where(binary, scores.bernoulli_nll(probability, y), scores.mixture_nll(draws, sigma, y))
-        found = self._coverages("all", np.where(there & ~binary, pit, np.nan))
-        crps = _mean(np.where(binary, brier, crps), there[:, few])
-        return found | {"all_nll": _mean(nll, there), "all_crps": crps}
+        pit = calibration.randomised_pit(low.cpu().numpy(), high.cpu().numpy(), uniform[:, some])
+        binary, probability = self._binary.unsqueeze(1), mean.clamp(*PROBABILITY)
+        crps = scores.mixture_crps(draws[:, few], sigma[:, few], y[:, few])
+        crps = scores.brier(probability, y)[:, few].where(binary, crps)
+        nll = scores.bernoulli_nll(probability, y).where(binary, scores.mixture_nll(draws, sigma, y))
+        covered = _coverages("all", pit, there & ~binary)
+        return covered | {"all_nll": _mean(nll, there), "all_crps": _mean(crps, there[:, few])}
 
-    def joint(self, rewards: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+    def joint(self, rewards: Tensor, uniform: np.ndarray) -> dict[str, Tensor]:
         """Returns the joint and the marginal log-loss of batches of rows; `rewards` [R, tau, M] of every cell."""
-        rows = np.arange(joint.TAU)
-        both, marginal = np.empty((2, len(rewards)))
-        for replica, draws in enumerate(self._draws):
-            cells = np.flatnonzero(self._there[replica])
-            batches = joint.dyads(uniform[replica], len(cells))
-            at = batches.take(cells[batches.inputs])  # [B, tau]
-            y, f = rewards[replica, rows, at], draws[at].transpose(0, 2, 1)  # [B, tau], [B, S, tau]
-            if self._binary[replica]:
-                likelihood = -scores.bernoulli_nll(np.clip(f, *PROBABILITY), y[:, None])
-            else:
-                noise = self._noise[replica, at][:, None]
-                likelihood = -0.5 * ((y[:, None] - f) ** 2 / noise + np.log(noise) + scores.LOG_2PI)
-            both[replica] = joint.joint_nll(likelihood).mean()
-            marginal[replica] = joint.marginal_nll(likelihood).mean()
+        order = torch.sort(self._there, stable=True, dim=1, descending=True)
+        available = order.indices.cpu().numpy()  # [R, M], those that are there first
+        batches = joint.dyads(uniform, self._there.sum(1).cpu().numpy())  # [R, B, ...]
+        inputs = np.take_along_axis(available, batches.inputs.reshape(len(available), -1), 1)
+        at = torch.from_numpy(batches.take(inputs.reshape(batches.inputs.shape))).to(rewards.device)  # [R, B, tau]
+        replica = torch.arange(len(at), device=at.device)[:, None, None]
+        y = rewards[replica, torch.arange(joint.TAU, device=at.device), at].unsqueeze(2)  # [R, B, 1, tau]
+        f = self._draws[replica, at].transpose(2, 3)  # [R, B, S, tau]
+        noise = self._noise[replica, at].unsqueeze(2)
+        likelihood = -0.5 * ((y - f).square() / noise + noise.log() + scores.LOG_2PI)
+        if (binary := self._binary).any():
+            likelihood[binary] = -scores.bernoulli_nll(f[binary].clamp(*PROBABILITY), y[binary].expand_as(f[binary]))
+        both, marginal = (nll(likelihood).mean(1) for nll in (joint.joint_nll, joint.marginal_nll))
         return {"joint_nll": both, "marginal_nll": marginal}
 
-    def _coverages(self, name: str, pit: np.ndarray) -> dict[str, np.ndarray]:
-        return {
-            f"{name}_{100 * level:.0f}": np.array([calibration.coverage(own, level) for own in pit])
-            for level in calibration.LEVELS
-        }
+
+def _coverages(name: str, pit: np.ndarray, there: Tensor) -> dict[str, np.ndarray]:
+    pit = np.where(there.cpu().numpy(), pit, np.nan)
+    return {f"{name}_{100 * level:.0f}": calibration.coverage(pit, level) for level in calibration.LEVELS}
 
 
-def _mean(values: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _mean(values: Tensor, there: Tensor) -> Tensor:
     """Returns the mean of values [R, M] where they are."""
-    return np.where(there, values, 0).sum(1) / there.sum(1)
+    return values.where(there, 0).sum(1) / there.sum(1)
 
 
-def _errors(mean: np.ndarray, expected: np.ndarray, there: np.ndarray) -> dict[str, np.ndarray]:
+def _errors(mean: Tensor, expected: Tensor, there: Tensor) -> dict[str, Tensor]:
     error = mean - expected
-    return {"rmse": np.sqrt(_mean(error**2, there)), "bias": _mean(error, there)}
+    return {"rmse": _mean(error.square(), there).sqrt(), "bias": _mean(error, there)}
 
 
-def _greedy(mean: np.ndarray, expected: np.ndarray, there: np.ndarray) -> dict[str, np.ndarray]:
+def _greedy(mean: Tensor, expected: Tensor, there: Tensor) -> dict[str, Tensor]:
     """Returns what the arm of the largest mean is believed to pay more than it does, and what it loses [R]."""
-    greedy = np.where(there, mean, -np.inf).argmax(2)[..., None]
-    value, believed = (np.take_along_axis(part, greedy, 2)[..., 0] for part in (expected, mean))
-    best = np.where(there, expected, -np.inf).max(2)
+    greedy = mean.where(there, -torch.inf).argmax(2, keepdim=True)
+    value, believed = (part.gather(2, greedy)[..., 0] for part in (expected, mean))
+    best = expected.where(there, -torch.inf).amax(2)
     return {"greedy_optimism": (believed - value).mean(1), "greedy_regret": (best - value).mean(1)}
 
 
-def _thompson(shares: Tensor, held: HeldOut, there: np.ndarray) -> dict[str, np.ndarray]:
+def _thompson(shares: Tensor, expected: Tensor, there: Tensor) -> dict[str, np.ndarray]:
     """Returns Thompson probabilities of all arms against whether they are the best, in bins, each [R, 10]."""
-    best = np.where(there, held.expected, -np.inf).argmax(2)
-    hit = best[..., None] == np.arange(there.shape[2])
+    best = expected.where(there, -torch.inf).argmax(2, keepdim=True)
+    hit = best == torch.arange(there.shape[2], device=best.device)
     found = [
         calibration.thompson_bins(own[at], hits[at])
-        for own, hits, at in zip(shares.double().numpy(), hit, there, strict=True)
+        for own, hits, at in zip(*(part.cpu().numpy() for part in (shares.double(), hit, there)), strict=True)
     ]
     return {f"thompson_{name}": np.array([getattr(one, name) for one in found]) for name in found[0]._fields}
 

@@ -148,9 +148,9 @@ class Recorder:
                 for name, values in own.items():
                     found[name][:, columns] = np.where(self._scored[:, columns], values, np.nan)
         binary = np.logical_and.accumulate((rewards == 0) | (rewards == 1), axis=1)[:, self.steps]
-        y, probability = rewards[:, self.steps], np.clip(found["mean"], *PROBABILITY)
-        brier = scores.brier(probability, y)
-        found["nll"] = np.where(binary, scores.bernoulli_nll(probability, y), found["nll"])
+        as_one = [torch.from_numpy(part) for part in (np.clip(found["mean"], *PROBABILITY), rewards[:, self.steps])]
+        nll, brier = (score(*as_one).numpy() for score in (scores.bernoulli_nll, scores.brier))
+        found["nll"] = np.where(binary, nll, found["nll"])
         found["crps"], found["brier"] = np.where(binary, brier, found["crps"]), np.where(binary, brier, np.nan)
         found["pit"] = np.where(binary, np.nan, found["pit"])
         return found
