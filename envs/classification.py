@@ -43,6 +43,7 @@ class Classification(DatasetBandit):
         played = found if imbalance == 1 else long_tailed(found, imbalance)
         super().__init__(num_envs, device, played, arms=len(found.class_names))
         assert played.labels is not None
+        self.arm_names = played.class_names
         self._labels = played.labels
         self._rewards_of = (reward_wrong, reward_right)
         require(

@@ -38,9 +38,11 @@ class DatasetBandit(NativeBandit):
 
     Attributes:
         dataset: its rows.
+        feature_names: D of them, of the context.
         notes: what was done to them.
     """
 
     def __init__(self, num_envs: int, device: str, dataset: Dataset, *, arms: int, noisy_optimum: bool = False) -> None:
         self.dataset, self.notes, rows = dataset, dataset.notes, dataset.features
+        self.feature_names = dataset.feature_names
         super().__init__(num_envs, device, features=rows.shape[1], arms=arms, pool=rows, noisy_optimum=noisy_optimum)

@@ -30,7 +30,7 @@ class RewardTable(DatasetBandit):
         found = load_table(table, rewards, drop)
         assert found.targets is not None
         super().__init__(num_envs, device, found, arms=found.targets.shape[1], noisy_optimum=noisy_optimum)
-        self._rewards_of = found.targets
+        self.arm_names, self._rewards_of = found.class_names, found.targets
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yields one sub-environment's steps."""

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from vbandits.data import Dataset, memory
 from vbandits.data.logs import Log, load_log
+from vbandits.data.matching import matched
 from vbandits.data.pool import Pool
 from vbandits.envs.adapter import UserEnvironments
 from vbandits.envs.argument_types import type_errors
@@ -50,8 +51,8 @@ class EnvironmentSpec:
             results do not depend on it.
         processes: in which the sub-environments of a user's own environment are stepped, for one that is slow; results
             do not depend on it.
-        log: decisions that agents have learned from before the first of their own: `id`, and options of `load_log`.
-            Its contexts have the environment's numbers in their order, and it has the same arms.
+        log: decisions that agents have learned from before the first of their own: `id`, options of `load_log`, and
+            `arms`, what the log calls the environment's arms, in their order, where names differ. See `data.matching`.
     """
 
     label: str
@@ -63,16 +64,27 @@ class EnvironmentSpec:
     processes: int = 1
     log: Mapping[str, Any] | None = None
 
-    def warm_log(self) -> Log | None:
+    def warm_log(self, environment: Any = None) -> Log | None:
         """Returns the decisions that agents have learned from before the first of their own; None if there are none.
 
+        Args:
+            environment: what `open` returned, whose arms and columns the log's become, by its attributes `arm_names` and
+                `feature_names` if it has them; without it, it is opened.
+
         Raises:
-            ValueError: if they cannot be read.
+            ValueError: if they cannot be read, or are not those of such an environment.
         """
         if self.log is None:
             return None
-        options = {name: value for name, value in self.log.items() if name != "id"}
-        return load_log(self.log["id"], **options, data_dir=self.data_dir)
+        if environment is None:
+            with contextlib.closing(self.open(1, families=(BANDIT,))) as opened:
+                return self.warm_log(opened)
+        options = {name: value for name, value in self.log.items() if name not in ("id", "arms")}
+        log, form = load_log(self.log["id"], **options, data_dir=self.data_dir), ObservationSpec.of(environment)
+        if form.arm_features or form.masked:
+            raise ValueError("log: expected an environment whose arms have no features and no mask, got one with them")
+        names = (getattr(environment, name, ()) for name in ("arm_names", "feature_names"))
+        return matched(log, form.arms, form.features, *names, self.log.get("arms"))
 
     def known(self, decisions: int) -> int:
         """Returns of how many decisions the outcome is known after so many decisions."""
@@ -261,10 +273,12 @@ class EnvironmentInfo:
         """Returns it of what `spec.open` returned."""
         found = family(environment)
         observations = ObservationSpec.of(environment) if found == BANDIT else None
-        return cls(found, observations, tuple(getattr(environment, "notes", ())), fingerprint(spec, environment))
+        log = spec.warm_log(environment) if found == BANDIT else None
+        notes = [*getattr(environment, "notes", ()), *(f"log: {note}" for note in (log.notes if log else ()))]
+        return cls(found, observations, tuple(notes), fingerprint(spec, environment, log))
 
 
-def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any]:
+def fingerprint(spec: EnvironmentSpec, environment: Any = None, log: Log | None = None) -> dict[str, Any]:
     """Returns what identifies an environment, as JSON can hold it.
 
     Keys: label, source, kwargs (with those that the environment is registered with), delay, batch, and `code`, a short
@@ -276,6 +290,7 @@ def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any
     Args:
         spec: its declaration.
         environment: what `spec.open` returned; if it is not at hand, a native one is opened for its rows.
+        log: what `spec.warm_log` returned, if it is at hand.
     """
     source = resolve(spec.source)
     registered = source.kwargs if isinstance(source, EnvSpec) else {}
@@ -288,9 +303,9 @@ def fingerprint(spec: EnvironmentSpec, environment: Any = None) -> dict[str, Any
             found["data"] = digest
     found["kwargs"] = plain(kwargs)
     found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
-    if (log := spec.warm_log()) is not None:
+    if (log := log or spec.warm_log(environment)) is not None:
         found["log"] = {name: plain(memory.shown(value)) for name, value in (spec.log or {}).items()}
-        found["log"] |= {"id": log.name, "data": log.digest()[:LENGTH]}
+        found["log"] |= {"id": log.name, "data": log.digest()[:LENGTH], "rows": len(log), "matched": log.matched}
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found
 

@@ -44,6 +44,8 @@ class Log:
         feature_names: D of them.
         arm_features: [A, F], where arms have any.
         notes: what was done to the rows.
+        matched: by what arms and columns were matched with those of an environment, see `data.matching`; "" if they
+            were not.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Log:
     feature_names: tuple[str, ...] = ()
     arm_features: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    matched: str = ""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -255,7 +258,7 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
 
 
 def _arrays(context: Any, action: Any, reward: Any, propensity: Any) -> Log:
-    x = user.read_context(context) if memory.is_frame(context) else unmasked(context)
+    x, names = user.read_context(context) if memory.is_frame(context) else (unmasked(context), ())
     if x.dtype.kind not in "fiub":
         raise ValueError(f"log: context: expected numbers [N, D], got {x.dtype} {x.shape}")
     chosen = unmasked(action)
@@ -270,7 +273,7 @@ def _arrays(context: Any, action: Any, reward: Any, propensity: Any) -> Log:
         arms = tuple(levels.tolist())
     paid, chance = (unmasked(part).astype(np.float64) for part in (reward, propensity))
     chance = np.full(len(number), float(chance)) if chance.ndim == 0 else chance
-    return Log("arrays", compact(x), number.astype(np.int64), paid, chance, arms)
+    return Log("arrays", compact(x), number.astype(np.int64), paid, chance, arms, names)
 
 
 def _open_bandit(name: str, policy: str | Sequence[str], campaign: str, data_dir: Any) -> Log:

@@ -190,10 +190,10 @@ def numbers_of(where: str, name: str, column: Any) -> np.ndarray:
     return column.cast(pa.float64(), safe=False).to_numpy().copy()
 
 
-def read_context(frame: Any) -> np.ndarray:
-    """Returns what becomes of all columns of a data frame, [N, D]."""
+def read_context(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns what becomes of all columns of a data frame, [N, D], and the names of that."""
     table, said = memory.table(frame)
-    return encoded(said, table, table.column_names)[0]
+    return encoded(said, table, table.column_names)[:2]
 
 
 def _plain(column: Any) -> Any:

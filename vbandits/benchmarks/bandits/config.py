@@ -219,7 +219,7 @@ class BanditConfig(Config):
                 with contextlib.closing(spec.open(1, families=(BANDIT,))) as environment:
                     info = EnvironmentInfo.of(spec, environment)
                 forms[spec.label] = info.observations
-                _require_fitting(spec, info.observations, methods)
+                _require_agents(spec, methods)
                 notes += [f"{spec.label}: {note}" for note in info.notes]
                 opened.append(Problem(spec, info.fingerprint))
             except Exception as error:
@@ -274,21 +274,11 @@ def too_large(seeds: int, steps: int) -> list[str]:
     ]
 
 
-def _require_fitting(spec: EnvironmentSpec, form: ObservationSpec | None, methods: Sequence[PlayerSpec]) -> None:
-    """Raises a ValueError for a log of decisions in other contexts, or with other arms, than an environment has, and
-    for policies that cannot learn from one."""
-    log = spec.warm_log()
-    if log is None or form is None:
-        return
-    if others := [method.label for method in methods if not isinstance(method, AgentSpec)]:
+def _require_agents(spec: EnvironmentSpec, methods: Sequence[PlayerSpec]) -> None:
+    """Raises a ValueError for policies where agents start from a log, which they cannot learn from."""
+    others = [method.label for method in methods if not isinstance(method, AgentSpec)]
+    if spec.log is not None and others:
         raise ValueError(f"log: expected agents, which can start from a log, got the policies {', '.join(others)}")
-    if form.arm_features or form.masked:
-        raise ValueError("log: expected an environment whose arms have no features and no mask, got one with them")
-    if (log.context.shape[1], log.arms) != (form.features, form.arms):
-        raise ValueError(
-            f"log: expected decisions in contexts of {form.features} numbers with {form.arms} arms, as the environment "
-            f"has, got {log.context.shape[1]} numbers ({', '.join(log.feature_names[:9])}) and {log.arms} arms"
-        )
 
 
 def _never_learning(

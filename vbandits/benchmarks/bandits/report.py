@@ -157,6 +157,7 @@ def report(results: Results) -> Report:
             "Scored": f"at most {experiment['recorded']:,} per seed, evenly spaced"
             if experiment.get("recorded")
             else None,
+            "Warm start": "; ".join(_warm_starts(results)) or None,
         },
         diverging=", and went on with uniform actions, whose regret counts; their predictions are scored as nothing",
         named=_named(results, agents, styles),
@@ -184,6 +185,17 @@ def _named(results: Results, agents: list[str], styles: dict[str, Style]) -> dic
         "uncertainty": Named(learned, "recorded uncertainty"),
         "coverage": Named(lambda: trust.coverage(results, agents, styles), "scored predictions", of_problem=False),
     }
+
+
+def _warm_starts(results: Results) -> list[str]:
+    """Returns where agents started from a log: from how many decisions, and how its arms and columns were found."""
+    logs = {entry["label"]: entry["log"] for entry in results.experiment["environments"] if "log" in entry}
+    return [
+        f"{label}: every agent that learns, from {log['rows']:,} logged decisions of {log['id']}"
+        f"{f', {matched}' if (matched := log.get('matched')) else ''}"
+        for label, log in logs.items()
+        if "rows" in log
+    ]
 
 
 def _rewarded(results: Results, environment: str) -> bool:

@@ -56,12 +56,12 @@ def run_job(job: Job, progress: Progress = UNHEARD, checkpoint: Path | None = No
         progress: is told every step.
         checkpoint: file that it goes on from, if it is there, and is written now and then.
     """
-    environment = job.problem.environment.open(len(job.seeds), job.device)
+    environment = opened = job.problem.environment.open(len(job.seeds), job.device)
     played, checkpoints = job, Checkpoints(job, checkpoint)
     if len(job.seeds) == 1 and job.method.in_lockstep:
         environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
-        log, form = job.problem.environment.warm_log(), ObservationSpec.of(environment)
+        log, form = job.problem.environment.warm_log(opened), ObservationSpec.of(environment)
         steps = job.steps + (0 if log is None else len(log))
 
         def made(warm: bool) -> Game:
