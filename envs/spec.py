@@ -68,8 +68,8 @@ class EnvironmentSpec:
         """Returns the decisions that agents have learned from before the first of their own; None if there are none.
 
         Args:
-            environment: what `open` returned, whose arms and columns the log's become, by its attributes `arm_names` and
-                `feature_names` if it has them; without it, it is opened.
+            environment: what `open` returned, whose arms and columns the log's become, by the names in its attributes
+                `arm_names` and `feature_names` if it has them; without it, it is opened.
 
         Raises:
             ValueError: if they cannot be read, or are not those of such an environment.

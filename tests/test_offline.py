@@ -299,6 +299,8 @@ def test_a_log_that_does_not_fit_the_environment_is_refused():
     entry = {"id": "vbandits/RewardTable-v0", "log": {"id": made()}}
     with pytest.raises(vbandits.ConfigError, match=r"contexts of 4 numbers, .* \(a, b, c, d\), got 2 numbers"):
         resolve({"name": "it", "environments": [entry], "agents": []})
+    with pytest.raises(vbandits.ConfigError, match=r"environments\[0\].log: unknown key 'rewrad'.*'reward'"):
+        resolve({"name": "it", "environments": [{**entry, "log": {"id": made(), "rewrad": "x"}}], "agents": []})
     with pytest.raises(vbandits.ConfigError, match=r"environments\[0\].log: expected an id"):
         resolve({"name": "it", "environments": [{**entry, "log": {"reward": "x"}}], "agents": []})
 

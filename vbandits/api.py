@@ -193,6 +193,9 @@ def compare(*folders: str | Path, **named: Any) -> Any:
 def merge(*folders: str | Path, out: str | Path) -> Any:
     """Makes one results folder of several: other seeds, methods or problems of one experiment, such as other machines'.
 
+    All finished jobs that lie there are merged, also those of more than a folder was last asked for; what cannot be (of
+    another content, such as another number of steps) stays behind, and is told.
+
     Args:
         folders: what runs left.
         out: the new folder.

@@ -76,6 +76,8 @@ def compare(*folders: Path, out: Path | None = None, benchmark: str | None = Non
 def merge(*folders: Path, out: Path, benchmark: str | None = None) -> int:
     """Make one results folder of several: other seeds, agents or environments of one experiment, from other machines.
 
+    All finished jobs are merged, also those of more than a folder was last asked for; what cannot be is named.
+
     Parameters
     ----------
     folders

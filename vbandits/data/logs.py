@@ -24,6 +24,8 @@ NAMES = (*(name for name, published in PUBLISHED.items() if published.log), open
 """Logs that have a name."""
 COLUMNS = {"action": "action", "reward": "reward", "propensity": "propensity"}
 """What is read of a table, and what its columns are called where nothing is said."""
+OPTIONS = ("action", "reward", "propensity", "drop", "policy", "campaign")
+"""What `load_log` takes beside the log."""
 ARMS = 10_000
 """Most arms of a log."""
 CHANCE, SHARE = 5.0, 1e-3

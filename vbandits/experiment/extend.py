@@ -97,7 +97,7 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     places = {(job.problem.label, job.method.label) for job in jobs}
     again = sorted(p for p in places if old.content(*p) is not None and old.content(*p) != new.content(*p))
     if again:
-        changed = differences(*(_parts(document, axes, again) for document in (before, now)))
+        changed = differences(*(parts(document, axes, again) for document in (before, now)))
         names = ", ".join(" · ".join(place) for place in again[:SHOWN]) + _more(len(again) - SHOWN)
         yield f"computed again, as their content has changed ({listed(changed)}): {names}"
     left = [
@@ -122,7 +122,7 @@ def _labels(document: Document, axis: str) -> list[str]:
     return [entry["label"] for entry in document[plural(axis)]]
 
 
-def _parts(document: Document, axes: tuple[str, str], places: Sequence[Place]) -> dict[str, Any]:
+def parts(document: Document, axes: tuple[str, str], places: Sequence[Place]) -> dict[str, Any]:
     """Returns what the results of some places depend on beside the seeds."""
     parts = {name: value for name, value in asked(document).items() if name not in ("name", "seeds", "block", "tuning")}
     for position, axis in enumerate(axes):

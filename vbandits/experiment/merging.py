@@ -5,47 +5,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing
-from vbandits.experiment.extend import asked, differences, listed
+from vbandits.experiment.benchmark import Keys, benchmark
+from vbandits.experiment.extend import asked, differences, listed, parts
+from vbandits.experiment.made import seeds_text
+from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import Parts, Place, StoredResults
 from vbandits.experiment.store import Store, told_of
 from vbandits.registry import DEFAULT_BENCHMARK
-from vbandits.report.formats import plural
+from vbandits.report.formats import count, plural
 
 
-def merged(folders: Sequence[str | Path], out: Path, command: str) -> StoredResults:
+def merged(folders: Sequence[str | Path], out: Path, command: str, console: Console | None = None) -> StoredResults:
     """Copies the jobs of several folders into a new one, and returns its results.
+
+    They are those of what each folder was last asked for, and those of earlier on that still lie there: more seeds,
+    methods or problems. What of them cannot be one experiment with the others stays behind, and is told.
 
     Args:
         folders: what runs left, at least two.
         out: the new folder, which must not hold anything.
         command: that the folder names.
+        console: told what is merged beside what was last asked for, and what stays behind.
 
     Raises:
         ConfigError: if the folders do not belong together, with all reasons.
     """
-    named = comparing.loaded(folders)
-    if len(named) < 2:
-        raise ConfigError(f"expected at least two results folders, got {', '.join(named) or 'none'}")
+    asked_for = comparing.loaded(folders)
+    if len(asked_for) < 2:
+        raise ConfigError(f"expected at least two results folders, got {', '.join(asked_for) or 'none'}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: expected no such folder, or an empty one, got other files: give another --out")
-    if errors := [*_unlike(named)]:
+    if errors := [*_unlike(asked_for)]:
         raise ConfigError(*errors)
-    document = _document(named)
+    stores = {name: Store(own.folder) for name, own in asked_for.items() if own.folder is not None}
+    document = _document(asked_for, stores)
+    named = {name: store.load(document) for name, store in stores.items()}
     if errors := [*_doubled(named)]:
         raise ConfigError(*errors)
     require_writable(out)
-    store = Store(out)
-    store.jobs.mkdir(exist_ok=True)
-    sources = {Store(own.folder): own for own in named.values() if own.folder is not None}
-    for source, own in sources.items():
-        _copy(source, own, store)
-    for source in sources:
-        _copy_trained(source, store)
-    history = [one for own in named.values() for one in (*own.experiment.get("history", ()), told_of(own.experiment))]
-    store.describe(document, command, history)
-    return store.load()
+    target = Store(out)
+    target.jobs.mkdir(exist_ok=True)
+    for name, store in stores.items():
+        _copy(store, named[name], target)
+    for store in stores.values():
+        _copy_trained(store, document, target)
+    history = [made for own in asked_for.values() for made in _history(own.experiment)]
+    target.describe(document, command, history)
+    for name, store in stores.items():
+        for line in _told(store, asked_for[name], named[name], document):
+            print_line(console or Console(stderr=True), f"note: {name}: {line}", "yellow")
+    return target.load()
+
+
+def _history(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Returns how an experiment and the earlier ones of its folder were made, the last one last."""
+    return [*experiment.get("history", ()), told_of(experiment)]
+
+
+def _earlier(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns what a folder was asked for, the latest first; folders of older versions tell the last alone."""
+    documents = [made.get("asked") for made in reversed(_history(experiment)) if isinstance(made, Mapping)]
+    kind, needed = experiment.get("kind"), {"device", *_sections(experiment)}
+    return [own for own in documents if isinstance(own, dict) and own.get("kind") == kind and needed <= own.keys()]
+
+
+def _sections(experiment: Mapping[str, Any]) -> tuple[str, str]:
+    return benchmark(experiment.get("kind", DEFAULT_BENCHMARK)).sections
 
 
 def _unlike(named: Mapping[str, StoredResults]) -> Iterator[str]:
@@ -78,15 +107,63 @@ def _unlike(named: Mapping[str, StoredResults]) -> Iterator[str]:
                     )
 
 
-def _document(named: Mapping[str, StoredResults]) -> dict[str, Any]:
-    """Returns the experiment of all problems, methods and seeds."""
-    first, *_ = named.values()
-    document = asked(first.experiment)
-    for axis in first.axes:
-        entries = {entry["label"]: entry for own in named.values() for entry in own.experiment[plural(axis)]}
-        document[plural(axis)] = [*entries.values()]
-    seeds = sorted({seed for own in named.values() for seed in own.experiment["seeds"]})
-    return document | {"seeds": seeds, "block": max(own.experiment["block"] for own in named.values())}
+def _document(named: Mapping[str, StoredResults], stores: Mapping[str, Store]) -> dict[str, Any]:
+    """Returns the experiment of all problems, methods and seeds that were last asked for, or have finished jobs."""
+    last = [own.experiment for own in named.values()]
+    document, sections = asked(last[0]), _sections(last[0])
+    every = [*last, *(earlier for experiment in last for earlier in _earlier(experiment))]
+    for section in sections:  # where a label was something else before, it is what it is now
+        document[section] = [*{e["label"]: e for one in reversed(every) for e in one[section]}.values()]
+    markers = [marker for store in stores.values() for marker in store.markers_of(document) if _done(marker)]
+    for section, axis in zip(sections, next(iter(named.values())).axes, strict=True):
+        order = [entry["label"] for one in every for entry in one[section]]
+        kept = {entry["label"] for one in last for entry in one[section]} | {marker[axis] for marker in markers}
+        entries = {entry["label"]: entry for entry in document[section]}
+        document[section] = [entries[label] for label in dict.fromkeys(order) if label in kept]
+    seeds = {seed for one in (*last, *markers) for seed in one["seeds"]}
+    return document | {"seeds": sorted(seeds), "block": max(one["block"] for one in last)}
+
+
+def _done(marker: Mapping[str, Any]) -> bool:
+    return marker["status"] == "done"
+
+
+def _told(store: Store, before: StoredResults, now: StoredResults, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what of a folder is merged beside what it was last asked for, and what stays behind, with the reason."""
+    runs = [{(*place, seed) for place in own.parts for seed in _seeds(own, place)} for own in (before, now)]
+    if more := runs[1] - runs[0]:
+        yield f"with it are merged {count(len(more), 'run')} of what was asked for earlier: {_named_runs(more)}"
+    merged_keys = {marker["key"] for marker in store.markers_of(document, torn=False)}
+    behind: dict[str, set[tuple[str, str, int]]] = {}
+    for marker in store.markers(torn=False):
+        if _done(marker) and marker["key"] not in merged_keys:
+            place = (str(marker.get(now.axes[0])), str(marker.get(now.axes[1])))
+            reason = _reason(marker, place, before.experiment, document, now.axes)
+            behind.setdefault(reason, set()).update((*place, seed) for seed in marker["seeds"])
+    for reason, left in behind.items():
+        yield f"{count(len(left), 'run')} stay behind in {store.folder}, {reason}: {_named_runs(left)}"
+
+
+def _reason(
+    marker: Mapping[str, Any], place: Place, experiment: Mapping[str, Any], document: Mapping[str, Any], axes: Place
+) -> str:
+    """Returns why a job of a folder is none of the merged experiment."""
+    for earlier in _earlier(experiment):
+        if Keys.read(earlier).of(*place, marker["seeds"]) == marker["key"]:
+            changed = differences(*(parts(one, axes, [place]) for one in (earlier, document)))
+            return f"as they are of another content than what is merged ({listed(changed)})"
+    return "as nothing says any more what they are of (an older vbandits made them, or experiment.json was edited)"
+
+
+def _named_runs(runs: set[tuple[str, str, int]]) -> str:
+    """Returns the problems, methods and seeds of some runs, in a line."""
+    places: dict[Place, list[int]] = {}
+    for *place, seed in sorted(runs):
+        places.setdefault((place[0], place[1]), []).append(seed)
+    by_seeds: dict[str, list[str]] = {}
+    for place, seeds in places.items():
+        by_seeds.setdefault(seeds_text(seeds), []).append(" · ".join(place))
+    return listed([f"{', '.join(names)} (seeds {seeds})" for seeds, names in by_seeds.items()])
 
 
 def _doubled(named: Mapping[str, StoredResults]) -> Iterator[str]:
@@ -134,9 +211,9 @@ def _copy(source: Store, results: StoredResults, target: Store) -> None:
                 shutil.copyfile(path, target.jobs / path.name)
 
 
-def _copy_trained(source: Store, target: Store) -> None:
+def _copy_trained(source: Store, document: Mapping[str, Any], target: Store) -> None:
     """Copies what was trained, with the jobs that trained it."""
-    for key in sorted(source.keys()):
+    for key in sorted({marker["key"] for marker in source.markers_of(document, torn=False)}):
         if source.kept(key) and not target.kept(key):
             target.agents.mkdir(exist_ok=True)
             for path in source.trained(key):

@@ -138,7 +138,7 @@ class Store:
         """
         finished: dict[Place, set[int]] = {}
         axes = experiment.benchmark.axes
-        for marker in self._named(experiment.document(), torn=False):
+        for marker in self.markers_of(experiment.document(), torn=False):
             kept = not experiment.save or self.kept(marker["key"])
             if marker["status"] == "done" and kept and self._whole(marker):
                 finished.setdefault((marker[axes[0]], marker[axes[1]]), set()).update(marker["seeds"])
@@ -158,8 +158,8 @@ class Store:
                 if marker is not None:
                     yield marker
 
-    def _named(self, document: Mapping[str, Any], torn: bool) -> list[dict[str, Any]]:
-        """Returns the markers of jobs of an experiment's content, of any seeds."""
+    def markers_of(self, document: Mapping[str, Any], torn: bool = True) -> list[dict[str, Any]]:
+        """Returns the markers of jobs of an experiment's content, of any seeds; of torn ones see `markers`."""
         keys, axes = Keys.read(document), self._kind(document).axes
         return [
             marker
@@ -200,7 +200,7 @@ class Store:
 
     def keys(self) -> set[str]:
         """Returns the keys of jobs of the experiment's content, of any seeds."""
-        return {marker["key"] for marker in self._named(self.experiment(), torn=False)}
+        return {marker["key"] for marker in self.markers_of(self.experiment(), torn=False)}
 
     def trained(self, name: str) -> list[Path]:
         """Returns the files of what the job with a key has trained, the one that says what it is last."""
@@ -246,15 +246,15 @@ class Store:
         failed = {"failures": len(job.seeds), "diverged": [], **told}
         return self.finished(job.key) or self._mark(job, status="failed", **failed)
 
-    def load(self) -> StoredResults:
-        """Reads back what there is of the experiment as it was last asked for.
+    def load(self, document: dict[str, Any] | None = None) -> StoredResults:
+        """Reads back what there is of an experiment, by default of the one that was last asked for.
 
         Raises:
             ConfigError: if the folder holds no experiment.
         """
-        document = self.experiment()
+        document = self.experiment() if document is None else document
         kind, seeds = self._kind(document), document["seeds"]
-        markers = extend.used(self._named(document, torn=True), kind.axes, seeds)
+        markers = extend.used(self.markers_of(document, torn=True), kind.axes, seeds)
         for marker in markers:
             marker["reason"] = marker.get("reason") and shortened(str(marker["reason"]), LONGEST)
         done = [marker for marker in markers if marker["status"] == "done"]
@@ -310,5 +310,7 @@ def _no_links(files: Sequence[Path]) -> Sequence[Path]:
 
 
 def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns how an experiment was made, as later ones in its folder tell it."""
-    return {name: document.get(name) for name in ("command", "started", "commit", "versions", "fingerprint")}
+    """Returns how an experiment was made, as later ones in its folder tell it, and what it asked for: without that,
+    nobody could tell later what its jobs are."""
+    how = {name: document.get(name) for name in ("command", "started", "commit", "versions", "fingerprint")}
+    return {**how, "asked": extend.asked(document)}

@@ -19,6 +19,7 @@ from vbandits.benchmarks.bandits.rehearsal import rehearse
 from vbandits.benchmarks.bandits.results import BASELINE
 from vbandits.benchmarks.environments import EnvironmentEntry, Problem, arguments, content_of, declared, short
 from vbandits.data import memory
+from vbandits.data.logs import OPTIONS
 from vbandits.envs.spaces import BANDIT, ObservationSpec
 from vbandits.envs.spec import EnvironmentInfo, EnvironmentSpec
 from vbandits.experiment import resources
@@ -100,6 +101,10 @@ class BanditConfig(Config):
             log = parsed.log if parsed.log is None or isinstance(parsed.log, Mapping) else {"id": parsed.log}
             if log is not None and "id" not in log:
                 self.errors.append(f"{where}.log: expected an id, a file or data, and options, got {log!r}")
+                return
+            known = ("id", "arms", *OPTIONS)
+            if wrong := [unknown("key", str(name), known) for name in log or () if name not in known]:
+                self.errors.extend(f"{where}.log: {error}" for error in wrong)
                 return
             told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
             for chosen, kwargs in arguments(self, parsed, where, "vbandits/Wheel-v0"):

@@ -10,7 +10,7 @@ from vbandits.agents.agent import Agent, AgentSpec
 from vbandits.agents.dry_run import brief, dry_run
 from vbandits.benchmarks.offline import BENCHMARK
 from vbandits.data import memory
-from vbandits.data.logs import Log, load_log
+from vbandits.data.logs import OPTIONS, Log, load_log
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, seeds_of, words
@@ -19,8 +19,6 @@ from vbandits.experiment.sweeps import is_list, labelled
 from vbandits.registry import load, unknown
 from vbandits.source_hash import LENGTH, plain
 
-OPTIONS = ("action", "reward", "propensity", "drop", "policy", "campaign")
-"""What `load_log` takes beside the log."""
 ALWAYS, LOGGING, UNIFORM = "always", "logging", "uniform"
 """Policies that learn nothing: one arm in all decisions, the one that was logged, and any arm."""
 

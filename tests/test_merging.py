@@ -1,0 +1,84 @@
+"""Merging takes all jobs that lie in its folders, whatever each was last asked for, or says what stays behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_extending import FEW, MORE, assert_same_tables, change
+from tests.test_running import markers, ran, vbandits
+from vbandits.experiment.store import Store
+
+
+def made(folder, text, *more):
+    Path("small.toml").write_text(text)
+    assert vbandits("run", "small.toml", "--out", folder, "--workers", 1, *more) == 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with a run of 4 seeds and 3 agents."""
+    return ran(tmp_path_factory.mktemp("merging"), FEW, "run", "small.toml") / "results" / "small"
+
+
+@pytest.fixture
+def narrowed(tmp_path, monkeypatch):
+    """The current folder, with runs in one/ and two/ of half of the seeds each, that were then asked for less."""
+    monkeypatch.chdir(tmp_path)
+    made("one", FEW, "--seeds", "0-1")
+    made("one", FEW, "--seeds", "0-0", "--agents", "linear-ts")
+    made("two", FEW, "--seeds", "2-3")
+    made("two", FEW, "--seeds", "3-3", "--environments", "linear")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("narrowed")
+def test_jobs_of_wider_experiments_than_the_last_are_merged(whole, capsys):
+    capsys.readouterr()
+    assert vbandits("merge", "one", "two", "--out", "both") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "note: one: with it are merged 8 runs of what was asked for earlier" in told
+    assert "linear · ibvi, wheel · ibvi (seeds 0\N{EN DASH}1)" in told
+    assert "note: two: with it are merged 9 runs of what was asked for earlier" in told
+    assert "behind" not in told
+    document = json.loads(Path("both/experiment.json").read_text())
+    assert document["seeds"] == [0, 1, 2, 3]
+    assert {one["label"] for one in document["agents"]} == {"ibvi", "linear-ts", "uniform"}
+    assert {one["label"] for one in document["environments"]} == {"wheel", "linear"}
+    wanted, found = (Store(folder).load().records for folder in (whole, "both"))
+    order = ["environment", "agent", "seed", "step"]
+    wanted, found = (own.sort_values(order).reset_index(drop=True) for own in (wanted, found))
+    assert found.equals(wanted)
+    assert "have not been made yet" not in Path("both/report/report.md").read_text()
+    then = markers("both")
+    made("both", FEW)
+    assert markers("both") == then, "it holds all that the whole experiment asks for"
+    assert_same_tables("both", whole)
+
+
+@pytest.mark.usefixtures("narrowed")
+def test_what_cannot_be_merged_stays_behind_and_is_told_with_the_reason(capsys):
+    made("two", FEW.replace("gradient_steps = 3", "gradient_steps = 4"), "--seeds", "3-3")
+    capsys.readouterr()
+    assert vbandits("merge", "two", "one", "--out", "both") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "note: two: 4 runs stay behind in two, as they are of another content than what is merged" in told
+    assert "agents.ibvi.schedule.gradient_steps 3 -> 4): linear · ibvi, wheel · ibvi (seeds 2\N{EN DASH}3)" in told
+    assert "note: one: 4 runs stay behind in one, as they are of another content" in told
+    assert len(Store("one").load().jobs) == 4, "nothing is changed there"
+    change(Path("two/experiment.json"), history=[])  # as an older vbandits wrote it
+    change(Path("one/experiment.json"), history=[])
+    assert vbandits("merge", "one", "two", "--out", "again") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "stay behind in two, as nothing says any more what they are of" in told
+
+
+@pytest.mark.usefixtures("narrowed")
+def test_other_numbers_of_steps_stay_behind(capsys):
+    made("one", MORE, "--seeds", "0-0", "--steps", 20)
+    made("two", MORE, "--seeds", "1-1", "--steps", 20)
+    capsys.readouterr()
+    assert vbandits("merge", "one", "two", "--out", "both") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "12 runs stay behind in one, as they are of another content than what is merged (steps 30 -> 20" in told
+    assert json.loads(Path("both/experiment.json").read_text())["seeds"] == [0, 1]
