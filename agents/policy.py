@@ -19,7 +19,7 @@ import inspect
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -94,6 +94,9 @@ class PolicySpec:
     label: str
     source: Any
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    can_be_kept: ClassVar = False
+    """A user's own object cannot be written as data alone."""
 
     @property
     def origin(self) -> Any:

@@ -81,12 +81,8 @@ def keep(agent: Agent, seeds: Sequence[int] | None = None, **about: Any) -> Kept
     return kept
 
 
-def keep_in_trial(player: Any) -> None:
-    """Raises a ValueError unless what plays is an agent that can be kept."""
-    if not isinstance(player, Agent):
-        raise ValueError(
-            "save: expected an agent of a posterior and a rule, which can be kept, got a policy: leave it out, or save"
-        )
+def keep_in_trial(player: Agent) -> None:
+    """Raises a ValueError unless an agent can be kept."""
     try:
         keep(player)
     except ConfigError as error:

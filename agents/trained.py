@@ -1,6 +1,6 @@
 """Agents that outlive a run: `vbandits.load_agent`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from torch import Tensor
 from vbandits.agents.agent import Agent
 from vbandits.agents.saving import Kept, keep, read_about, read_agent, restore, write_agent
 from vbandits.envs.spaces import Observation
-from vbandits.errors import ConfigError
+from vbandits.errors import ConfigError, shortened
 
 AGENTS = "agents"
 """Folder of the agents in a results folder."""
+SHOWN = 100
+"""Letters of what was given that a message shows."""
 HALVINGS, DOUBLINGS = 60, 200
 """Of the search for a quantile."""
 
@@ -76,10 +78,14 @@ def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any, keys: Col
         if all(label is None or own["names"].get(axis) == label for axis, label in wanted.items())
         and (seed in (None, "all") or seed in own["seeds"])
     ]
+    named = [own for own in about.values() if all(w is None or own["names"].get(a) == w for a, w in wanted.items())]
+    if named and not found:
+        others = [f"{' · '.join(own['names'].values())} (seeds {_listed(own['seeds'])})" for own in named]
+        raise ConfigError(f"{folder}: seed: expected one that was kept, of {'; '.join(others)}, got {seed!r}")
     labels = {tuple(about[path]["names"].values()) for path in found}
     if len(labels) == 1 and (len(found) == 1 or seed is None):  # blocks of seeds: the first
         return min(found, key=lambda path: about[path]["seeds"][0])
-    known = [f"{' · '.join(own['names'].values())} (seeds {own['seeds']})" for own in about.values()]
+    known = [f"{' · '.join(own['names'].values())} (seeds {_listed(own['seeds'])})" for own in about.values()]
     given = ", ".join(f"{name}={value!r}" for name, value in [*wanted.items(), ("seed", seed)] if value is not None)
     raise ConfigError(
         f"{folder}: expected one agent, got {len(found)} for {given or 'no name'}: give environment, agent or seed of "
@@ -87,8 +93,12 @@ def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any, keys: Col
     )
 
 
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
 class TrainedAgent:
-    """An agent outside a run: NumPy in, NumPy out.
+    """An agent outside a run: NumPy in, NumPy out. Printed, it says what it is, and which seed of which.
 
     Attributes:
         about: where it comes from: its declaration, seeds, step, versions, as its file has them.
@@ -99,10 +109,21 @@ class TrainedAgent:
         self._agent, self.about = agent, kept.about
         own = [int(one) for one in kept.about["seeds"]]
         if seed not in (None, "all") and seed not in own:
-            raise ConfigError(f"seed: expected one of {', '.join(map(str, own))}, got {seed!r}")
+            raise ConfigError(f"seed: expected one of {_listed(own)}, or 'all' of them, got {seed!r}")
         self._all = seed == "all"
         self.seeds = tuple(own) if self._all else (own[0] if seed is None else int(seed),)
         self._places = [agent.task.seeds.index(one) for one in self.seeds]
+
+    def __repr__(self) -> str:
+        spec, own = self._agent.spec, self.about["seeds"]
+        learns = "none" if spec.posterior is None else type(spec.posterior).__name__
+        others = f" of {_listed(own)} (load_agent(..., seed=...) takes another)" if len(self.seeds) < len(own) else ""
+        waiting = f", {self.waiting:,} of them without a reward yet" if self.waiting else ""
+        where = "".join(f", {axis} {name!r}" for axis, name in self.about.get("names", {}).items() if axis != "agent")
+        return (
+            f"TrainedAgent {self.label!r}: posterior {learns}, rule {type(spec.rule).__name__}{where}, "
+            f"seed{'s' if len(self.seeds) > 1 else ''} {_listed(self.seeds)}{others}, {self.steps:,} decisions{waiting}"
+        )
 
     @property
     def label(self) -> str:
@@ -147,19 +168,40 @@ class TrainedAgent:
         Raises:
             ValueError: if they are not finite, or more than there are decisions without.
         """
-        given = np.asarray(rewards, dtype=np.float64)
-        shape = (len(self.seeds),) if self._all else ()
-        if given.shape[: len(shape)] != shape or given.ndim > len(shape) + 1 or not np.isfinite(given).all():
-            raise ValueError(f"rewards: expected finite numbers {[*shape]} or {[*shape, 'n']}, got {rewards!r}")
-        columns = given.reshape(len(self.seeds), -1)
+        columns = self._rewards(rewards)
         if self._agent.model is None:
             return
         if columns.shape[1] > self.waiting:
-            raise ValueError(f"rewards: expected at most {self.waiting}, of decisions without, got {columns.shape[1]}")
+            raise ValueError(
+                f"rewards: expected at most {self.waiting}, one for each decision that has none yet, got "
+                f"{columns.shape[1]}: call act before each of them"
+            )
         for column in columns.T:
             self._agent.observe(self._spread(torch.from_numpy(column.copy())))
         if self._agent.due:
             self._agent.learn()
+
+    def _rewards(self, rewards: Any) -> np.ndarray:
+        """Returns rewards of n decisions, for each of the seeds that are played [R, n]."""
+        try:
+            given = np.asarray(rewards, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"rewards: expected numbers, got {shortened(repr(rewards), SHOWN)}") from None
+        count = len(self.seeds)
+        if self._all and (given.shape[:1] != (count,) or given.ndim > 2):
+            raise ValueError(
+                f"rewards: expected the shape ({count},), one for each of the seeds {_listed(self.seeds)}, or "
+                f"({count}, n) of n decisions, got the shape {given.shape}: give every seed its own, or load one seed"
+            )
+        if not self._all and given.ndim > 1:
+            raise ValueError(
+                f"rewards: expected one number, or the shape (n,) of n decisions, got the shape {given.shape}: give a "
+                "number for each decision, the earliest first"
+            )
+        if not np.isfinite(given).all():
+            wrong = given[~np.isfinite(given)][0]
+            raise ValueError(f"rewards: expected finite numbers, got {wrong}: give what the decision paid, or wait")
+        return given.reshape(count, -1)
 
     def predict(self, observation: Any, actions: Any = None, level: float = 0.9) -> Prediction:
         """Returns what actions are expected to pay. It changes nothing: what is decided next is the same without.
@@ -216,8 +258,12 @@ class TrainedAgent:
         parts = {}
         for name, shape in shapes.items():
             values = np.asarray(given[name])
-            if values.shape != (*first, *shape) or values.dtype.kind not in "biuf" or not np.isfinite(values).all():
-                raise ValueError(f"observation: expected {name} of finite numbers {[*first, *shape]}, got {values!r}")
+            wanted = f"observation: expected {name} of finite numbers of shape {(*first, *shape)}"
+            if values.shape != (*first, *shape):
+                each = f", one row for each of the seeds {_listed(self.seeds)}" if self._all else ""
+                raise ValueError(f"{wanted}{each}, got the shape {values.shape}")
+            if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+                raise ValueError(f"{wanted}, got {shortened(repr(values), SHOWN)}")
             values = values.reshape(len(self.seeds), *shape)
             if name == "mask":
                 if not values.any(-1).all():

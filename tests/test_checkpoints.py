@@ -219,6 +219,8 @@ def test_agents_of_a_run_are_kept(file, capsys):
     assert agent._agent._replay._rewards[0, :60].tolist() == own.reward.tolist()
     assert vbandits.load_agent("out", agent="ibvi").seeds == (0,)
     assert vbandits.load_agent("out", agent="ibvi", seed=1).seeds == (1,)
+    with pytest.raises(ConfigError, match=r"seed: expected one that was kept, of wheel · ibvi \(seeds 0, 1\).*, got 9"):
+        vbandits.load_agent("out", agent="ibvi", seed=9)
     with pytest.raises(
         ConfigError, match=r"expected one agent, got 0 for agent='ibv': give environment, agent or seed"
     ):
@@ -274,8 +276,6 @@ def test_what_cannot_be_kept_is_told_before_anything_runs(tmp_path):
         vbandits.run([WHEEL], [local], 1, 10, save=True, out=tmp_path)
     with pytest.raises(ConfigError, match="save: expected a results folder, in which agents are kept, got none"):
         vbandits.run([WHEEL], ["linear-ts"], 1, 10, save=True)
-    with pytest.raises(ConfigError, match="save: expected an agent of a posterior and a rule, which can be kept, got"):
-        vbandits.run([WHEEL], [Steady()], 1, 10, save=True, out=tmp_path)
     for field in ({"save": True}, {"checkpoint": 10}):
         with pytest.raises(
             ConfigError, match=rf"{next(iter(field))}: expected an experiment with \[\[environments\]\]"
@@ -283,6 +283,22 @@ def test_what_cannot_be_kept_is_told_before_anything_runs(tmp_path):
             vbandits.run(datasets=["digits"], methods=["ibvi"], seeds=1, steps=10, out=tmp_path, **field)
     with pytest.raises(ConfigError, match="save: expected a valid boolean, got 'yes'"):
         vbandits.run([WHEEL], ["linear-ts"], 1, 10, save="yes", out=tmp_path)
+
+
+def test_policies_are_passed_over_where_the_agents_beside_them_are_kept(tmp_path, capsys):
+    how = {"seeds": 1, "steps": 20, "save": True, "workers": 1, "out": tmp_path}
+    vbandits.run([WHEEL], [Steady(), "linear-ts"], **how)
+    assert "save: Steady: policies of your own are not kept, the agents are" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert vbandits.load_agent(tmp_path, agent="linear-ts").steps == 20
+    kept = {path.name.split("--")[1] for path in (tmp_path / "agents").glob("*.json")}
+    assert kept == {"linear-ts", "uniform"}
+    then = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
+    vbandits.run([WHEEL], [Steady(), "linear-ts"], **how)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "made again" not in told, "a policy that is not kept is not played once more for that"
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")} == then
 
 
 class Steady:

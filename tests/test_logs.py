@@ -46,6 +46,30 @@ def test_a_table_is_read_by_the_names_of_its_columns(tmp_path, kind):
     assert constant.uniform
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "parquet of pandas", "parquet of polars"])
+@pytest.mark.parametrize("column", ["paid", "chance", "mail"])
+def test_a_number_that_is_none_is_missing_wherever_it_comes_from(tmp_path, kind, column):
+    frame = FRAME.assign(mail=[1.0, 0.0, 1.0, 2.0, 0.0, 2.0], paid=1.0)
+    frame[column] = frame[column].where(np.arange(6) != 3)
+    polars = pl.from_pandas(frame, nan_to_null=False)
+    assert polars[column].is_nan().sum() == 1, "Polars tells NaN from null, and so do the files that it writes"
+    frame.to_parquet(tmp_path / "parquet of pandas.parquet")
+    polars.write_parquet(tmp_path / "parquet of polars.parquet")
+    log = load_log({"pandas": frame, "polars": polars}.get(kind, str(tmp_path / f"{kind}.parquet")), **NAMES)
+    assert log.context[:, 0].tolist() == [31, 25, 45, 28, 39]
+    assert log.arm_names == ("0", "1", "2")
+    assert "1 of 6 rows lack mail, paid, chance and are left out" in log.notes
+
+
+def test_a_log_says_what_it_is_in_a_line():
+    told = "6 rows, 3 arms (a, b, none), contexts of 3 numbers (age, town=Bonn, town=Ulm), propensities 0.25 to 0.5 "
+    log = load_log(FRAME.assign(paid=1.0), **NAMES)
+    assert repr(log) == f"Log {log.name!r}: {told}(column 'chance')"
+    constant = load_log(FRAME.assign(paid=1.0), action="mail", reward="paid", propensity=0.5, drop=["chance"])
+    assert repr(constant).endswith("propensities 0.5 (the number that was given)")
+    assert len(repr(load_log((np.zeros((9, 1)), np.arange(9) * 100, np.zeros(9), 0.5)))) < 400
+
+
 def test_arrays_are_taken_in_their_order():
     x, action, reward = np.arange(8.0).reshape(4, 2), np.array([0, 2, 0, 2]), np.array([1, 0, 1, 1])
     log = load_log((x, action, reward, 1 / 3))
@@ -152,6 +176,8 @@ def test_the_open_bandit_datasets_sample_is_read_as_it_is_written():
     np.testing.assert_array_equal(log.action, raw["item_id"])
     np.testing.assert_array_equal(log.reward, raw["click"])
     np.testing.assert_array_equal(log.propensity, raw["propensity_score"])
+    assert [note for note in log.notes if "positions of one impression" in note and "count as independent" in note]
+    assert "(column 'propensity_score')" in repr(log)
     names = log.feature_names
     for name in ("user-item_affinity_7", "user-item_affinity_33"):
         np.testing.assert_allclose(log.context[:, names.index(name)], raw[name], rtol=1e-6)

@@ -1,6 +1,7 @@
 """Merging takes all jobs that lie in its folders, whatever each was last asked for, or says what stays behind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,25 @@ def whole(tmp_path_factory):
     return ran(tmp_path_factory.mktemp("merging"), FEW, "run", "small.toml") / "results" / "small"
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with one/ and two/, as `narrowed` has them."""
+    folder = tmp_path_factory.mktemp("narrowed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        made("one", FEW, "--seeds", "0-1")
+        made("one", FEW, "--seeds", "0-0", "--agents", "linear-ts")
+        made("two", FEW, "--seeds", "2-3")
+        made("two", FEW, "--seeds", "3-3", "--environments", "linear")
+    return folder
+
+
 @pytest.fixture
-def narrowed(tmp_path, monkeypatch):
+def narrowed(runs, tmp_path, monkeypatch):
     """The current folder, with runs in one/ and two/ of half of the seeds each, that were then asked for less."""
     monkeypatch.chdir(tmp_path)
-    made("one", FEW, "--seeds", "0-1")
-    made("one", FEW, "--seeds", "0-0", "--agents", "linear-ts")
-    made("two", FEW, "--seeds", "2-3")
-    made("two", FEW, "--seeds", "3-3", "--environments", "linear")
+    for name in ("one", "two"):
+        shutil.copytree(runs / name, tmp_path / name)
     return tmp_path
 
 
@@ -73,6 +85,7 @@ def test_what_cannot_be_merged_stays_behind_and_is_told_with_the_reason(capsys):
     assert "stay behind in two, as nothing says any more what they are of" in told
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrowed")
 def test_other_numbers_of_steps_stay_behind(capsys):
     made("one", MORE, "--seeds", "0-0", "--steps", 20)

@@ -326,7 +326,15 @@ def test_probabilities_of_ones_own_are_evaluated():
     model = np.column_stack([truth, np.full(3000, 0.3)])
     better = vbandits.evaluate_policy(log, best, model)
     assert better.loc["doubly robust", "standard_error"] < found.loc["inverse propensity", "standard_error"] / 2
-    for given, told in ((best[:9], r"or arms \[3000\], got \(9,\)"), (best + 2, "expected arms in 0..2, got 2..3")):
+    for given, told in (
+        (best[:9], r"order '0', '1', '2', or the arm of each decision \[3000\], by name .*, got the shape \(9,\)"),
+        ("1", r"or the arm of each .* got '1': a policy that always plays one arm is np.full\(3000, '0'\)"),
+        (best + 2, r"arms in 0..2, the places of '0', '1', '2', got 2..3: where numbers are names, give them as text"),
+        (
+            np.full(3000, "mail"),
+            r"names of arms \('0', '1', '2'\), or their places as integers, got unknown arm 'mail'",
+        ),
+    ):
         with pytest.raises(ValueError, match=told):
             vbandits.evaluate_policy(log, given)
     with pytest.raises(ValueError, match=r"model: expected finite numbers \[3000, 3\]"):

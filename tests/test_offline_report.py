@@ -19,6 +19,8 @@ def test_the_report_says_what_the_log_can_tell(tmp_path):
     assert "4 seeds" in text
     assert "6 policies" in text
     assert "policys" not in text
+    assert "Rows count as independent" in text
+    assert "the positions of one impression of the Open Bandit Dataset" in text
     assert results.figure("estimators", log="arrays") is not None
 
 

@@ -161,7 +161,7 @@ def test_rewards_that_come_together_are_learned_from_together(tmp_path):
     for reward in range(1, 6):
         other.observe(reward)
     assert_same(one._agent, other._agent)
-    with pytest.raises(ValueError, match="expected at most 0, of decisions without, got 1"):
+    with pytest.raises(ValueError, match=r"expected at most 0, one for each .*, got 1: call act before"):
         one.observe(1.0)
 
 
@@ -202,11 +202,12 @@ def test_quantiles_are_those_of_the_distribution():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda agent: agent.act(np.zeros(3)), r"expected context of finite numbers \[4\]"),
-        (lambda agent: agent.act([0, 0, 0, np.nan]), r"expected context of finite numbers \[4\]"),
-        (lambda agent: agent.act(["a"] * 4), r"expected context of finite numbers \[4\]"),
-        (lambda agent: agent.observe(np.inf), "expected finite numbers"),
-        (lambda agent: agent.observe([[1.0]]), "expected finite numbers"),
+        (lambda agent: agent.act(np.zeros(3)), r"expected context of finite .* \(4,\), got the shape \(3,\)"),
+        (lambda agent: agent.act([0, 0, 0, np.nan]), r"expected context of finite numbers of shape \(4,\), got array"),
+        (lambda agent: agent.act(["a"] * 4), r"expected context of finite numbers of shape \(4,\), got array"),
+        (lambda agent: agent.observe(np.inf), "expected finite numbers, got inf: give what the decision paid"),
+        (lambda agent: agent.observe("much"), "rewards: expected numbers, got 'much'"),
+        (lambda agent: agent.observe([[1.0]]), r"one number, or the shape \(n,\) .* got the shape \(1, 1\): give a"),
         (lambda agent: agent.predict(np.zeros(4), 3), "expected numbers from 0 to 2, got 3"),
         (lambda agent: agent.predict(np.zeros(4), 0.5), "expected numbers from 0 to 2, got 0.5"),
         (lambda agent: agent.predict(np.zeros(4), level=95), "expected a number between 0 and 1, got 95"),
@@ -216,6 +217,34 @@ def test_what_it_cannot_take_is_refused(call, message, tmp_path):
     written(tmp_path, "linear-ts")
     with pytest.raises(ValueError, match=message):
         call(vbandits.load_agent(tmp_path / "agent"))
+
+
+def test_of_several_seeds_each_has_its_own_numbers(tmp_path):
+    written(tmp_path, "linear-ts")
+    every = vbandits.load_agent(tmp_path / "agent", seed="all")
+    with pytest.raises(
+        ValueError, match=r"of shape \(2, 4\), one row for each of the seeds 3, 5, got the shape \(4,\)"
+    ):
+        every.act(np.zeros(4))
+    every.act(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=r"the shape \(2,\), one for each of the seeds 3, 5, or \(2, n\) .* got the s"):
+        every.observe(1.0)
+    every.observe([1.0, 2.0])
+
+
+def test_an_agent_says_what_it_is_and_how_another_seed_is_had(tmp_path):
+    write_agent(
+        tmp_path / "agent", keep(written(tmp_path, "linear-ts"), names={"environment": "shop", "agent": "mine"})
+    )
+    told = (
+        "TrainedAgent 'linear-ts': posterior Linear, rule Thompson, environment 'shop', seed 3 of 3, 5 "
+        "(load_agent(..., seed=...) takes another), 40 decisions"
+    )
+    agent = vbandits.load_agent(tmp_path / "agent")
+    assert repr(agent) == told
+    agent.act(np.zeros(4))
+    assert repr(agent).endswith("41 decisions, 1 of them without a reward yet")
+    assert ", seeds 3, 5, 40 decisions" in repr(vbandits.load_agent(tmp_path / "agent", seed="all"))
 
 
 def test_what_it_cannot_tell_is_refused(tmp_path):
@@ -234,7 +263,7 @@ def test_what_it_cannot_tell_is_refused(tmp_path):
     assert 0 <= uniform.act(np.zeros(4)) < 3
     with pytest.raises(ValueError, match="got no posterior"):
         uniform.predict(np.zeros(4))
-    with pytest.raises(ConfigError, match="seed: expected one of 3, 5, got 4"):
+    with pytest.raises(ConfigError, match="seed: expected one of 3, 5, or 'all' of them, got 4"):
         vbandits.load_agent(tmp_path / "agent", seed=4)
 
 

@@ -153,12 +153,12 @@ def load_agent(
             for now counts.
         environment: label of the environment that it was trained in, where a folder holds several.
         agent: its label, where a folder holds several.
-        seed: which of its seeds; by default the first. "all" has all of them side by side: everything that goes in and
-            comes out then has their number R as its first axis.
+        seed: which of its seeds, as in seed=3; by default the first that there is. "all" has all of them side by side:
+            everything that goes in and comes out then has their number R as its first axis.
         device: "cpu" or "cuda"; by default the one that it was trained on, if it is there.
 
     Returns:
-        A `vbandits.agents.trained.TrainedAgent`.
+        A `vbandits.agents.trained.TrainedAgent`, which tells when it is printed which seed it is, and which there are.
 
     Raises:
         vbandits.ConfigError: if there is no such agent, or its files are not what was written.
@@ -254,7 +254,7 @@ def execute(
         jobs = store.missing(experiment, shard or (1, 1))
         for line in extend.told(before, experiment.document(), jobs):
             print_line(console, line)
-        again = sum(experiment.save and store.finished(job.key) is not None for job in jobs)
+        again = sum(job.save and store.finished(job.key) is not None for job in jobs)
         if again:
             print_line(console, f"note: {again} jobs that had finished are made again, to keep what they train (save)")
         if jobs:

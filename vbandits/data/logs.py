@@ -4,6 +4,7 @@ It is had by name, from a user's own file or data frame, from arrays, or from th
 neither action, reward nor propensity are the context; what becomes of them, see `vbandits.data.user`.
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from vbandits.data import memory, open_bandit, user
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.loading import is_file, load
 from vbandits.data.precision import compact, unmasked
+from vbandits.errors import shortened
 from vbandits.registry import unknown
 
 NAMES = (*(name for name, published in PUBLISHED.items() if published.log), open_bandit.NAME)
@@ -28,6 +30,8 @@ OPTIONS = ("action", "reward", "propensity", "drop", "policy", "campaign")
 """What `load_log` takes beside the log."""
 ARMS = 10_000
 """Most arms of a log."""
+SHOWN = 100
+"""Letters of a list of names that a log shows of itself."""
 CHANCE, SHARE = 5.0, 1e-3
 """Standard errors, and rounding, by which an arm's share of the rows may miss its probability."""
 
@@ -46,6 +50,7 @@ class Log:
         feature_names: D of them.
         arm_features: [A, F], where arms have any.
         notes: what was done to the rows.
+        told_by: where the propensities come from, in words.
         matched: by what arms and columns were matched with those of an environment, see `data.matching`; "" if they
             were not.
     """
@@ -59,10 +64,21 @@ class Log:
     feature_names: tuple[str, ...] = ()
     arm_features: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    told_by: str = ""
     matched: str = ""
 
     def __len__(self) -> int:
         return len(self.action)
+
+    def __repr__(self) -> str:
+        low, high = (float(end) for end in (self.propensity.min(), self.propensity.max())) if len(self) else (0.0, 0.0)
+        chance = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        columns = f" ({shortened(', '.join(self.feature_names), SHOWN)})" if self.feature_names else ""
+        return (
+            f"Log {self.name!r}: {len(self):,} rows, {self.arms} arms ({shortened(', '.join(self.arm_names), SHOWN)}), "
+            f"contexts of {self.context.shape[1]} numbers{columns}, propensities {chance}"
+            f"{f' ({self.told_by})' if self.told_by else ''}"
+        )
 
     @property
     def arms(self) -> int:
@@ -220,6 +236,7 @@ def _published(name: str, reward: str | None, data_dir: Any) -> Log:
         logged.arm_names,
         found.feature_names,
         notes=found.notes,
+        told_by="as it was published",
     )
 
 
@@ -237,9 +254,8 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
         table.column_names,
         [*((role, own) for role, own in chosen.items()), *(("column to drop", d) for d in drop)],
     )
-    present = pc.call_function("is_valid", [table.column(chosen["action"])])
-    for column in chosen.values():
-        present = pc.call_function("and", [present, pc.call_function("is_valid", [table.column(column)])])
+    valid = [pc.call_function("is_valid", [user.plain(table.column(column))]) for column in chosen.values()]
+    present = functools.reduce(lambda one, other: pc.call_function("and", [one, other]), valid)
     rows = np.flatnonzero(present.to_numpy())
     features, notes = user.context(where, table, index, (*chosen.values(), *drop))
     if len(rows) < len(table):
@@ -256,7 +272,10 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
         notes += said
     propensity = numbers.get("propensity", np.full(len(table), float(constant or 0)))
     arms = tuple(str(int(one) if isinstance(one, float) and one.is_integer() else one) for one in levels.tolist())
-    return Log(where, x, action.astype(np.int64), numbers["reward"], propensity, arms, names, notes=tuple(notes))
+    told = "the number that was given" if constant is not None else f"column {chosen['propensity']!r}"
+    return Log(
+        where, x, action.astype(np.int64), numbers["reward"], propensity, arms, names, notes=tuple(notes), told_by=told
+    )
 
 
 def _arrays(context: Any, action: Any, reward: Any, propensity: Any) -> Log:
@@ -274,8 +293,9 @@ def _arrays(context: Any, action: Any, reward: Any, propensity: Any) -> Log:
         levels, number = np.unique(chosen.astype(np.str_), return_inverse=True)
         arms = tuple(levels.tolist())
     paid, chance = (unmasked(part).astype(np.float64) for part in (reward, propensity))
+    told = "the number that was given" if chance.ndim == 0 else "as given"
     chance = np.full(len(number), float(chance)) if chance.ndim == 0 else chance
-    return Log("arrays", compact(x), number.astype(np.int64), paid, chance, arms, names)
+    return Log("arrays", compact(x), number.astype(np.int64), paid, chance, arms, names, told_by=told)
 
 
 def _open_bandit(name: str, policy: str | Sequence[str], campaign: str, data_dir: Any) -> Log:
@@ -295,6 +315,7 @@ def _from_open_bandit(found: open_bandit.Impressions) -> Log:
         found.feature_names,
         found.item_context,
         found.notes,
+        f"column {open_bandit.PROPENSITY!r}",
     )
 
 

@@ -4,7 +4,8 @@ Y. Saito, S. Aihara, M. Matsutani and Y. Narita, "Open Bandit Dataset and Pipeli
 2021. Two policies, "random" and "bts" (Bernoulli Thompson sampling), each with the campaigns "all" (80 items), "men"
 (34) and "women" (46); the small sample that is published with its code has the same files. Here a row is one of the
 three positions of an impression: the arm is the item, the propensity the probability of the item at that position, and
-the position is a part of the context, as are the levels of the user's features and their affinities to the items.
+the position is a part of the context, as are the levels of the user's features and their affinities to the items. The
+positions of one impression are one moment of one user: intervals, for which rows are independent, do not know that.
 """
 
 import os
@@ -28,7 +29,8 @@ URL = "https://research.zozo.com/data.html (a sample: https://github.com/st-tech
 POLICIES = ("random", "bts")
 ITEMS = {"all": 80, "men": 34, "women": 46}
 """Campaigns, and how many items each has."""
-COLUMNS = {"item_id": pa.int32(), "position": pa.int8(), "click": pa.int8(), "propensity_score": pa.float64()}
+PROPENSITY = "propensity_score"
+COLUMNS = {"item_id": pa.int32(), "position": pa.int8(), "click": pa.int8(), PROPENSITY: pa.float64()}
 """Those that are no context, but for the position."""
 USER, AFFINITY, CONTEXT = "user_feature_", "user-item_affinity_", "item_feature_"
 
@@ -128,7 +130,11 @@ def of_table(name: str, table: pa.Table, item_context: np.ndarray | None = None)
     item, position, click, propensity = (table.column(own).to_numpy().astype(np.float64) for own in COLUMNS)
     slots = np.unique(position)
     parts, features = [position[:, None] == slots], [f"position={slot:g}" for slot in slots]
-    notes = ["the position became indicators of its levels, a part of the context"]
+    notes = [
+        "the position became indicators of its levels, a part of the context",
+        "positions of one impression are rows of their own and count as independent: where an impression has several, "
+        "intervals are a little too narrow",
+    ]
     if users:
         strings = table.select(users).cast(pa.schema([(own, pa.string()) for own in users]))
         x, own_names, said = user.encoded(name, strings, users)

@@ -111,7 +111,7 @@ def dataset(
         )
     require_columns(where, names, (("target", target), *(("column to drop", name) for name in drop)))
     notes = [f"left out as asked: {', '.join(drop)}"] if drop else []
-    present = pc.call_function("is_valid", [_plain(table.column(target))])
+    present = pc.call_function("is_valid", [plain(table.column(target))])
     if gone := len(table) - int(pc.call_function("sum", [present]).as_py() or 0):
         notes.append(f"{gone:,} of {len(present):,} rows have no {target} and are left out")
     # the number of the row is told before any are left out
@@ -184,7 +184,7 @@ def _counts(column: Any) -> bool:
 
 def numbers_of(where: str, name: str, column: Any) -> np.ndarray:
     """Returns the numbers of a column, float64 [N], infinite ones among them; truth values are 0 and 1."""
-    column = _plain(column)
+    column = plain(column)
     if not (_is_number(column) or kinds.is_boolean(column.type)):
         raise ValueError(f"{where}: column {name!r}: expected numbers, got {column.type}")
     return column.cast(pa.float64(), safe=False).to_numpy().copy()
@@ -196,8 +196,9 @@ def read_context(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     return encoded(said, table, table.column_names)[:2]
 
 
-def _plain(column: Any) -> Any:
-    """Returns a column without its dictionary, and with nulls where a number is none."""
+def plain(column: Any) -> Any:
+    """Returns a column without its dictionary, and with nulls where a number is none: pandas has made them already, but
+    a file, or Polars, tells NaN from null."""
     if kinds.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if kinds.is_decimal(column.type) or kinds.is_float16(column.type):
@@ -218,7 +219,7 @@ def _is_text(column: Any) -> bool:
 
 def _classes(where: str, name: str, column: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns labels [N] and the names of the classes."""
-    column = _plain(column)
+    column = plain(column)
     where = f"{where}: target {name!r}"
     if not (_is_number(column) or _is_text(column)):
         raise ValueError(f"{where}: expected text, truth values or whole numbers, got {column.type}")
@@ -243,7 +244,7 @@ def _classes(where: str, name: str, column: Any) -> tuple[np.ndarray, tuple[str,
 
 def _figures(where: str, name: str, column: Any) -> np.ndarray:
     """Returns the numbers of a regression's target, float64 [N]."""
-    column = _plain(column)
+    column = plain(column)
     where = f"{where}: target {name!r}"
     if not (_is_number(column) or kinds.is_boolean(column.type)):
         raise ValueError(f"{where}: expected numbers, for a regression, got {column.type}")
@@ -259,7 +260,7 @@ def _figures(where: str, name: str, column: Any) -> np.ndarray:
 
 def _features(where: str, name: str, column: Any, rows: np.ndarray) -> tuple[np.ndarray, Iterable[str], dict[str, str]]:
     """Returns what becomes of a column: features [N, D], their names, and what is to be noted, with details."""
-    column = _plain(column)
+    column = plain(column)
     if _is_number(column):
         return _numbers(where, name, column)
     if not _is_text(column) or column.null_count == len(column):

@@ -272,6 +272,10 @@ class Experiment:
             **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
         }
 
+    def saves(self, method: Any) -> bool:
+        """Returns whether what a method trains is kept: of those that cannot be, their `can_be_kept` says so."""
+        return self.save and getattr(method, "can_be_kept", True)
+
     def jobs(
         self, finished: Mapping[tuple[str, str], Collection[int]] | None = None, first: int = 0, every: int = 1
     ) -> Iterator[Job]:
@@ -287,5 +291,5 @@ class Experiment:
         for problem, method, block in itertools.islice(whole, first, None, every):
             done = (finished or {}).get((problem.label, method.label), ())
             if seeds := tuple(seed for seed in block if seed not in done):
-                how = (self.device, self.save, self.checkpoint)
+                how = (self.device, self.saves(method), self.checkpoint)
                 yield Job(self.benchmark, problem, method, seeds, self.options, *how)

@@ -138,8 +138,9 @@ class Store:
         """
         finished: dict[Place, set[int]] = {}
         axes = experiment.benchmark.axes
+        saved = {method.label for method in experiment.methods if experiment.saves(method)}
         for marker in self.markers_of(experiment.document(), torn=False):
-            kept = not experiment.save or self.kept(marker["key"])
+            kept = marker[axes[1]] not in saved or self.kept(marker["key"])
             if marker["status"] == "done" and kept and self._whole(marker):
                 finished.setdefault((marker[axes[0]], marker[axes[1]]), set()).update(marker["seeds"])
         part, parts = shard

@@ -234,11 +234,14 @@ class BanditConfig(Config):
                 for agent in methods:
                     try:
                         silent[agent.label] = not rehearse(agent, form).predicts
-                        if self.parsed and self.parsed.save:
+                        if self.parsed and self.parsed.save and isinstance(agent, AgentSpec):
                             keep_in_trial(agent.player((0,), form, 1))
                     except Exception as error:
                         self.errors.append(f"agent {agent.label!r} with {form}: {words(error)}")
         steps = self.parsed.steps if self.parsed else 1
+        own = [agent.label for agent in methods if not isinstance(agent, AgentSpec)]
+        if self.parsed and self.parsed.save and own:
+            notes.append(f"save: {', '.join(own)}: policies of your own are not kept, the agents are")
         if self.parsed:
             together = min(self.parsed.block, len(seeds_of(self.document.get("seeds", 1), [])))
             self.errors += too_large(together, steps)

@@ -7,9 +7,11 @@ import pandas as pd
 
 from vbandits.data.logs import Log, load_log
 from vbandits.data.precision import unmasked
+from vbandits.errors import shortened
 from vbandits.metrics import off_policy
 from vbandits.metrics.off_policy import Estimate
 from vbandits.metrics.reward_model import cross_fitted
+from vbandits.registry import unknown
 from vbandits.streams import generator
 
 NAMES = {
@@ -20,6 +22,8 @@ NAMES = {
     "dm": "direct method",
 }
 """Estimators, the one that policies are compared by first, and what they are called."""
+SHOWN = 200
+"""Letters of the names of arms in a message."""
 
 
 def estimates(
@@ -61,8 +65,9 @@ def evaluate_policy(log: Any, probabilities: Any, model: Any = None, seed: int =
     Args:
         log: a `Log`, or what `load_log` takes without options.
         probabilities: with which the policy plays each arm in each decision [N, A], arms in the order of
-            `log.arm_names`; or the arms that it plays, by number or by name [N]. It must not have been chosen by
-            looking at these rows: evaluate it on others than it was learned from.
+            `log.arm_names`; or the arms that it plays, by their place there or by name [N], np.full(len(log), "mail")
+            for always the same. It must not have been chosen by looking at these rows: evaluate it on others than it
+            was learned from.
         model: what every arm is expected to pay [N, A], by a model that was fitted on other rows; by default linear
             models of five parts of the log, each for the rows of the other parts.
         seed: of the arms that a policy that plays by chance is taken to have chosen, for replay.
@@ -95,16 +100,24 @@ def _given(log: Log, probabilities: Any) -> np.ndarray:
     given = unmasked(probabilities)
     if given.shape == (len(log), log.arms):
         return given.astype(np.float64)
+    names = shortened(", ".join(map(repr, log.arm_names)), SHOWN)
     if given.shape != (len(log),):
         raise ValueError(
-            f"probabilities: expected one for each arm in each decision [{len(log)}, {log.arms}], or arms "
-            f"[{len(log)}], got {given.shape}"
+            f"probabilities: expected one for each arm in each decision [{len(log)}, {log.arms}], arms in the order "
+            f"{names}, or the arm of each decision [{len(log)}], by name or by its place in that order, got "
+            f"{f'the shape {given.shape}' if given.ndim else repr(given.item())}: a policy that always plays one arm "
+            f"is np.full({len(log)}, {log.arm_names[0]!r})"
         )
     if given.dtype.kind in "iu":
         if not (given.min() >= 0 and given.max() < log.arms):
-            raise ValueError(f"probabilities: expected arms in 0..{log.arms - 1}, got {given.min()}..{given.max()}")
-        chosen = given.astype(np.int64)
-    else:
-        numbers = {name: log.arm(name) for name in np.unique(given.astype(np.str_)).tolist()}
-        chosen = np.array([numbers[str(name)] for name in given.tolist()])
-    return np.eye(log.arms)[chosen]
+            raise ValueError(
+                f"probabilities: expected arms in 0..{log.arms - 1}, the places of {names}, got "
+                f"{given.min()}..{given.max()}: where numbers are names, give them as text, arms.astype(str)"
+            )
+        return np.eye(log.arms)[given.astype(np.int64)]
+    chosen = given.astype(np.str_)
+    if others := [name for name in np.unique(chosen).tolist() if name not in log.arm_names]:
+        wrong = unknown("arm", others[0], log.arm_names)
+        raise ValueError(f"probabilities: expected names of arms ({names}), or their places as integers, got {wrong}")
+    places = {name: place for place, name in enumerate(log.arm_names)}
+    return np.eye(log.arms)[[places[name] for name in chosen.tolist()]]

@@ -68,7 +68,9 @@ DEFINITIONS = [
     (
         "Intervals",
         "Of a value: 95%, over the held-out rows of all seeds together, corrected for skewness (Hall, 1992). Where "
-        "policies are compared with each other, intervals and tests are over seeds, which hold out different rows.",
+        "policies are compared with each other, intervals and tests are over seeds, which hold out different rows. "
+        "Rows count as independent: where several belong together (decisions for one person, the positions of one "
+        "impression of the Open Bandit Dataset), intervals are too narrow by what these have in common.",
     ),
     (
         "Effective rows",
