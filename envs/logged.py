@@ -34,6 +34,7 @@ class Mushroom(DatasetBandit):
         """Takes where the files are (see `data.load`), and `NativeBandit`'s `noisy_optimum`."""
         super().__init__(num_envs, device, load("mushroom", data_dir), arms=2, noisy_optimum=noisy_optimum)
         assert self.dataset.labels is not None
+        self.arm_names = ("leave", "eat")
         self._poisonous = self.dataset.labels == 1
 
     def blocks(self, seed: int) -> Iterator[Block]:

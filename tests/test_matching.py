@@ -8,6 +8,8 @@ import vbandits
 from tests.test_running import vbandits as command
 from vbandits.data.logs import load_log
 from vbandits.data.matching import matched
+from vbandits.envs import Mushroom
+from vbandits.envs.logged import EAT
 from vbandits.experiment.resolve import resolve
 
 ROWS = 120
@@ -114,7 +116,7 @@ def test_levels_that_a_log_never_saw_and_arms_that_it_never_played_may_be_missin
     assert found.context[:, 3].all()
     assert found.arm_names == ("visit", "none", "mail")
     (note,) = [note for note in experiment.notes if "agents start" in note]
-    assert f"from its {len(some):,} decisions" in note
+    assert f"from the {len(some):,} decisions of " in note
     assert "never played: none" in note
     assert "0 in all its rows: town=Bonn" in note
 
@@ -145,10 +147,26 @@ def test_without_names_positions_count_and_this_is_said_in_terminal_and_report(t
     told = " ".join(capsys.readouterr().err.split())
     says = "arms by position, as the environment has no names of them (left is arm 0, right is arm 1)"
     assert told.count(says) == 1
-    assert "log: agents start from its 40 decisions" in told
+    assert "log: agents start from the 40 decisions of log.csv: arms by position" in told
     assert "columns by position, as the environment has no names of them" in told
     page = (tmp_path / "out" / "report" / "report.md").read_text()
     assert "from 40 logged decisions of log.csv, arms by position, columns by position" in page
+
+
+def test_what_the_log_calls_the_arms_can_be_told_where_the_environment_has_no_names():
+    frame = pd.DataFrame({"x": [0.1, 0.2], "action": ["b", "a"], "reward": 1.0, "propensity": 0.5})
+    found = matched(load_log(frame), 3, 1, told=["c", "b", "a"])
+    assert found.action.tolist() == [1, 2]
+    assert found.arm_names == ("c", "b", "a")
+    assert found.matched == "arms by name, columns by position"
+
+
+@pytest.mark.usefixtures("standins")
+def test_the_arms_of_a_named_environment_are_known_by_what_they_do():
+    environment = Mushroom()
+    log = load_log((np.zeros((2, environment.features)), ["eat", "leave"], np.ones(2), 0.5))
+    found = matched(log, environment.arms, environment.features, environment.arm_names)
+    assert found.action.tolist() == [EAT, 1 - EAT]
 
 
 @pytest.mark.parametrize(

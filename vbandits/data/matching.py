@@ -72,7 +72,7 @@ def matched(
         arm_names=tuple(names),
         feature_names=tuple(feature_names) or log.feature_names,
         matched=f"arms by {by_arms}, columns by {by_columns}",
-        notes=(*log.notes, f"agents start from its {len(log):,} decisions: {'; '.join(notes)}"),
+        notes=(*log.notes, f"agents start from the {len(log):,} decisions of {log.name}: {'; '.join(notes)}"),
     )
 
 
