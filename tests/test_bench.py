@@ -4,10 +4,14 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
+import pandas as pd
 import pytest
 
 from tests.test_running import vbandits
 from vbandits import bench
+from vbandits.presets import PRESETS
+
+PARTS = ("agent", "environment", "scoring")
 
 decisions, jobs, labels, measure, training = (  # modules: the package has functions of the same names
     import_module(f"vbandits.bench.{name}") for name in ("decisions", "jobs", "labels", "measure", "training")
@@ -15,26 +19,29 @@ decisions, jobs, labels, measure, training = (  # modules: the package has funct
 
 
 @pytest.mark.slow
-def test_every_part_measures_what_it_says(monkeypatch, capsys):
+def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(measure, "REPEATS", 1)
-    monkeypatch.setattr(decisions, "SEEDS", (1, 2))
+    monkeypatch.setattr(decisions, "MORE", {"cpu": (1, 2)})
+    monkeypatch.setattr(decisions, "TOGETHER", {"cpu": 2})
+    monkeypatch.setattr(decisions, "STEPS", (30, 50))
     small = {name: replace(work, replicas=1, batch=4) for name, work in training.WORKS.items()}
     monkeypatch.setattr(training, "WORKS", small)
     monkeypatch.setattr(training, "LARGE", [*small.values()][1])
     monkeypatch.setattr(labels, "SEEDS", 2)
-    monkeypatch.setattr(jobs, "JOBS", 4)
     monkeypatch.setattr(labels, "POOL", 100)
-    for name, size in {"decisions": {"steps": 30}, "training": {"steps": 1}, "labels": {"queries": 1}}.items():
+    for name, size in {"posteriors": {"steps": 1}, "training": {"steps": 1}, "labels": {"queries": 1}}.items():
         monkeypatch.setattr(bench, name, partial(getattr(bench, name), **size))
-    assert vbandits("bench") == 0
+    monkeypatch.setattr(bench, "jobs", lambda console, count: jobs.jobs(console, 4))
+    assert vbandits("bench", "--full", "--out", tmp_path) == 0
     shown = capsys.readouterr().out
-    for part in (
-        "plain loop",
-        "ibvi",
-        *(name[:9] for name in small),
-        "posterior_sampling",
-        "ratio",
-        "BALD of a pool",
-        "4 jobs of 2",
-    ):
+    parts = ("plain loop", "posterior_sampling", "BALD of a pool", "4 jobs of 2", *(name[:9] for name in small))
+    for part in parts:
         assert part in shown
+    saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.iterdir()}
+    assert saved.keys() == {"decisions", "posteriors", "training"}
+    made = saved["decisions"].set_index(["agent", "seeds"])
+    assert {(name, 2) for name in PRESETS} < {*made.index}
+    assert made.loc["plain loop", "times plain loop"].tolist() == [1.0]
+    shares = made.loc[made.index.get_level_values("agent") == "ibvi", [f"{part}'s share" for part in PARTS]]
+    assert shares.sum(axis=1).tolist() == pytest.approx([1.0, 1.0])
+    assert set(saved["posteriors"]["posterior"]) == set(training.TRAINED)

@@ -1,12 +1,14 @@
 """The only SGD loop: replicas train in lockstep, each as if it were alone."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from functools import partial
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.graphs import Replayed
 from vbandits.networks.weights import prior_std
 from vbandits.streams import Stream
 from vbandits.types import Batch, Data, Optimizer, Task
@@ -78,6 +80,7 @@ class Parameters:
     """
 
     start: Tensor | None
+    not_saved: ClassVar = ("_replayed",)
 
     def __init__(
         self, blocks: Mapping[str, Tensor], rates: Mapping[str, Tensor], drawn_factors: Collection[str] = ()
@@ -87,6 +90,7 @@ class Parameters:
         self.values = torch.cat([blocks[name].flatten(1) for name in order], 1)
         self.rates = torch.cat([rates[name].expand(blocks[name].shape[1:]).flatten() for name in order])
         self.start, self.steps = None, 0
+        self._replayed: Replayed | None = None
         self._velocity = torch.zeros_like(self.values)
         self._squares: Tensor | None = None
         shapes = {name: blocks[name].shape for name in order}
@@ -110,18 +114,45 @@ class Parameters:
         drawn = zip(factor_draws, found[len(inputs) :], strict=True)
         return Gradient(plain, [OuterProduct(made.name, own, made.noise) for made, own in drawn])
 
+    def step(
+        self, gradient: Callable[..., Gradient], optimizer: Optimizer, batch: Batch, *more: Tensor, pull: Tensor | None
+    ) -> None:
+        """Takes a step by a gradient that is known without autograd, on a GPU by the kernels of the first such steps.
+
+        Args:
+            gradient: of a batch, and what more it takes; the same function of them at every call.
+            optimizer: how.
+            batch: of rows.
+            more: what the gradient takes besides.
+            pull: see `descend`.
+        """
+        varies = optimizer.kind != "sgd" or optimizer.decay_steps  # from step to step, which cannot be replayed
+        if varies or not self.values.is_cuda:
+            return self.descend(gradient(batch, *more), optimizer, pull)
+        if self._replayed is None:
+
+            def move(pull: Tensor | None, x: Tensor, output: Tensor, y: Tensor, rows: Tensor, *more: Tensor) -> None:
+                self._move(gradient(Batch(x, output, y, rows), *more), optimizer, optimizer.learning_rate, pull)
+
+            self._replayed = Replayed(move if pull is not None else partial(move, None))
+        self.steps += 1
+        self._replayed(*(() if pull is None else (pull,)), batch.x, batch.output, batch.y, batch.rows, *more)
+
     def descend(self, gradient: Gradient, optimizer: Optimizer, pull: Tensor | None = None) -> None:
         """Takes one step of SGD with momentum, or of Adam; each model's gradient is clipped by its norm.
 
         A model whose loss is not finite turns to NaN for good and touches no other. A pull [L, P] adds
         pull / 2 * (values - start)^2 to the loss, by an implicit step of SGD, which is stable however strong the pull.
         """
+        rate = optimizer.rate(self.steps)
+        self.steps += 1
+        self._move(gradient, optimizer, rate, pull)
+
+    def _move(self, gradient: Gradient, optimizer: Optimizer, rate: float, pull: Tensor | None) -> None:
         squared = torch.linalg.vector_norm(gradient.plain, dim=1).square()
         for _, own, noise in gradient.outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
             squared = squared + (own @ own.mT * (noise @ noise.mT)).sum((1, 2))
         scale = (optimizer.clip / squared.sqrt().clamp(min=optimizer.clip)).unsqueeze(1)
-        rate = optimizer.rate(self.steps)
-        self.steps += 1
         (self._sgd if optimizer.kind == "sgd" else self._adam)(gradient, scale, optimizer, rate)
         if pull is not None:
             assert self.start is not None, "a pull needs the start to be kept, see `keep_start`"
@@ -184,7 +215,8 @@ def train(
     data: Data,
     pull: Float[Tensor, "L P"] | None = None,
     after_step: Callable[[], None] | None = None,
-    gradient: Callable[[Batch], Gradient] | None = None,
+    gradient: Callable[..., Gradient] | None = None,
+    random: Callable[[], Tensor] | None = None,
 ) -> None:
     """Runs as many steps as the schedule says, on minibatches drawn with replacement from the rows of `data`.
 
@@ -194,7 +226,8 @@ def train(
         data: the rows.
         pull: of parameters towards their start, beside the optimiser's own; see `Parameters.descend`.
         after_step: called after every step, when the parameters hold its result.
-        gradient: of the same loss, where it is known without autograd.
+        gradient: of the same loss, where it is known without autograd, given a minibatch and random numbers.
+        random: gives the random numbers of a step to `gradient`, if it takes any.
     """
     schedule, optimizer, parameters = state.task.schedule, state.task.optimizer, state.parameters
     if optimizer.anchor or optimizer.weight_decay:
@@ -203,8 +236,11 @@ def train(
     if pull is not None:
         parameters.keep_start()
     for batch in minibatches(data, state.minibatches, schedule.batch_size, schedule.gradient_steps):
-        found = gradient(batch) if gradient else parameters.gradient(loss(parameters.leaves, batch))
-        parameters.descend(found, optimizer, pull)
+        if gradient is None:
+            parameters.descend(parameters.gradient(loss(parameters.leaves, batch)), optimizer, pull)
+        else:
+            numbers = () if random is None else (random(),)
+            parameters.step(gradient, optimizer, batch, *numbers, pull=pull)
         if after_step is not None:
             after_step()
 

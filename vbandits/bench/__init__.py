@@ -1,8 +1,8 @@
-"""`vbandits bench`: speed and memory as ratios within one run, on one thread, in CPU time."""
+"""`vbandits bench`: speed and memory as ratios within one run."""
 
 from vbandits.bench.decisions import decisions
 from vbandits.bench.jobs import jobs
 from vbandits.bench.labels import labels, large_pool
-from vbandits.bench.training import memory, training
+from vbandits.bench.training import memory, posteriors, training
 
-__all__ = ["decisions", "jobs", "labels", "large_pool", "memory", "training"]
+__all__ = ["decisions", "jobs", "labels", "large_pool", "memory", "posteriors", "training"]

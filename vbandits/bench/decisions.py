@@ -1,97 +1,117 @@
-"""Decisions per second of CPU time: seeds in lockstep, methods, and a plain PyTorch loop."""
+"""Decisions per second: seeds in lockstep, presets, and one seed as one writes it by hand."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import gymnasium
-import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
-from vbandits.agents.agent import AgentSpec
-from vbandits.agents.rules import Greedy, Thompson
-from vbandits.bench.measure import best
-from vbandits.benchmarks.bandits.run import job, run_job
-from vbandits.envs.spec import EnvironmentSpec
-from vbandits.posteriors.deterministic import Deterministic
-from vbandits.posteriors.ibvi import IBVI
-from vbandits.types import Posterior, Rule, Schedule
+from vbandits.bench import peers
+from vbandits.bench.measure import best, memory_of
+from vbandits.benchmarks.bandits.run import run_job
+from vbandits.experiment.benchmark import Job
+from vbandits.experiment.resolve import resolve
+from vbandits.presets import HERE, PRESETS, read
 
-WHEEL = "vbandits/Wheel-v0"
-SEEDS = (1, 8, 32, 128)
+SEEDS = {"cpu": (1, 8, 32), "cuda": (1, 32, 256, 1024)}
+MORE = {"cpu": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "cuda": (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)}
+TOGETHER = {"cpu": 32, "cuda": 256}
+"""Seeds in lockstep: a few, more, and those with which every preset is measured."""
+STEPS = (60, 260)
+"""Of a short run and of a long one: the difference of their times is that of decisions, without the beginning."""
+SCHEDULE = {"every": 1, "gradient_steps": 1, "batch_size": peers.BATCH}
+BOTH = ("deterministic", "ibvi")
+Row = dict[str, Any]
 
 
-def decisions(console: Console, steps: int = 400) -> dict[str, float]:
-    """Measures and prints decisions per CPU second, and returns them by name.
+def decisions(console: Console, device: str = "cpu", full: bool = False) -> list[Row]:
+    """Measures and prints what decisions cost, and returns a row for each agent and number of seeds.
 
-    The task: Wheel, two hidden layers of 50, batches of 64, one step of SGD per decision. The plain loop is what one
-    writes by hand for one seed: a deterministic `nn.Sequential`, `torch.optim.SGD`, greedy.
+    The task: Wheel, two hidden layers of 50, batches of 64, one step of SGD after each decision. The time is that of
+    whole jobs: agent, environment, records and scores, every other decision recorded, as in a run of 1,000 steps.
     """
-    measures: dict[str, Callable[[], object]] = {"plain loop": plain_loop(steps)}
-    for seeds in SEEDS:
-        measures |= {
-            f"deterministic {seeds}": lockstep(Deterministic(), Greedy(), seeds, steps),
-            f"ibvi {seeds}": lockstep(IBVI(), Thompson(), seeds, steps),
+    seeds, together = (MORE if full else SEEDS)[device], TOGETHER[device]
+    presets = PRESETS if full else read("agents", HERE / "agents.toml")
+    cases = [(name, count) for count in seeds for name in BOTH]
+    cases += [(name, together) for name in presets if (name, together) not in cases]
+    found: dict[str, dict[str, float]] = {}
+    measures: dict[str, Callable[[], object]] = {}
+    for name, count in cases:
+        for steps in STEPS:
+            key = f"{name} {count} {steps}"
+            measures[key] = partial(_timed, job_of(name, count, steps, device), found, key)
+    alone = {"plain loop": peers.plain_loop, "inferno loop": peers.inferno_loop}
+    loops = {name: [loop(steps) for steps in STEPS] for name, loop in alone.items()}
+    for name, works in loops.items():
+        measures |= {f"{name} {steps}": work for steps, work in zip(STEPS, works, strict=True) if work is not None}
+    seconds = best(console, measures, device=device)
+
+    def each(key: str, count: int) -> float:
+        return (seconds[f"{key} {STEPS[1]}"] - seconds[f"{key} {STEPS[0]}"]) / (STEPS[1] - STEPS[0]) / count
+
+    rows = [_row(name, 1, each(name, 1)) for name, works in loops.items() if works[0] is not None]
+    for name, count in cases:
+        key = f"{name} {count}"
+        spent = {
+            part: found[f"{key} {STEPS[1]}"][part] - found[f"{key} {STEPS[0]}"][part]
+            for part in found[f"{key} {STEPS[1]}"]
         }
-    seconds = best(console, measures)
-    made = {name: steps * int(name.split()[-1]) if name != "plain loop" else steps for name in measures}
-    speeds = {name: made[name] / seconds[name] for name in measures}
-    console.print(_table(speeds))
-    return speeds
-
-
-def lockstep(posterior: Posterior, rule: Rule, seeds: int, steps: int) -> Callable[[], object]:
-    """Returns the work of one job, all of it: agent, environment, records, scores."""
-    schedule = Schedule(every=1, gradient_steps=1)
-    agent = AgentSpec("bench", posterior, rule, schedule=schedule)
-    work = job(EnvironmentSpec("wheel", WHEEL), agent, range(seeds), steps, recorded=10)
-    return lambda: run_job(work)
-
-
-def plain_loop(steps: int) -> Callable[[], object]:
-    """Returns the work of one seed, one network and no uncertainty, as one writes it by hand."""
-    environment = gymnasium.make(WHEEL)
-    network = nn.Sequential(nn.Linear(2, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 5))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    contexts, actions, rewards = (
-        np.empty((steps, 2), np.float32),
-        np.empty(steps, np.int64),
-        np.empty(steps, np.float32),
+        rows.append(
+            _row(name, count, each(key, count), {part: own / sum(spent.values()) for part, own in spent.items()})
+        )
+    plain = rows[0]["decisions per second"]
+    reference = {row["seeds"]: row["decisions per second"] for row in rows if row["agent"] == BOTH[0]}
+    for row in rows:
+        row["times plain loop"] = row["decisions per second"] / plain
+        if row["agent"] in PRESETS:
+            row["time over deterministic"] = reference[row["seeds"]] / row["decisions per second"]
+    console.print(_table(rows, device))
+    largest = job_of("ibvi", max(seeds), STEPS[0], device)
+    console.print(
+        f"Memory of ibvi, {max(seeds)} seeds, {STEPS[0]} steps: {memory_of(partial(run_job, largest), device):,.0f} MB"
     )
-
-    def loop() -> None:
-        random = np.random.default_rng(0)
-        context, _ = environment.reset(seed=0)
-        for step in range(steps):
-            with torch.no_grad():
-                action = int(network(torch.from_numpy(context)).argmax())
-            contexts[step], actions[step] = context, action
-            context, rewards[step], *_ = environment.step(action)
-            rows = random.integers(step + 1, size=64)
-            values = network(torch.from_numpy(contexts[rows]))[torch.arange(64), torch.from_numpy(actions[rows])]
-            loss = nn.functional.mse_loss(values, torch.from_numpy(rewards[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return loop
+    return rows
 
 
-def _table(speeds: dict[str, float]) -> Table:
-    plain = speeds["plain loop"]
-    table = Table(
-        "agent",
-        "seeds",
-        "decisions per CPU second",
-        "times the plain loop",
-        "time of ibvi / deterministic",
-        title="Wheel, two hidden layers of 50, batch 64, one SGD step per decision, one thread",
+def job_of(preset: str, seeds: int, steps: int, device: str = "cpu") -> Job:
+    """Returns the job of a preset on the task, all seeds in lockstep."""
+    agent = {"id": preset} | ({"schedule": SCHEDULE} if "posterior" in PRESETS[preset] else {})
+    document = {
+        "name": "bench",
+        "seeds": seeds,
+        "block": seeds,
+        "steps": steps,
+        "recorded": steps // 2,
+        "device": device,
+    }
+    experiment = resolve({**document, "environments": [peers.WHEEL], "agents": [agent]})
+    return next(job for job in experiment.jobs() if job.method.label == preset)
+
+
+def _timed(job: Job, found: dict[str, dict[str, float]], key: str) -> None:
+    """Runs a job, and keeps what each part of it took."""
+    found[key] = run_job(job).seconds
+
+
+def _row(agent: str, seeds: int, each: float, shares: dict[str, float] | None = None) -> Row:
+    named = {f"{part}'s share": share for part, share in (shares or {}).items()}
+    return {"agent": agent, "seeds": seeds, "decisions per second": 1 / each} | named
+
+
+def _table(rows: list[Row], device: str) -> Table:
+    numbers = (
+        "decisions per second",
+        "times plain loop",
+        "time over deterministic",
+        "agent's share",
+        "scoring's share",
     )
-    table.add_row("plain loop", "1", f"{plain:,.0f}", "1.00", "")
-    for seeds in SEEDS:
-        for agent in ("deterministic", "ibvi"):
-            speed = speeds[f"{agent} {seeds}"]
-            cost = f"{speeds[f'deterministic {seeds}'] / speed:.2f}" if agent == "ibvi" else ""
-            table.add_row(agent, str(seeds), f"{speed:,.0f}", f"{speed / plain:.2f}", cost)
+    task = f"Wheel, two hidden layers of 50, batch {peers.BATCH}, a step of SGD after each decision"
+    title = f"{task}; whole jobs, {'CPU time of one thread' if device == 'cpu' else device}"
+    table = Table("agent", "seeds", *numbers, title=title)
+    forms = ("{:,.0f}", "{:.2f}", "{:.2f}", "{:.0%}", "{:.0%}")
+    for row in rows:
+        shown = [form.format(row[name]) if name in row else "" for name, form in zip(numbers, forms, strict=True)]
+        table.add_row(row["agent"], str(row["seeds"]), *shown)
     return table

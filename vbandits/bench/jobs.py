@@ -9,13 +9,13 @@ from vbandits import api
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 
-JOBS = 2_000
+JOBS = 400
 STEPS = 2
 
 
-def jobs(console: Console) -> float:
+def jobs(console: Console, count: int = JOBS) -> float:
     """Measures and prints the CPU time per job of an experiment of many tiny jobs, in this process; returns ms."""
-    document = {"name": "bench", "seeds": JOBS // 2, "block": 1, "steps": STEPS}
+    document = {"name": "bench", "seeds": count // 2, "block": 1, "steps": STEPS}
     experiment = resolve({**document, "environments": ["vbandits/LinearBandit-v0"], "agents": ["epsilon-greedy"]})
     with tempfile.TemporaryDirectory(prefix="vbandits-") as folder, console.status("running tiny jobs"):
         start = time.process_time()

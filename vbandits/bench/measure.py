@@ -1,24 +1,30 @@
-"""CPU seconds and memory of pieces of work, measured so that they can be compared."""
+"""Seconds and memory of pieces of work, measured so that they can be compared."""
 
 import gc
 import time
 from collections.abc import Callable, Mapping
 
+import torch
 from rich.console import Console
 
 from vbandits.experiment import resources
 
-REPEATS = 3
-"""Each time is the best of three, taken in turns, so that other work on the machine does not fall on one of them."""
+REPEATS = 2
+"""Each time is the best of two, taken in turns, so that other work on the machine does not fall on one of them."""
 
 
-def best(console: Console, measures: Mapping[str, Callable[[], object]], times: int = 1) -> dict[str, float]:
-    """Returns the least CPU time of each piece of work by name, on one thread, in seconds; it is run once before.
+def best(
+    console: Console, measures: Mapping[str, Callable[[], object]], times: int = 1, device: str = "cpu"
+) -> dict[str, float]:
+    """Returns the least time of each piece of work by name, in seconds; it is run once before.
+
+    It is the CPU time of one thread; on a GPU, which works beside the CPU, the wall time until it is done.
 
     Args:
         console: where progress is shown.
         measures: work by name.
         times: how often the work is done in one measurement.
+        device: "cpu" or "cuda".
     """
     seconds = dict.fromkeys(measures, float("inf"))
     with resources.one_thread(), console.status("measuring") as status:
@@ -26,17 +32,25 @@ def best(console: Console, measures: Mapping[str, Callable[[], object]], times: 
             for name, measure in measures.items():
                 status.update(f"measuring {name} ({turn} of {REPEATS})")
                 gc.collect()
-                start = time.process_time()
+                start = now(device)
                 for _ in range(times):
                     measure()
                 if turn:
-                    seconds[name] = min(seconds[name], (time.process_time() - start) / times)
+                    seconds[name] = min(seconds[name], (now(device) - start) / times)
     return seconds
 
 
-def memory_of(work: Callable[[], object]) -> float:
-    """Returns the most memory that work takes beside what the process holds before it, in MB."""
-    resources.reset("cpu")
-    before = resources.resident()
+def now(device: str) -> float:
+    """Returns the time by which work on a device is measured, when all of it is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def memory_of(work: Callable[[], object], device: str = "cpu") -> float:
+    """Returns the most memory that work takes beside what there is before it, in MB."""
+    resources.reset(device)
+    before = resources.resident() if device == "cpu" else torch.cuda.memory_allocated() / 2**20
     work()
-    return resources.peak("cpu") - before
+    return resources.peak(device) - before

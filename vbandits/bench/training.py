@@ -1,8 +1,9 @@
-"""What uncertainty costs in training: a step of IBVI over a step of the deterministic network."""
+"""What uncertainty costs in training: a step of every posterior over a step of the deterministic network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,10 +15,15 @@ from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, LeNet5, ResNet18
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
+from vbandits.registry import POSTERIORS, load
 from vbandits.types import Data, Likelihood, Optimizer, Posterior, Schedule, Task
 
-METHODS: dict[str, Posterior] = {"deterministic": Deterministic(), "ibvi": IBVI(rank=10)}
+TRAINED = tuple(name for name in POSTERIORS if name not in ("linear", "ibvi_limit", "neural_linear"))
+"""Those whose update is training, and no regression besides."""
+BOTH: dict[str, Posterior] = {"deterministic": Deterministic(), "ibvi": IBVI(rank=10)}
 ROWS = 512
+SHARE = "share of a product's rate"
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,57 +38,129 @@ class Work:
     replicas: int = 32
 
 
+SMALL = {
+    "2-50-50-5, one of 5 outputs, batch 64": Work(MLP((50, 50)), 2, 5, Gaussian(), 64),
+    "20-256-256-1, batch 256": Work(MLP((256, 256)), 20, 1, Gaussian(), 256),
+}
+"""Works of which every posterior is measured."""
 WORKS = {
     "LeNet-5, 10 classes, batch 128": Work(LeNet5(), 784, 10, Categorical(), 128),
-    "20-256-256-1, batch 256": Work(MLP((256, 256)), 20, 1, Gaussian(), 256),
     "20-256-256-5, one of 5 outputs, batch 256": Work(MLP((256, 256)), 20, 5, Gaussian(), 256),
     "20-256-256-10, 10 classes, batch 256": Work(MLP((256, 256)), 20, 10, Categorical(), 256),
     "784-256-256-1, batch 256": Work(MLP((256, 256)), 784, 1, Gaussian(), 256),
 }
+"""Works of which IBVI of rank 10 is measured."""
 LARGE = Work(ResNet18(), 3072, 10, Categorical(), 16, replicas=2)
 
 
-def training(console: Console, steps: int = 2) -> dict[str, float]:
-    """Measures and prints the CPU time of a training step, and returns IBVI's over the deterministic one's by task."""
-    measures = {
-        f"{name}/{method}": _step(work, posterior)
-        for name, work in WORKS.items()
-        for method, posterior in METHODS.items()
-    }
-    seconds = best(console, measures, steps)
+def posteriors(console: Console, device: str = "cpu", steps: int = 4) -> list[Row]:
+    """Measures and prints the time of a training step of every posterior, and returns a row for each.
+
+    The rate of arithmetic that the deterministic network's step has is compared with that of one batched product of the
+    same sizes: rows times the widest layer.
+    """
+    made: dict[str, Posterior] = {name: load(POSTERIORS[name])() for name in TRAINED}
+    products = {f"product {name}": _product(work, device) for name, work in SMALL.items()}
+    rows = _measured(console, SMALL, made, device, steps, products)
+    table = Table(
+        "network",
+        "posterior",
+        "step",
+        "over deterministic",
+        "of the rate of a product",
+        title="A training step, 32 replicas, " + ("one thread" if device == "cpu" else device),
+    )
+    for row in rows:
+        part = "" if row[SHARE] is None else f"{row[SHARE]:.0%}"
+        table.add_row(row["network"], row["posterior"], f"{1e3 * row['seconds']:.2f} ms", f"{row['ratio']:.2f}", part)
+    console.print(table)
+    return rows
+
+
+def training(console: Console, device: str = "cpu", steps: int = 2) -> list[Row]:
+    """Measures and prints the time of a training step of IBVI with rank 10 over the deterministic one, by task."""
+    rows = _measured(console, WORKS, BOTH, device, steps, {})
     table = Table(
         "network",
         "deterministic",
         "ibvi",
         "ratio",
-        title="A training step, 32 replicas, IBVI of rank 10 in the first and last layers, one thread",
+        title="A training step, 32 replicas, IBVI of rank 10 in the first and last layers, "
+        + ("one thread" if device == "cpu" else device),
     )
-    ratios = {}
-    for name in WORKS:
-        plain, ours = (seconds[f"{name}/{method}"] for method in METHODS)
-        ratios[name] = ours / plain
-        table.add_row(name, f"{1e3 * plain:.1f} ms", f"{1e3 * ours:.1f} ms", f"{ratios[name]:.2f}")
+    for plain, ours in zip(rows[::2], rows[1::2], strict=True):
+        times = (f"{1e3 * row['seconds']:.1f} ms" for row in (plain, ours))
+        table.add_row(ours["network"], *times, f"{ours['ratio']:.2f}")
     console.print(table)
-    return ratios
+    return rows
 
 
-def memory(console: Console) -> float:
+def _measured(
+    console: Console,
+    works: dict[str, Work],
+    methods: dict[str, Posterior],
+    device: str,
+    steps: int,
+    more: dict[str, Callable[[], object]],
+) -> list[Row]:
+    """Returns a row for each work and method, the deterministic one first."""
+    measures = {
+        f"{method} {name}": _step(work, posterior, device)
+        for name, work in works.items()
+        for method, posterior in methods.items()
+    }
+    seconds = best(console, measures | more, steps, device)
+    rows = []
+    for name, work in works.items():
+        plain, product = seconds[f"deterministic {name}"], seconds.get(f"product {name}")
+        for method in methods:
+            own, part = seconds[f"{method} {name}"], None
+            if method == "deterministic" and product is not None:
+                part = (3 * _multiplications(work) / own) / (_multiplications(work, widest=True) / product)
+            named = {"network": name, "posterior": method, "replicas": work.replicas}
+            rows.append({**named, "seconds": own, "ratio": own / plain, SHARE: part})
+    return rows
+
+
+def _widths(work: Work) -> Sequence[int]:
+    return (work.features, *work.network.hidden, work.outputs)
+
+
+def _multiplications(work: Work, widest: bool = False) -> float:
+    """Returns the multiplications of the network's outputs for a batch of all replicas, or of its widest layer's.
+
+    Those of gradients are twice as many.
+    """
+    sizes = [one * other for one, other in pairwise(_widths(work))]
+    return work.replicas * work.batch * (max(sizes) if widest else sum(sizes))
+
+
+def _product(work: Work, device: str) -> Callable[[], object]:
+    """Returns the batched product of the inputs and the weights of the widest layer."""
+    fan_in, fan_out = max(pairwise(_widths(work)), key=lambda sizes: sizes[0] * sizes[1])
+    x = torch.ones(work.replicas, work.batch, fan_in, device=device)
+    weight = torch.ones(work.replicas, fan_in, fan_out, device=device)
+    out = torch.empty(work.replicas, work.batch, fan_out, device=device)
+    return lambda: torch.bmm(x, weight, out=out)
+
+
+def memory(console: Console, device: str = "cpu") -> float:
     """Measures and prints the memory that training ResNet-18 takes on this machine, and returns the ratio."""
 
     def train(posterior: Posterior) -> None:
-        step = _step(LARGE, posterior)
+        step = _step(LARGE, posterior, device)
         for _ in range(2):
             step()
 
     with console.status("measuring the memory of ResNet-18"):
-        taken = {method: memory_of(partial(train, posterior)) for method, posterior in METHODS.items()}
+        taken = {method: memory_of(partial(train, posterior), device) for method, posterior in BOTH.items()}
     ratio = taken["ibvi"] / taken["deterministic"]
     shown = ", ".join(f"{method} {megabytes:,.0f} MB" for method, megabytes in taken.items())
     console.print(f"Memory of training ResNet-18 (2 replicas, batch 16): {shown}, ratio {ratio:.2f}")
     return ratio
 
 
-def _step(work: Work, posterior: Posterior) -> Callable[[], None]:
+def _step(work: Work, posterior: Posterior, device: str) -> Callable[[], None]:
     """Returns a step of training on random rows that all replicas share."""
     seeds = tuple(range(work.replicas))
     schedule = Schedule(every=1, gradient_steps=1, batch_size=work.batch)
@@ -94,10 +172,12 @@ def _step(work: Work, posterior: Posterior) -> Callable[[], None]:
         likelihood=work.likelihood,
         schedule=schedule,
         optimizer=Optimizer(learning_rate=1e-3),
+        device=torch.device(device),
     )
     random = torch.Generator().manual_seed(0)
-    x = torch.randn(ROWS, work.features, generator=random).expand(len(seeds), -1, -1)
-    output = torch.randint(work.outputs, (ROWS,), generator=random).expand(len(seeds), -1)
-    data = Data.of(x, output, torch.randn(ROWS, generator=random).expand(len(seeds), -1))
+    x, y = torch.randn(ROWS, work.features, generator=random), torch.randn(ROWS, generator=random)
+    output = torch.randint(work.outputs, (ROWS,), generator=random)
+    x, output, y = (part.to(device).expand(len(seeds), *part.shape) for part in (x, output, y))
+    data = Data.of(x, output, y)
     state = posterior.init(task)
     return lambda: posterior.update(state, data)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -12,17 +12,35 @@ from vbandits.cli.app import FAILED, app
 
 
 @app.command
-def bench() -> None:
-    """Measure speed and memory, as ratios within one run: decisions, training steps, labels, jobs."""
-    from vbandits.bench import decisions, jobs, labels, large_pool, memory, training
+def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Path = Path("results/bench")) -> int:
+    """Measure speed and memory, as ratios within one run: decisions, training steps, jobs. About two minutes.
 
+    Parameters
+    ----------
+    full
+        Also more seeds, large networks, active learning, and 2,000 jobs; half an hour.
+    device
+        What decisions and training steps are measured on.
+    out
+        Folder of the tables, one for each part, named by the time.
+    """
+    from vbandits import bench
+    from vbandits.bench.saving import save
+    from vbandits.errors import require_writable
+
+    require_writable(out)
     console = Console()
-    decisions(console)
-    training(console)
-    labels(console)
-    memory(console)
-    large_pool(console)
-    jobs(console)
+    parts = {"decisions": bench.decisions(console, device, full)}
+    parts["posteriors"] = bench.posteriors(console, device)
+    if full:
+        parts["training"] = bench.training(console, device)
+        bench.memory(console, device)
+        bench.labels(console)
+        bench.large_pool(console)
+    bench.jobs(console, *((2_000,) if full else ()))
+    for path in save(parts, out, device):
+        console.print(f"Table: {path}")
+    return 0
 
 
 @app.command

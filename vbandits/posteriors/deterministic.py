@@ -64,7 +64,8 @@ def minimise(
     made: Callable[[Mapping[str, Tensor]], Weights] | None = None,
     penalty: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
-    masks: Callable[[], Mapping[str, Tensor]] | None = None,
+    masks: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
+    random: Callable[[], Tensor] | None = None,
 ) -> None:
     """Trains on the loss of the weights, plus a penalty [R] on the leaves where there is one.
 
@@ -74,7 +75,8 @@ def minimise(
         made: makes weights from the leaves.
         penalty: added to the loss.
         after_step: called after every step.
-        masks: the same as `made` does, as masks of layers' inputs, see `posteriors.backward`.
+        masks: makes masks of layers' inputs, which do the same as `made`, see `posteriors.backward`.
+        random: gives the random numbers that masks are made of.
     """
     network, likelihood = network_of(state.task), state.task.likelihood
     by_hand = None
@@ -89,11 +91,11 @@ def minimise(
         total = with_noise(leaves, error)
         return total if penalty is None else total + penalty(leaves)
 
-    def gradient(batch: Batch) -> Gradient:
+    def gradient(batch: Batch, *numbers: Tensor) -> Gradient:
         assert by_hand is not None
-        return by_hand(batch, masks=None if masks is None else masks())
+        return by_hand(batch, masks=None if masks is None else masks(*numbers))
 
-    train(state, loss, data, after_step=after_step, gradient=by_hand and gradient)
+    train(state, loss, data, after_step=after_step, gradient=by_hand and gradient, random=random)
 
 
 def weights(task: Task, leaves: Mapping[str, Tensor]) -> Weights:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -79,16 +80,17 @@ class Dropout:
         """Trains on the loss under fresh masks for every minibatch."""
         decayed = [layer.name for layer in network_of(state.task).layers if layer.role != "norm"]
 
+        def random() -> Tensor:
+            return state.noise.uniform(self.samples, state.fixed.shape[2])
+
         def masked(leaves: Mapping[str, Tensor]) -> Weights:
-            return self._weights(state, leaves, state.noise.uniform(self.samples, state.fixed.shape[2]))
+            return self._weights(state, leaves, random())
 
         def decay(leaves: Mapping[str, Tensor]) -> Tensor:
             return self.weight_decay * torch.stack([leaves[name].square().sum(1) for name in decayed]).sum(0)
 
-        def masks() -> dict[str, Tensor]:
-            return self._masks(state, state.noise.uniform(self.samples, state.fixed.shape[2]))
-
-        minimise(state, data, masked, decay if self.weight_decay else None, masks=masks)
+        masks = partial(self._masks, state)
+        minimise(state, data, masked, decay if self.weight_decay else None, masks=masks, random=random)
 
     def draw(self, state: DropoutState, draws: int) -> Functions:
         """Returns the network under fresh masks."""

@@ -78,19 +78,21 @@ def minimise(
 ) -> None:
     """Trains on the expected loss plus a penalty, with a pull to the start and perturbed targets where there are."""
 
+    def noise() -> Tensor:
+        return state.noise.normal(samples, state.family.noise_size)
+
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        noise = state.noise.normal(samples, state.family.noise_size)
         moved = None if perturbation is None else perturbation(batch)
-        expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise, moved))
+        expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise(), moved))
         return expected if penalty is None else expected + penalty(leaves)
 
     by_hand = state.family.backward(state.parameters) if penalty is None and perturbation is None else None
 
-    def gradient(batch: Batch) -> Gradient:
+    def gradient(batch: Batch, noise: Tensor) -> Gradient:
         assert by_hand is not None
-        return by_hand(batch, state.family.drawn(state.noise.normal(samples, state.family.noise_size)))
+        return by_hand(batch, state.family.drawn(noise))
 
-    train(state, loss, data, pull, gradient=by_hand and gradient)
+    train(state, loss, data, pull, gradient=by_hand and gradient, random=noise)
 
 
 class Variational:

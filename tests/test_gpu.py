@@ -1,0 +1,52 @@
+"""What holds on a GPU; skipped where there is none."""
+
+import pytest
+import torch
+
+import vbandits
+from tests.registries import over
+from vbandits.agents.agent import AgentSpec
+from vbandits.agents.rules import Thompson
+from vbandits.benchmarks.bandits.run import job, run_job
+from vbandits.envs.spec import EnvironmentSpec
+from vbandits.graphs import Replayed
+from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.dropout import Dropout
+from vbandits.posteriors.ensemble import Ensemble
+from vbandits.posteriors.ibvi import IBVI
+from vbandits.presets import PRESETS
+from vbandits.training import Parameters
+from vbandits.types import Optimizer, Schedule
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@over("preset", PRESETS, quick=[*PRESETS])
+def test_every_preset_runs(preset):
+    found = vbandits.run("vbandits/Wheel-v0", preset, seeds=8, steps=40, device="cuda", workers=1)
+    assert {one["status"] for one in found.jobs} == {"done"}
+    assert found.summary()["failures"].sum() == 0
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "posterior", [Deterministic(), IBVI(), Ensemble(3), Dropout()], ids=lambda one: type(one).__name__
+)
+def test_steps_that_are_replayed_are_those_that_are_not(posterior, anchor, monkeypatch):
+    schedule, optimizer = Schedule(every=1, gradient_steps=2), Optimizer(anchor=anchor)
+    spec = AgentSpec("one", posterior, Thompson(), schedule=schedule, optimizer=optimizer)
+    work = job(EnvironmentSpec("wheel", "vbandits/Wheel-v0"), spec, range(16), 60, device="cuda")
+    replayed = []
+    monkeypatch.setattr(
+        Replayed, "_record", lambda self, *inputs, before=Replayed._record: replayed.append(before(self, *inputs))
+    )
+    ours = run_job(work).records
+    assert replayed
+    monkeypatch.setattr(
+        Parameters,
+        "step",
+        lambda self, gradient, optimizer, batch, *more, pull: self.descend(gradient(batch, *more), optimizer, pull),
+    )
+    plain = run_job(work).records
+    assert ours["action"].tolist() == plain["action"].tolist()
+    torch.testing.assert_close(torch.tensor(ours["nll"]), torch.tensor(plain["nll"]), rtol=0, atol=0, equal_nan=True)
