@@ -87,6 +87,20 @@ def test_what_cannot_be_merged_stays_behind_and_is_told_with_the_reason(capsys):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrowed")
+def test_what_is_damaged_stays_behind(capsys):
+    table = next(Path("one/cells").glob("wheel--ibvi--*.parquet"))
+    table.write_bytes(table.read_bytes()[:-1])
+    capsys.readouterr()
+    assert vbandits("merge", "one", "two", "--out", "both") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "note: one: with it are merged 6 runs of what was asked for earlier" in told
+    assert "note: one: 2 runs stay behind in one, as their tables are not what the run wrote" in told
+    assert not (Path("both/cells") / table.name).exists()
+    assert "2 of 24 runs have not been made yet" in Path("both/report/report.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrowed")
 def test_other_numbers_of_steps_stay_behind(capsys):
     made("one", MORE, "--seeds", "0-0", "--steps", 20)
     made("two", MORE, "--seeds", "1-1", "--steps", 20)

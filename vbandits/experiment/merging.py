@@ -18,6 +18,9 @@ from vbandits.experiment.store import Store, told_of
 from vbandits.registry import DEFAULT_BENCHMARK
 from vbandits.report.formats import count, plural
 
+DAMAGED = "as their tables are not what the run wrote (the same run makes them again)"
+"""Why jobs stay behind that are of the merged experiment."""
+
 
 def merged(folders: Sequence[str | Path], out: Path, command: str, console: Console | None = None) -> StoredResults:
     """Copies the jobs of several folders into a new one, and returns its results.
@@ -114,7 +117,7 @@ def _document(named: Mapping[str, StoredResults], stores: Mapping[str, Store]) -
     every = [*last, *(earlier for experiment in last for earlier in _earlier(experiment))]
     for section in sections:  # where a label was something else before, it is what it is now
         document[section] = [*{e["label"]: e for one in reversed(every) for e in one[section]}.values()]
-    markers = [marker for store in stores.values() for marker in store.markers_of(document) if _done(marker)]
+    markers = [one for store in stores.values() for one in store.markers_of(document) if store.finished(one["key"])]
     for section, axis in zip(sections, next(iter(named.values())).axes, strict=True):
         order = [entry["label"] for one in every for entry in one[section]]
         kept = {entry["label"] for one in last for entry in one[section]} | {marker[axis] for marker in markers}
@@ -124,22 +127,19 @@ def _document(named: Mapping[str, StoredResults], stores: Mapping[str, Store]) -
     return document | {"seeds": sorted(seeds), "block": max(one["block"] for one in last)}
 
 
-def _done(marker: Mapping[str, Any]) -> bool:
-    return marker["status"] == "done"
-
-
 def _told(store: Store, before: StoredResults, now: StoredResults, document: Mapping[str, Any]) -> Iterator[str]:
     """Yields what of a folder is merged beside what it was last asked for, and what stays behind, with the reason."""
-    runs = [{(*place, seed) for place in own.parts for seed in _seeds(own, place)} for own in (before, now)]
-    if more := runs[1] - runs[0]:
-        yield f"with it are merged {count(len(more), 'run')} of what was asked for earlier: {_named_runs(more)}"
     merged_keys = {marker["key"] for marker in store.markers_of(document, torn=False)}
     behind: dict[str, set[tuple[str, str, int]]] = {}
     for marker in store.markers(torn=False):
-        if _done(marker) and marker["key"] not in merged_keys:
+        lacks = store.finished(marker["key"]) is None
+        if marker["status"] == "done" and (lacks or marker["key"] not in merged_keys):
             place = (str(marker.get(now.axes[0])), str(marker.get(now.axes[1])))
-            reason = _reason(marker, place, before.experiment, document, now.axes)
+            reason = DAMAGED if lacks else _reason(marker, place, before.experiment, document, now.axes)
             behind.setdefault(reason, set()).update((*place, seed) for seed in marker["seeds"])
+    last, every = ({(*place, seed) for place in own.parts for seed in _seeds(own, place)} for own in (before, now))
+    if more := every.difference(last, behind.get(DAMAGED, ())):
+        yield f"with it are merged {count(len(more), 'run')} of what was asked for earlier: {_named_runs(more)}"
     for reason, left in behind.items():
         yield f"{count(len(left), 'run')} stay behind in {store.folder}, {reason}: {_named_runs(left)}"
 
@@ -204,9 +204,11 @@ def _seeds(results: StoredResults, place: Place) -> set[int]:
 
 
 def _copy(source: Store, results: StoredResults, target: Store) -> None:
-    """Copies the files of jobs, each marker after its tables; what failed does not take the place of what finished."""
+    """Copies the files of jobs, each marker after its tables; what failed does not take the place of what finished, and
+    what is damaged stays where it is."""
     for job in results.jobs:
-        if target.finished(job["key"]) is None:
+        whole = job["status"] == "failed" or source.finished(job["key"]) is not None
+        if whole and target.finished(job["key"]) is None:
             for path in source.files(job["key"]):
                 shutil.copyfile(path, target.jobs / path.name)
 
@@ -214,7 +216,7 @@ def _copy(source: Store, results: StoredResults, target: Store) -> None:
 def _copy_trained(source: Store, document: Mapping[str, Any], target: Store) -> None:
     """Copies what was trained, with the jobs that trained it."""
     for key in sorted({marker["key"] for marker in source.markers_of(document, torn=False)}):
-        if source.kept(key) and not target.kept(key):
+        if source.kept(key) and source.finished(key) is not None and not target.kept(key):
             target.agents.mkdir(exist_ok=True)
             for path in source.trained(key):
                 shutil.copyfile(path, target.agents / path.name)
