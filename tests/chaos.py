@@ -2,9 +2,9 @@
 
     python -m tests.chaos --rounds 20 --seed 0
 
-A round disturbs a run several times (signals to it and to its workers, a second run in its folder, files that are
-damaged while it is stopped, a full disk), lets it go on to its end, and then demands: the same tables, byte for byte,
-every job once, and no process left. Linux alone: processes are looked up in /proc.
+A round disturbs a run several times (signals to it and to its workers, a second run in its folder, a clock that jumps,
+files that are damaged while it is stopped, a full disk), lets it go on to its end, and then demands: the same tables,
+byte for byte, every job once, no traceback, and no process left. Linux alone: processes are looked up in /proc.
 """
 
 import argparse
@@ -26,6 +26,7 @@ name = "small"
 seeds = 6
 block = 1
 steps = 24
+checkpoint = 0.1
 environments = [{ id = "own_envs:Slow", label = "slow", kwargs = { seconds = SECONDS } }, "vbandits/Wheel-v0"]
 agents = ["linear-ts"]
 """
@@ -55,6 +56,25 @@ class Slow(gymnasium.Env):
         context, _ = self.reset()
         return context, float(action), False, False, {"regret": 1.0 - action}
 """
+CLOCK = """
+import os
+import time
+
+
+def shifted(read, unit):
+    def now():
+        try:
+            with open(os.environ["VBANDITS_CHAOS_CLOCK"]) as file:
+                return read() + int(file.read() or 0) * unit
+        except OSError:
+            return read()
+
+    return now
+
+
+time.time, time.time_ns = shifted(time.time, 1), shifted(time.time_ns, 10**9)
+"""
+"""What Python imports as it starts: from then on its clock is as many seconds off as a file says."""
 JOBS = 24
 """Of the experiment: two environments, two agents, six seeds."""
 MARK = "VBANDITS_CHAOS"
@@ -68,6 +88,8 @@ def write_experiment(folder: Path, seconds: str = "0.03") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "small.toml").write_text(EXPERIMENT.replace("SECONDS", seconds))
     (folder / "own_envs.py").write_text(OWN)
+    (folder / "clock").mkdir(exist_ok=True)
+    (folder / "clock" / "sitecustomize.py").write_text(CLOCK)
     return folder
 
 
@@ -91,7 +113,8 @@ def workers_of(process: int) -> list[int]:
     found = []
     for one in sorted(children(process)):
         with contextlib.suppress(OSError):
-            if b"popen_loky" in Path(f"/proc/{one}/cmdline").read_bytes():
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            if b"popen_loky" in command or b"spawn_main" in command:  # of dask
                 found.append(one)
     return found
 
@@ -115,7 +138,7 @@ class Round:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.random, self.happened = write_experiment(folder), random.Random(seed), list[str]()
-        self.out = folder / "out"
+        self.out, self.hours = folder / "out", folder / "hours"
 
     def play(self, expected: dict[str, bytes]) -> None:
         """Disturbs the run, lets it end, and compares.
@@ -126,22 +149,38 @@ class Round:
         with contextlib.ExitStack() as stack:
             if self.random.random() < 0.25:
                 self.full_disk(stack)
-            last = self.random.choice([self.hurt, self.freeze, self.twice])  # after which the run has ended
+            last = self.random.choice([self.hurt, self.freeze, self.twice, self.jump])  # after which the run has ended
             for disturb in [*[self.stop] * self.random.randint(1, 3), last]:
                 disturb()
                 self.nobody_is_left()
                 if self.random.random() < 0.5:
                     self.damage()
-            self.ends(self.start(), 0)
+            self.undisturbed(self.start(), 0)
             self.nobody_is_left()
             self.compare(expected)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the environment of its processes."""
+        paths = [str(self.folder / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        own = {MARK: str(self.folder), f"{MARK}_CLOCK": str(self.hours), "PYTHONPATH": os.pathsep.join(paths)}
+        return {**os.environ, **own}
+
     def start(self) -> "subprocess.Popen[bytes]":
-        """Starts the run, or goes on with it."""
-        command = [sys.executable, "-m", "vbandits", "run", "small.toml", "--out", "out", "--workers", "2"]
-        own = {**os.environ, MARK: str(self.folder)}
+        """Starts the run, or goes on with it; at times by dask."""
+        command = ["run", "small.toml", "--out", "out", "--workers", "2"]
+        if self.random.random() < 0.1:
+            self.happened.append("dask")
+            command += ["--engine", "dask"]
+        return self.process(*command)
+
+    def process(self, *command: str) -> "subprocess.Popen[bytes]":
+        """Starts a command."""
         with open(self.folder / "log", "ab") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=own, stdout=log, stderr=log)
+            log.write(f"\n$ vbandits {' '.join(command)}\n".encode())
+            log.flush()
+            whole = [sys.executable, "-m", "vbandits", *command]
+            return subprocess.Popen(whole, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
 
     def ends(self, run: "subprocess.Popen[bytes]", *codes: int) -> None:
         """Waits for the end of a run, with one of some exit codes."""
@@ -150,6 +189,12 @@ class Round:
                 self.fail(f"exit code {run.returncode}, expected {codes}")
         except subprocess.TimeoutExpired:
             self.fail("the run does not end")
+
+    def undisturbed(self, run: "subprocess.Popen[bytes]", *codes: int) -> None:
+        """Waits for the end of a process that nothing happens to: it tells what it finds in words."""
+        self.ends(run, *codes)
+        if "Traceback" in (self.folder / "log").read_text(errors="replace").rpartition("\n$ vbandits ")[2]:
+            self.fail("a traceback")
 
     def moment(self, run: "subprocess.Popen[bytes]") -> None:
         """Waits for a random moment: at times while the run starts, mostly while it works."""
@@ -209,22 +254,34 @@ class Round:
         if first.returncode == second.returncode == 2:
             self.fail("both of two runs were refused")
 
+    def jump(self) -> None:
+        """Has the clock jump by hours, twice in a run, forwards or backwards."""
+        run = self.start()
+        for _ in range(2):
+            self.moment(run)
+            hours = self.random.choice([-1, 1]) * self.random.randint(1, 48)
+            self.happened.append(f"a clock {'ahead' if hours > 0 else 'behind'}")
+            self.hours.write_text(str(hours * 3600))
+        self.ends(run, 0)
+
     def damage(self) -> None:
-        """Cuts a file of a job short, or turns a bit of it."""
-        files = sorted(Path(self.out, "cells").glob("*.parquet"))
-        if not files:
+        """Cuts a file short, or turns a bit of it; at times a report is asked for of what is left."""
+        kinds = ["cells/*.parquet", "cells/*.parquet", "cells/*[0-9a-f].json", "cells/*.safetensors", "experiment.json"]
+        files = [sorted(self.out.glob(kind)) for kind in kinds]
+        if not any(files):
             return
-        path = self.random.choice(files)
-        if self.random.random() < 0.3:
-            path = path.with_suffix(".json") if path.with_suffix(".json").exists() else path
-            content = path.read_bytes()[
-                : self.random.randrange(path.stat().st_size)
-            ]  # of a marker: told, and made again
+        path = self.random.choice(self.random.choice([found for found in files if found]))
+        content = bytearray(path.read_bytes())
+        if cut := self.random.random() < 0.3:
+            del content[self.random.randrange(len(content)) :]
         else:
-            content = bytearray(path.read_bytes())
             content[self.random.randrange(len(content))] ^= 1 << self.random.randrange(8)
         path.write_bytes(content)
-        self.happened.append(f"a damaged {path.suffix}")
+        what = path.name if path.name == "experiment.json" else path.suffix
+        self.happened.append(f"{'the end' if cut else 'a bit'} of {what}")
+        if self.random.random() < 0.3:
+            self.happened.append("a report")
+            self.undisturbed(self.process("report", "out"), 0, 1, 2)
 
     def full_disk(self, stack: contextlib.ExitStack) -> None:
         """Runs on a disk that is too small, which then grows; where mounting is not permitted, nothing happens."""
@@ -260,7 +317,7 @@ class Round:
 
     def fail(self, reason: str) -> None:
         """Ends what is left, and tells."""
-        log = (self.folder / "log").read_text(errors="replace")[-2000:]
+        log = (self.folder / "log").read_text(errors="replace")[-4000:]
         for process in left(self.folder):
             self.signal(process, signal.SIGKILL)
         raise ChaosError(f"{reason}\nafter: {', '.join(self.happened)}\n{log}")

@@ -14,6 +14,7 @@ import pytest
 from tests.test_running import markers, ran, vbandits
 from vbandits.errors import ConfigError
 from vbandits.experiment.extend import used
+from vbandits.experiment.files import write_json
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.files import checksum
@@ -203,8 +204,8 @@ def test_shards_do_not_depend_on_what_has_finished():
 
 
 def change(path, **content):
-    """Changes what a JSON file holds."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | content, indent=2))
+    """Changes what a JSON file holds, as if a run had written it so."""
+    write_json(path, {name: own for name, own in json.loads(path.read_text()).items() if name != "digest"} | content)
 
 
 def test_results_of_several_versions_and_an_edited_experiment_are_told(folder, capsys):
@@ -259,7 +260,8 @@ def test_what_an_older_version_wrote_is_read(folder):
     for path in [*folder.glob("cells/*.json"), folder / "experiment.json"]:
         content = json.loads(path.read_text())
         later = ("schema", "commit", "sha256") if path.parent.name == "cells" else ("schema", "history")
-        path.write_text(json.dumps({name: value for name, value in content.items() if name not in later}))
+        older = {name: value for name, value in content.items() if name not in (*later, "digest")}
+        path.write_text(json.dumps(older))
     for path in folder.glob("cells/*.parquet"):
         pd.read_parquet(path).to_parquet(path, index=False)
     after = Store(folder).load()

@@ -18,6 +18,7 @@ from vbandits.benchmarks.bandits.run import job
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.errors import ConfigError
 from vbandits.experiment import live, observer
+from vbandits.experiment.files import write_json
 from vbandits.experiment.locking import in_use, locked
 from vbandits.experiment.observer import Observer
 from vbandits.experiment.progress import ProgressDisplay
@@ -133,7 +134,7 @@ def test_a_run_that_was_stopped_is_told_as_such(finished, capsys):
 
 def test_a_failed_job_is_told_with_its_reason(finished, capsys):
     path = next((finished / "cells").glob("*linear*.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed", "reason": "no network"}))
+    write_json(path, Store(finished).marker(path.stem) | {"status": "failed", "reason": "no network"})
     assert command("watch", finished) == 1
     said = capsys.readouterr().out
     assert "wheel · linear-ts: failed" in said

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from vbandits.cli import main
+from vbandits.errors import ConfigError
+from vbandits.experiment.files import write_json
 from vbandits.experiment.store import Store
 from vbandits.presets import PRESETS
 
@@ -311,3 +313,44 @@ def test_a_marker_that_is_no_json_is_told_by_name_and_made_again(two_jobs, capsy
     assert f"{torn.name}: expected JSON" in " ".join(capsys.readouterr().err.split())
     assert vbandits(*command) == 0
     assert table(folder).equals(before)
+
+
+@pytest.mark.parametrize("what", ["a marker", "experiment.json"])
+def test_json_that_was_damaged_is_told_by_name_and_made_again(two_jobs, what, capsys):
+    folder, command = two_jobs
+    jobs = sorted((folder / "cells").glob("*.json"))
+    path = folder / what if what == "experiment.json" else next(own for own in jobs if "--linear-ts--" in own.name)
+    whole, before = path.read_text(), table(folder)
+    number, name = ('"memory_mb": ', '"seconds"') if what == "a marker" else ('"cpus": ', '"label"')
+    for at in (whole.index(number) + len(number), whole.index(name) + 2):
+        path.write_text(whole[:at] + chr(ord(whole[at]) ^ 1) + whole[at + 1 :])
+        with pytest.raises(ConfigError, match=rf"{path.name}: expected JSON as a run left it, got other content"):
+            Store(folder).load()
+    others = {own: own.stat().st_mtime_ns for own in jobs if own != path}
+    capsys.readouterr()
+    assert vbandits(*command) == 0
+    told = f"{path.name}: expected JSON as a run left it, got " in " ".join(capsys.readouterr().err.split())
+    assert told == (what == "experiment.json")
+    assert table(folder).equals(before)
+    assert {own: own.stat().st_mtime_ns for own in others} == others
+
+
+def test_jobs_whose_experiment_is_lost_are_not_mixed_with_others(two_jobs, capsys):
+    folder, command = two_jobs
+    (folder / "experiment.json").write_text("{")
+    assert vbandits(*command, "--steps", 11) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expected the experiment of the jobs that lie here, got none that can be read" in said
+    assert vbandits(*command, "--steps", 11, "--overwrite") == 0
+    assert {marker["steps"] for marker in Store(folder).markers()} == {11}
+
+
+def test_a_job_that_fails_over_a_torn_marker_is_told(two_jobs):
+    folder, _ = two_jobs
+    store = Store(folder)
+    path = next((folder / "cells").glob("*--uniform--*.json"))
+    marker = store.marker(path.stem)
+    path.write_text("{")
+    assert store.finished(path.stem) is None
+    write_json(path, marker)
+    assert store.finished(path.stem) == marker

@@ -251,6 +251,8 @@ def execute(
             before = store.prepare(experiment, command, overwrite)
         else:
             before = stack.enter_context(sharing(store, experiment, command, shard))
+        for note in store.notes:
+            print_line(console, f"note: {note}", "yellow")
         jobs = store.missing(experiment, shard or (1, 1))
         for line in extend.told(before, experiment.document(), jobs):
             print_line(console, line)

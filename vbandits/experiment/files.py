@@ -14,12 +14,22 @@ import pyarrow.parquet as pq
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.results import Place
-from vbandits.files import write_bytes
+from vbandits.files import write_bytes, write_text
+from vbandits.serialize import digest
 
 SCHEMA = 2
 """Of `experiment.json`, markers and tables: what is written now. Version 1 did not say so."""
 RECORDS, HELD_OUT = ".parquet", ".held-out.parquet"
 """Ends of the names of a job's tables."""
+
+
+class DamagedError(ConfigError):
+    """A file is not as a run left it; the same run makes it again."""
+
+
+def damaged(path: Path, what: str, got: str) -> DamagedError:
+    """Returns what is said of a file that is not as a run left it."""
+    return DamagedError(f"{path}: expected {what} as a run left it, got {got}: the same run makes it again")
 
 
 def require_known(path: Path, schema: Any) -> None:
@@ -90,7 +100,7 @@ def read_table(path: Path, written: str | None) -> pd.DataFrame:
             return pd.read_parquet(io.BytesIO(content))
     except (OSError, ValueError) as error:
         fault = f"one that cannot be read ({error})"
-    raise ConfigError(f"{path}: expected a table as a run left it, got {fault}: the same run makes it again")
+    raise damaged(path, "a table", fault)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> str:
@@ -108,4 +118,20 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: expected JSON as a run leaves it, got: {error}") from None
+        raise damaged(path, "JSON", f"one that cannot be read ({error})") from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON with a checksum of what it says."""
+    write_text(path, json.dumps({**content, "digest": digest(content)}, indent=2))
+
+
+def whole(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what was read without its checksum; raises a DamagedError unless `write_json` wrote it so.
+
+    Older files have no checksum, and are taken as they are.
+    """
+    said = {name: value for name, value in content.items() if name != "digest"}
+    if "digest" in content and content["digest"] != digest(said):
+        raise damaged(path, "JSON", "other content than was written")
+    return said

@@ -1,6 +1,5 @@
 """A results folder: the experiment as last asked for, and a Parquet file and a marker for every job that was run."""
 
-import json
 import re
 import shlex
 import shutil
@@ -16,14 +15,17 @@ from vbandits.experiment.files import (
     HELD_OUT,
     RECORDS,
     SCHEMA,
+    DamagedError,
     StoredParts,
     read_json,
     require_known,
+    whole,
+    write_json,
     write_table,
 )
 from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.results import Place, StoredResults
-from vbandits.files import checksum, versions, write_text
+from vbandits.files import checksum, versions
 from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.serialize import digest
 
@@ -43,12 +45,18 @@ class Store:
     of a job that has not finished `cells/{key}.checkpoint.safetensors`; `agents/{key}.*`, what was trained, where it is
     kept; `report/`; of a tuning also the files of `TUNED`. Jobs are known by their content: those that the experiment
     no longer asks for stay, and are used again when it does.
+
+    Attributes:
+        folder: where it is.
+        jobs, agents: folders in it.
+        notes: what a person should know of what was found.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.jobs, self.agents = self.folder / "cells", self.folder / "agents"
         self._described = self.folder / "experiment.json"
+        self.notes: list[str] = []
 
     def prepare(self, experiment: Experiment, command: str, overwrite: bool, alone: bool = True) -> dict[str, Any]:
         """Makes the folder ready for an experiment: a new one, or one that goes on with what lies here.
@@ -67,7 +75,18 @@ class Store:
         """
         document = experiment.document()
         self._check_ours()
-        before = self.experiment() if self.described else None
+        try:
+            before = self.experiment() if self.described else None
+        except DamagedError as error:  # jobs are known by their content
+            before = None
+            self.notes.append(str(error))
+        if before is None and any(self.markers(torn=False)) and not self._named(document, torn=False):
+            if not overwrite:
+                raise ConfigError(
+                    f"{self._described}: expected the experiment of the jobs that lie here, got none that can be read, "
+                    "and they are not of this one: give a new --out, or --overwrite to discard them"
+                )
+            self._discard()
         same = before is not None and extend.same(before, document)
         if before is not None and not same:
             if overwrite:
@@ -102,7 +121,7 @@ class Store:
             "machine": machine(),
             **({"history": [*history]} if history else {}),
         }
-        write_text(self._described, json.dumps({**document, **made}, indent=2))
+        write_json(self._described, {**document, **made})
 
     def _check_ours(self) -> None:
         """Raises a ConfigError if there are files of something else than a run, which may have been killed at once."""
@@ -178,6 +197,7 @@ class Store:
         if not (isinstance(marker.get("seeds"), list) and marker["seeds"]):
             return None
         require_known(path, marker.get("schema"))
+        marker = whole(path, marker)
         return marker if marker["status"] != "done" or path.with_suffix(RECORDS).exists() else None
 
     def files(self, name: str) -> list[Path]:
@@ -186,8 +206,11 @@ class Store:
         return [path for path in paths if path.exists()]
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """Returns the marker of the job with a key, if it finished and its tables are what it wrote, or None."""
-        marker = self.marker(name)
+        """Returns the marker of the job with a key, if it finished and its files are what it wrote, or None."""
+        try:
+            marker = self.marker(name)
+        except ConfigError:  # torn
+            return None
         return marker if marker is not None and marker["status"] == "done" and self._whole(marker) else None
 
     def kept(self, name: str) -> bool:
@@ -271,12 +294,14 @@ class Store:
         if not self.described:
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
         experiment = read_json(self._described)
-        if not isinstance(experiment, dict) or "fingerprint" not in experiment:
-            raise ConfigError(
-                f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
-            )
-        require_known(self._described, experiment.get("schema"))
-        return experiment
+        if isinstance(experiment, dict):
+            require_known(self._described, experiment.get("schema"))
+            experiment = whole(self._described, experiment)
+            if "fingerprint" in experiment:
+                return experiment
+        raise ConfigError(
+            f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
+        )
 
     def _kind(self, document: Mapping[str, Any]) -> Benchmark:
         try:
@@ -298,7 +323,7 @@ class Store:
             "commit": commit(),
             **content,
         }
-        write_text(self.jobs / f"{job.key}.json", json.dumps(marker, indent=2))
+        write_json(self.jobs / f"{job.key}.json", marker)
         return marker
 
 
