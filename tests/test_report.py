@@ -64,6 +64,24 @@ def test_page_stands_alone_and_hides_nothing_behind_nan(tmp_path):
     assert f">{DASH}</td>" in html  # the uniform agent predicts nothing
 
 
+def test_two_processes_may_write_the_same_report(tmp_path, monkeypatch):
+    found = results()
+    write(found, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    looks = Path.iterdir
+
+    def emptied(folder):  # the other one is as far between the look and what follows from it
+        seen = list(looks(folder))
+        for path in seen:
+            path.unlink()
+        return iter(seen)
+
+    monkeypatch.setattr(Path, "iterdir", emptied)
+    write(found, tmp_path)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_every_figure_and_table_is_a_file(tmp_path):
     given = results()
     page(given, tmp_path)

@@ -14,11 +14,13 @@ import vbandits
 from tests.bandit_results import words
 from tests.test_running import markers
 from tests.test_running import vbandits as command
+from vbandits.agents import saving
 from vbandits.benchmarks.supervised.report import report as report_of
 from vbandits.benchmarks.supervised.results import SupervisedResults
 from vbandits.benchmarks.supervised.run import Learner, fitted_temperature
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import UNHEARD, Progress
+from vbandits.experiment.checkpoints import Checkpoints
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.metrics import intervals
@@ -189,7 +191,7 @@ def test_a_fitted_temperature_keeps_the_error_and_lowers_the_validation_nll():
 
     plain, scaled = (Learner(method, split, (0, 1, 2), 120, 32, "cpu") for method in spec.methods)
     for learner in (plain, scaled):
-        learner.train(split, UNHEARD)
+        learner.train(split, UNHEARD, Checkpoints(next(spec.jobs()), None, saving.KNOWN))
     scaled.fit_temperature(split)
     np.testing.assert_array_equal(plain.predict(x).argmax(2), scaled.predict(x).argmax(2))
     best, fitted = nll(scaled), scaled.temperature

@@ -63,7 +63,7 @@ class Config:
         apart: fields of a method that no preset sets.
         untuned: what a method without an id has where nothing is said, and `told` does not look for it in presets.
         names: keys of an entry that it can be chosen by.
-        keeps: whether what is trained can be kept, and jobs go on from checkpoints.
+        keeps: whether what is trained can be kept.
         errors: what is wrong with the document, in words.
         notes: what a person should know before it runs, of single entries.
         settings: fields that are changed wherever they are, or in one entry.
@@ -130,12 +130,16 @@ class Config:
         )
 
     def _check_keeps(self) -> None:
-        for name, what in (("save", "agents can be kept"), ("checkpoint", "jobs go on from checkpoints")):
-            if self.parsed and getattr(self.parsed, name) not in (None, False) and not self.keeps:
-                self.errors.append(
-                    f"{name}: expected an experiment with [[environments]] and [[agents]], whose {what}, got one with "
-                    f"{' and '.join(f'[[{section}]]' for section in self.benchmark.sections)}: leave {name} out"
-                )
+        got = f"got one with {' and '.join(f'[[{section}]]' for section in self.benchmark.sections)}"
+        if self.parsed and self.parsed.save and not self.keeps:
+            self.errors.append(
+                "save: expected an experiment with [[environments]] and [[agents]], whose agents can be kept, "
+                f"{got}: leave save out"
+            )
+        if self.parsed and self.parsed.checkpoint is not None and not self.benchmark.resumes:
+            self.errors.append(
+                f"checkpoint: expected an experiment whose jobs go on from checkpoints, {got}: leave checkpoint out"
+            )
 
     def _read(self, section: str) -> list[Any]:
         value, found = self.document.get(section), []

@@ -76,10 +76,10 @@ def write(results: StoredResults, folder: Path) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for left in (folder / name).iterdir():  # of an earlier report, and nothing else that may lie there
             if re.fullmatch(rf".+-{name[:-1]}-\d+\.({'|'.join(endings)})", left.name):
-                left.unlink()
+                left.unlink(missing_ok=True)  # another process may write the same report
     for name, text in files.contents(drawn):
         if (folder / name).is_symlink():
-            (folder / name).unlink()
+            (folder / name).unlink(missing_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     summary = results.summary()
     for axis in results.axes:

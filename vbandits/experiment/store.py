@@ -80,7 +80,7 @@ class Store:
         except DamagedError as error:  # jobs are known by their content
             before = None
             self.notes.append(str(error))
-        if before is None and any(self.markers(torn=False)) and not self._named(document, torn=False):
+        if before is None and any(self.markers(torn=False)) and not self.markers_of(document, torn=False):
             if not overwrite:
                 raise ConfigError(
                     f"{self._described}: expected the experiment of the jobs that lie here, got none that can be read, "

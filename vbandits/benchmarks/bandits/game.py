@@ -1,9 +1,7 @@
-"""What a job holds between two steps, and checkpoints of it, from which it goes on bit for bit."""
+"""What a job holds between two steps, and how it goes on from a checkpoint of it."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,14 +14,11 @@ from vbandits.benchmarks.bandits.held_out import Evaluator
 from vbandits.benchmarks.bandits.recorder import Recorder
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Job, Progress
+from vbandits.experiment.checkpoints import Checkpoints
 from vbandits.experiment.clock import Clock
-from vbandits.files import versions
-from vbandits.state import Known, put, take
-from vbandits.state.files import read, write
+from vbandits.state import Known, State, put
 
 KNOWN = Known((*saving.KNOWN.declared, Job), saving.KNOWN.records)
-SHARE = 0.05
-"""Most of a job's time that goes into writing checkpoints, however short their interval."""
 
 
 class Game:
@@ -50,64 +45,42 @@ class Game:
         self.step = 0
 
 
-class Checkpoints:
-    """The file of a job's checkpoint, and when the next one is due.
+def begin(
+    checkpoints: Checkpoints,
+    made: Callable[[bool], Game],
+    environment: Any,
+    seeds: list[int],
+    device: str,
+    progress: Progress,
+) -> Game:
+    """Returns a game that goes on from a checkpoint, or begins; the environment is where it is then.
 
     Environments are not written: they start again with their seeds, and the actions that were taken are played again,
     which takes their time but not the agent's. Those that then pay other rewards, or show another context, have not
     come back to where they were, and the job begins anew. So do policies, whose state only they know.
 
-    Attributes:
-        notes: what a person should know.
+    Args:
+        checkpoints: of the job.
+        made: returns a new game; whether its agent has begun with what a log tells, is said.
+        environment: that is played.
+        seeds: of its sub-environments.
+        device: on which the agent computes.
+        progress: is told that the job is alive.
     """
 
-    def __init__(self, job: Job, path: Path | None) -> None:
-        """Takes the job, and the file; without one there are no checkpoints."""
-        self.notes: list[str] = []
-        self._job, self._path = job, path
-        self._about = {} if path is None else {"job": job.key, "versions": versions()}
-        self._due = time.monotonic() + job.checkpoint
-
-    def begin(self, made: Callable[[bool], Game], environment: Any, seeds: list[int], progress: Progress) -> Game:
-        """Returns a game that goes on from the checkpoint, or begins; the environment is where it is then.
-
-        Args:
-            made: returns a new game; whether its agent has begun with what a log tells, is said.
-            environment: that is played.
-            seeds: of its sub-environments.
-            progress: is told that the job is alive.
-        """
-        if self._path is not None and self._path.exists():
-            try:
-                state, about = read(self._path)
-                if about != self._about:
-                    raise ConfigError("expected one of this job, made by the versions that are installed, got another")
-                game = put(made(False), state, KNOWN, self._job.device)
-                _play_again(game, environment, seeds, progress)
-                self.notes.append(f"went on from a checkpoint after {game.step} steps")
-                return game
-            except ConfigError as error:
-                self.notes.append(f"began anew, since its checkpoint is of no use: {error}")
-        game = made(True)
-        if not isinstance(game.agent, Agent):
-            self._path = None
-        with game.clock.of("environment"):
-            game.contexts, _ = environment.reset(seed=seeds)
+    def restored(state: State) -> Game:
+        game = put(made(False), state, KNOWN, device)
+        _play_again(game, environment, seeds, progress)
         return game
 
-    def offer(self, game: Game) -> None:
-        """Writes a checkpoint, if one is due."""
-        if self._path is None or time.monotonic() < self._due:
-            return
-        begun = time.monotonic()
-        try:
-            write(self._path, take(game, KNOWN), self._about)
-        except (ConfigError, OSError) as error:
-            self.notes.append(f"it has no checkpoints: {error}")
-            self._path = None
-            return
-        now = time.monotonic()
-        self._due = now + max(self._job.checkpoint, (now - begun) / SHARE if self._job.checkpoint else 0)
+    if game := checkpoints.resumed(restored):
+        return game
+    game = made(True)
+    if not isinstance(game.agent, Agent):
+        checkpoints.forgo()
+    with game.clock.of("environment"):
+        game.contexts, _ = environment.reset(seed=seeds)
+    return game
 
 
 def _play_again(game: Game, environment: Any, seeds: list[int], progress: Progress) -> None:

@@ -9,12 +9,13 @@ import torch
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.dry_run import brief, dry_run
 from vbandits.agents.player import Player, PlayerSpec
-from vbandits.benchmarks.bandits.game import Checkpoints, Game
+from vbandits.benchmarks.bandits.game import KNOWN, Game
 from vbandits.benchmarks.bandits.run import job, play
 from vbandits.envs.base import HeldOut
 from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.experiment.benchmark import UNHEARD
+from vbandits.experiment.checkpoints import Checkpoints
 from vbandits.metrics import joint
 
 STEPS, CONTEXTS = 4, 3
@@ -82,7 +83,7 @@ def rehearse(spec: PlayerSpec, form: ObservationSpec, kind: Any = np.float32) ->
         dry_run(spec.player((0,), form, 1))
     rehearsed = job(EnvironmentSpec("rehearsal", MadeUp), spec, SEEDS, STEPS)
     environment, player = MadeUp(form, kind), spec.player(SEEDS, form, STEPS)
-    game, checkpoints = Game(rehearsed, player, environment), Checkpoints(rehearsed, None)
+    game, checkpoints = Game(rehearsed, player, environment), Checkpoints(rehearsed, None, KNOWN)
     game.contexts, _ = environment.reset(seed=SEEDS)
     play(environment, game, rehearsed, UNHEARD, checkpoints)
     game.recorder.frame()

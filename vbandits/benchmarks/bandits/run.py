@@ -16,7 +16,7 @@ from vbandits.agents import saving
 from vbandits.agents.agent import Agent
 from vbandits.agents.player import PlayerSpec
 from vbandits.benchmarks.bandits import BENCHMARK
-from vbandits.benchmarks.bandits.game import Checkpoints, Game
+from vbandits.benchmarks.bandits.game import KNOWN, Game, begin
 from vbandits.benchmarks.environments import Problem
 from vbandits.data.logs import Log
 from vbandits.envs.base import HeldOut
@@ -24,6 +24,7 @@ from vbandits.envs.spaces import Observation, ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec, fingerprint
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
+from vbandits.experiment.checkpoints import Checkpoints
 
 
 def job(
@@ -57,7 +58,7 @@ def run_job(job: Job, progress: Progress = UNHEARD, checkpoint: Path | None = No
         checkpoint: file that it goes on from, if it is there, and is written now and then.
     """
     environment = opened = job.problem.environment.open(len(job.seeds), job.device)
-    played, checkpoints = job, Checkpoints(job, checkpoint)
+    played, checkpoints = job, Checkpoints(job, checkpoint, KNOWN)
     if len(job.seeds) == 1 and job.method.in_lockstep:
         environment, played = DuplicatedEnv(environment), replace(job, seeds=job.seeds * 2)
     try:
@@ -70,7 +71,7 @@ def run_job(job: Job, progress: Progress = UNHEARD, checkpoint: Path | None = No
                 agent.warm_start(*logged_decisions(log, len(played.seeds), job.device))
             return Game(played, agent, environment)
 
-        game = checkpoints.begin(made, environment, list(played.seeds), progress)
+        game = begin(checkpoints, made, environment, list(played.seeds), job.device, progress)
         with frozen():
             play(environment, game, played, progress, checkpoints)
         with game.clock.of("scoring"):

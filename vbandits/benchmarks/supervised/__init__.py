@@ -12,4 +12,5 @@ BENCHMARK = Benchmark(
     layout="vbandits.benchmarks.supervised.report:LAYOUT",
     presets="vbandits.presets:METHODS",
     live=("error", "nll"),
+    resumes=True,
 )

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import compress
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,16 +14,19 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
+from vbandits.agents import saving
 from vbandits.agents.model import Model
 from vbandits.benchmarks.supervised.config import MethodSpec
 from vbandits.benchmarks.supervised.results import AUROC, COVERAGES, bin_column, risk_column
 from vbandits.data.splits import Split
 from vbandits.experiment.benchmark import UNHEARD, Job, Outcome, Progress
+from vbandits.experiment.checkpoints import Checkpoints
 from vbandits.experiment.clock import Clock
 from vbandits.likelihoods import Categorical
 from vbandits.metrics import class_calibration, classification
 from vbandits.networks.images import with_image
 from vbandits.predictive import Classes
+from vbandits.state import put
 from vbandits.types import Optimizer, Schedule, Task
 
 CHUNK = 50
@@ -46,19 +51,27 @@ METRICS = {
 """Columns of the records that are one number of probabilities and labels."""
 
 
-def run_job(job: Job, progress: Progress = UNHEARD) -> Outcome:
-    """Trains on the training rows, fits the temperature on validation rows, and predicts every setting once."""
-    clock = Clock("training", "prediction")
-    split = job.problem.load()
-    with clock.of("training"):
-        learner = Learner(job.method, split, job.seeds, job.steps, job.options["batch_size"], job.device)
-        learner.train(split, progress)
-    with clock.of("prediction"):
+def run_job(job: Job, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
+    """Trains on the training rows, fits the temperature on validation rows, and predicts every setting once.
+
+    Args:
+        job: to run.
+        progress: is told how many steps are taken.
+        checkpoint: file that the training goes on from, if it is there, and is written now and then.
+    """
+    split, checkpoints = job.problem.load(), Checkpoints(job, checkpoint, saving.KNOWN)
+
+    def made() -> Learner:
+        return Learner(job.method, split, job.seeds, job.steps, job.options["batch_size"], job.device)
+
+    learner = checkpoints.resumed(lambda state: put(made(), state, saving.KNOWN, job.device)) or made()
+    learner.train(split, progress, checkpoints)
+    with learner.clock.of("prediction"):
         if job.method.temperature == "fit":
             learner.fit_temperature(split)
         records = _records(learner, split, job.method.temperature == "fit", progress)
     diverged = compress(job.seeds, learner.model.diverged.tolist())
-    return Outcome(records, tuple(diverged), clock.seconds)
+    return Outcome(records, tuple(diverged), learner.clock.seconds, notes=tuple(checkpoints.notes))
 
 
 class Learner:
@@ -67,11 +80,16 @@ class Learner:
     Attributes:
         model: of the classes. What a seed predicts is NaN from where it has once predicted anything that is not finite.
         temperature: that the logits of every draw are divided by [R].
+        step: gradient steps so far.
+        clock: of where time goes.
     """
+
+    not_saved: ClassVar = ("_split",)
 
     def __init__(
         self, method: MethodSpec, split: Split, seeds: tuple[int, ...], steps: int, batch_size: int, device: str
     ) -> None:
+        self.step, self.clock = 0, Clock("training", "prediction")
         features = math.prod(split.shape)
         network = with_image(method.network, split.shape)
         chunk = next(size for size in range(min(CHUNK, steps), 0, -1) if steps % size == 0)
@@ -90,17 +108,20 @@ class Learner:
         given = 1.0 if method.temperature == "fit" else method.temperature
         self.temperature = np.full(len(seeds), given)
 
-    def train(self, split: Split, progress: Progress) -> None:
-        """Takes all gradient steps."""
+    def train(self, split: Split, progress: Progress, checkpoints: Checkpoints) -> None:
+        """Takes the gradient steps that are left, and offers itself as a checkpoint now and then."""
         task, x = self.model.task, self._inputs(split.train[0])
         labels = torch.as_tensor(split.train[1], device=task.device).expand(len(task.seeds), -1)  # [R, N], one copy
-        for done in range(0, self._steps, task.schedule.gradient_steps):
-            taken = done + task.schedule.gradient_steps
-            with progress.update(taken, lambda: self.model.diverged):
-                self.model.fit(x, labels)
+        while self.step < self._steps:
+            taken = self.step + task.schedule.gradient_steps
+            with self.clock.of("training"):
+                with progress.update(taken, lambda: self.model.diverged):
+                    self.model.fit(x, labels)
+                if task.device.type == "cuda":
+                    torch.cuda.synchronize()  # so that its seconds are counted as training
+            self.step = taken
             progress(taken)
-        if task.device.type == "cuda":
-            torch.cuda.synchronize()  # so that its seconds are counted as training
+            checkpoints.offer(self)
 
     def fit_temperature(self, split: Split) -> None:
         """Chooses each seed's temperature: the one of least NLL of the whole mixture on the validation rows."""
