@@ -134,7 +134,8 @@ def test_a_run_that_was_stopped_is_told_as_such(finished, capsys):
 
 def test_a_failed_job_is_told_with_its_reason(finished, capsys):
     path = next((finished / "cells").glob("*linear*.json"))
-    write_json(path, Store(finished).marker(path.stem) | {"status": "failed", "reason": "no network"})
+    (marker,) = [own for own in Store(finished).markers() if own["key"] == path.stem]
+    write_json(path, marker | {"status": "failed", "reason": "no network"})
     assert command("watch", finished) == 1
     said = capsys.readouterr().out
     assert "wheel · linear-ts: failed" in said
