@@ -187,9 +187,8 @@ class PolicySpec:
             for name in ("seed", "seeds")
             if name in self.kwargs
         ]
-        taken = [name for name in parameters if name not in ("seed", "seeds")]
         wrong = [] if any_name else [given for given in self.kwargs if given not in (*parameters, "seed", "seeds")]
-        errors += [unknown(f"parameter of {name}", given, taken) for given in wrong]
+        errors += [unknown(f"parameter of {name}", given, parameters) for given in wrong]
         told = (seeding, *OFFERED)
         errors += [
             f"expected a value for the parameter {own!r} of {name}, got none: set it in kwargs (a run tells "

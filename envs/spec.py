@@ -227,7 +227,7 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
     if not separator:
         if source in gymnasium.registry:
             return gymnasium.registry[source]
-        raise ValueError(unknown("environment", source, _nearest(source)))
+        raise ValueError(unknown("environment", source, _known(source), "environments"))
     try:
         return load(source, "environment")
     except ValueError as error:
@@ -237,7 +237,8 @@ def resolve(source: Any) -> Callable[..., Any] | EnvSpec:
             return gymnasium.registry[name]
         if "/" not in name and "-" not in name:
             raise
-        raise ValueError(unknown(f"environment, also after importing {module}:", name, _nearest(name))) from error
+        what = f"environment, also after importing {module}:"
+        raise ValueError(unknown(what, name, _known(name), "environments")) from error
 
 
 def instead(source: Any) -> str:
@@ -380,8 +381,9 @@ def _parameters(takes: Any) -> list[str] | None:
     return [parameter.name for parameter in parameters if parameter.name not in own]
 
 
-def _nearest(name: str) -> list[str]:
-    """Returns the few registered ids that look most like a name, with or without namespace, version and capitals."""
+def _known(name: str) -> list[str]:
+    """Returns all ids of ours, and of others' the few that look most like a name, with or without namespace, version
+    and capitals."""
     candidates = ENVIRONMENTS if name.startswith("vbandits/") else gymnasium.registry
     spellings: dict[str, str] = {}
     for known in sorted(candidates, key=lambda known: known not in ENVIRONMENTS):
@@ -389,4 +391,4 @@ def _nearest(name: str) -> list[str]:
         for spelling in (known, known.lower(), short):
             spellings.setdefault(spelling, known)
     near = get_close_matches(name, spellings, n=NEAREST) + get_close_matches(name.lower(), spellings, n=NEAREST)
-    return list(dict.fromkeys(spellings[spelling] for spelling in near))[:NEAREST] or list(ENVIRONMENTS)
+    return [*ENVIRONMENTS, *list(dict.fromkeys(spellings[spelling] for spelling in near))[:NEAREST]]

@@ -303,6 +303,7 @@ ENDS = {
     "mlflow": ("end_run", ("FINISHED",), {}),
     "trackio": ("finish", (), {}),
 }
+KINDS = {"tensorboard": "TensorBoard", "wandb": "WandB", "mlflow": "MLflow", "trackio": "Trackio"}
 BEGINS = {"tensorboard": "SummaryWriter", "wandb": "init", "mlflow": "start_run", "trackio": "init"}
 
 
@@ -340,11 +341,16 @@ def test_an_adapter_sends_what_is_known_at_the_end_alone(tmp_path, monkeypatch):
     assert calls[0][2]["project"] == "mine"
 
 
-def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    results, said = ran(tmp_path / "out", BANDITS | {"callbacks": ["wandb"]})
-    assert "pip install wandb" in said
-    assert all(marker["status"] == "done" for marker in results.jobs)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_package_that_is_missing_is_named_before_the_run(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, MODULES[name], None)
+    given = {"callbacks": [name, {"kind": name, "points": 3}, getattr(ready, KINDS[name])()]}
+    with pytest.raises(ConfigError) as refused:
+        ran(tmp_path / "out", BANDITS | given)
+    for place, error in enumerate(refused.value.errors):
+        assert error.startswith(f"callbacks[{place}]: {KINDS[name]} needs the package {name}: pip install {name} (")
+    assert len(refused.value.errors) == 3
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_callback_that_has_a_name_is_one():

@@ -7,13 +7,16 @@ import pytest
 
 from tests.test_running import EXPERIMENT, vbandits, written
 from vbandits import catalogue
+from vbandits.benchmarks.bandits.config import BanditFile
+from vbandits.benchmarks.supervised.config import SupervisedFile
 from vbandits.cli.app import app
 from vbandits.errors import ConfigError
+from vbandits.experiment.benchmark import benchmarks
 from vbandits.experiment.config import seeds_of
 from vbandits.experiment.sections import validate
 from vbandits.experiment.store import Store
 from vbandits.presets import PRESETS
-from vbandits.registry import ENVIRONMENTS, load
+from vbandits.registry import ENVIRONMENTS, load, unknown
 
 
 @pytest.mark.parametrize("what", catalogue.KINDS)
@@ -71,6 +74,52 @@ def test_ids_are_whole_in_a_narrow_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     assert vbandits("list", "environments") == 0
     assert "vbandits/HeteroscedasticBandit-v0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_lines_break_between_words_alone(capsys, monkeypatch, columns):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for what in ("posteriors", "acquisitions", "agents"):
+        assert vbandits("list", what) == 0
+        lines = capsys.readouterr().out.splitlines()
+        shown = {word for line in lines for word in line.split()}
+        assert max(map(len, lines)) <= columns
+        for row in catalogue.rows(what):
+            assert {word for text in row.values() for word in text.split()} <= shown
+
+
+def test_without_a_name_the_list_says_what_can_be_listed(capsys):
+    assert vbandits("list") == 0
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert {*shown} >= {*catalogue.KINDS, "agents", "learners", "methods", "environments", "datasets"}
+    for what in shown:
+        assert vbandits("list", what) == 0, what
+
+
+def test_the_help_of_a_run_names_every_section_and_the_defaults(capsys):
+    assert vbandits("run", "--help") == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for one in benchmarks():
+        assert all(f"--{section}" in said for section in one.sections)
+    assert "KEYWORD" not in said
+    for file, field, told in (
+        (BanditFile, "seeds", "By default {}, of datasets 3"),
+        (BanditFile, "steps", "{} by default"),
+    ):
+        assert told.format(file.model_fields[field].default) in said
+    assert SupervisedFile.model_fields["seeds"].default == 3
+    assert SupervisedFile.model_fields["steps"].default == BanditFile.model_fields["steps"].default
+
+
+def test_unknown_names_are_told_with_all_that_are_known(capsys):
+    assert vbandits("run", "--environments", "vbandits/Whel-v0", "--agents", "ibvi") == 2
+    said = capsys.readouterr().err
+    assert "did you mean 'vbandits/Wheel-v0'?" in said
+    assert all(name in said for name in ENVIRONMENTS)
+    assert "`vbandits list environments`" in said
+    many = [f"name{i:03}" for i in range(150)]
+    assert unknown("thing", "name7", many).endswith("name099, and 50 more)")
 
 
 @pytest.mark.parametrize(

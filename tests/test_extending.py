@@ -125,7 +125,7 @@ def test_a_part_of_what_is_there_is_shown_without_computing(many, few, tmp_path,
     assert vbandits("run", "small.toml", *part) == 0
     assert markers("small") == before
     told = " ".join(capsys.readouterr().err.split())
-    assert "0 of 24 runs are computed now" in told
+    assert "all 24 runs were there already" in told
     assert "not asked for: agents epsilon-greedy; seeds 4, 5, 6, 7" in told
     assert_same_tables("small", few)
     assert vbandits("run", "small.toml", "--out", "small") == 0, "all is there still"
@@ -232,7 +232,7 @@ def test_results_of_several_versions_and_an_edited_experiment_are_told(folder, c
     assert "24 of 24 runs have not been made yet" in page.read_text(), "jobs of 31 steps are not there"
     Path("small.toml").write_text(FEW)
     assert vbandits("run", "small.toml", "--out", "small", "--workers", 1) == 0
-    assert "0 of 24 runs are computed now" in capsys.readouterr().err
+    assert "all 24 runs were there already" in capsys.readouterr().err
     assert "was edited" not in page.read_text()
 
 

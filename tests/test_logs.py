@@ -221,7 +221,8 @@ def test_the_open_bandit_datasets_layouts_are_all_found(tmp_path):
 def test_a_log_says_all_that_is_wrong_with_it():
     log = Log("mine", np.zeros((2, 1)), np.array([0, 5]), np.zeros(3), np.array([0.5, 2.0]), ("a", "b"))
     with pytest.raises(
-        ValueError, match=r"mine: reward: .*; propensity: .*got 2.0 in row 2.*; action: expected arms in"
+        ValueError,
+        match=r"mine: reward: .*; propensity: .*got 2.0 in row 1, counted from 0.*; action: expected arms in",
     ):
         log.require_valid()
 

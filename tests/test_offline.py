@@ -237,7 +237,10 @@ def test_agents_of_a_bandit_start_with_what_a_log_has_taught():
     ("document", "told"),
     [
         ({"logs": ["hilstrom"]}, "log 'hilstrom': unknown log 'hilstrom'; did you mean 'hillstrom'"),
-        ({"policies": ["ibiv"]}, r"unknown agent 'ibiv'; did you mean 'ibvi'"),
+        (
+            {"policies": ["ibiv"]},
+            r"unknown policy 'ibiv'; did you mean 'ibvi'. \(known: always, .*logging, .*uniform\)",
+        ),
         ({"policies": [{"id": "always"}]}, r"policies\[0\]: expected the name of the arm that is always played"),
         ({"policies": [{"id": "always", "arm": 1.5}]}, r"policies\[0\]: expected the name of the arm .*, got 1.5"),
         ({"policies": [{"id": "always", "arm": "7"}]}, r"unknown arm '7' \(known: 0, 1, 2\)"),

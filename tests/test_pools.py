@@ -292,7 +292,7 @@ def test_what_is_masked_is_missing_and_not_what_lies_beneath():
     x = np.ma.masked_array(X, mask=np.zeros(X.shape, bool))
     assert load_pool((x, NUMBERS)).features.shape[1] == X.shape[1]
     x[3, 0] = np.ma.masked
-    with pytest.raises(ValueError, match="pool: x: expected finite numbers, got others in row 3"):
+    with pytest.raises(ValueError, match="pool: x: expected finite numbers, got others in row 3, counted from 0: fill"):
         load_pool((x, NUMBERS))
     with pytest.raises(ValueError, match="pool: y: expected finite numbers"):
         load_pool((X, np.ma.masked_equal(np.arange(50), 7)))

@@ -78,6 +78,9 @@ def test_its_log_is_evaluated(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     log = pd.DataFrame({"age": random.integers(20, 60, 300), "mail": random.choice(["a", "none"], 300), "chance": 0.5})
     log.assign(paid=random.random(300)).to_csv("decisions.csv", index=False)
+    experiment = resolve(tomllib.loads(block_of("Logged data", "toml")))
+    assert experiment.options == {"folds": 8, "training_rows": 2000, "draws": 256}
+    assert [spec.label for spec in experiment.methods] == ["ibvi", "uniform", "logging"]
     example = block_of("Logged data")
     monkeypatch.setattr("vbandits.run", partial(vbandits_run, seeds=2, folds=2, workers=1))
     exec(compile(example.replace('"ibvi", ', ""), "README.md", "exec"), {"probabilities": np.full((300, 2), 0.5)})

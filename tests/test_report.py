@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.bandit_results import MIXED, results, words
+from tests.bandit_results import MIXED, cell, results, words
 from vbandits.benchmarks.bandits.report import report
 from vbandits.benchmarks.bandits.results import Results
 from vbandits.experiment.report import write
@@ -214,6 +214,41 @@ def test_unequal_seeds_are_compared_over_those_in_common():
     found = Results(given.experiment, given.jobs, short).comparison
     assert found.seeds == (0, 1, 2, 3)
     assert np.isfinite(found.losses).all()
+    assert found.planned == 5
+
+
+def test_means_and_single_runs_are_measured_by_the_uniform_agent_on_the_same_seeds():
+    """Also where runs are missing or have failed: of whatever seeds there are, the mean over runs is the mean."""
+    given = results()
+    cut = given.records["cumulative_regret"].where(given.records["seed"] < 4, 3 * given.records["cumulative_regret"])
+    harder = given.records.assign(cumulative_regret=cut)
+    for agent in ("bad", "good"):
+        short = harder[~((harder["agent"] == agent) & (harder["seed"] == 4))]
+        found = Results(given.experiment, given.jobs, short).comparison
+        fewer = harder[harder["seed"] < 4]
+        whole = Results({**given.experiment, "seeds": [0, 1, 2, 3]}, given.jobs, fewer).comparison
+        assert found.seeds == whole.seeds == (0, 1, 2, 3)
+        np.testing.assert_array_equal(found.runs, whole.runs)
+        np.testing.assert_array_equal(found.losses, whole.losses)
+        np.testing.assert_allclose(found.runs.mean(1), found.losses.mean(1), rtol=1e-12)
+        np.testing.assert_allclose(found.runs[found.labels.index("uniform")].mean(0), 100)
+    broken = [cell(*place, (0, 1, 2, 3)) for place in (("wheel", "bad"), ("linear", "bad"))]
+    broken += [cell(*place, (4,), "failed", "an error", 1) for place in (("wheel", "bad"), ("linear", "bad"))]
+    jobs = [job for job in given.jobs if job["agent"] != "bad"] + broken
+    failed = Results(given.experiment, jobs, harder[~((harder["agent"] == "bad") & (harder["seed"] == 4))]).comparison
+    assert failed.seeds == (0, 1, 2, 3, 4)
+    bad = failed.labels.index("bad")
+    np.testing.assert_allclose(np.nanmean(failed.runs[bad], 0), np.nanmean(failed.losses[bad], 0), rtol=1e-12)
+
+
+def test_panels_are_as_wide_as_their_letters_ask_for(tmp_path):
+    """Letters of a lone panel are as large on the page as those of any other figure."""
+    write(results(slopes={"good": 0.1, "uniform": 1.0}), tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    panels = re.findall(r'<div style="--columns: \d+; --part: ([\d.]+)">\s*<svg[^>]* viewBox="0 0 ([\d.]+) ', page)
+    assert len(panels) >= 3
+    for part, width in panels:
+        assert float(part) == pytest.approx(float(width) / 400, rel=1e-2)
 
 
 def test_ranking_is_by_mean_relative_regret():

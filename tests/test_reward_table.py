@@ -79,7 +79,7 @@ def test_edited_rewards_are_another_problem():
         (
             FRAME.assign(none=[0.5, *[np.nan] * 49]),
             {"rewards": ARMS},
-            r"got nan of 'none' in row 2 .* give it as a log",
+            r"got nan of 'none' in row 1, counted from 0 .* give it as a log",
         ),
         ((np.zeros((4, 2)), np.zeros((3, 2))), {}, "as many as rewards"),
         ((np.zeros((4, 2)), np.zeros((4, 1))), {}, "rewards of at least two arms, got 1"),

@@ -249,12 +249,17 @@ def test_a_folder_of_something_else_is_left_alone(file, capsys):
 
 
 @pytest.mark.usefixtures("run")
-def test_the_report_can_be_written_again():
+def test_the_report_can_be_written_again(capsys):
     page = Path("results/small/report/index.html")
     first = page.read_bytes()
     page.unlink()
     assert vbandits("report", "results/small") == 0
     assert page.read_bytes() == first
+    assert "have not been made" not in capsys.readouterr().err
+    for marker in Path("results/small/cells").glob("*ibvi*.json"):
+        marker.unlink()
+    assert vbandits("report", "results/small") == 0
+    assert "note: 8 of 24 runs have not been made yet: this report is of a part." in capsys.readouterr().err
     assert vbandits("report", "nowhere") == 2
 
 

@@ -16,6 +16,7 @@ from vbandits.data import loading
 from vbandits.errors import ConfigError, expanded, require_writable
 from vbandits.experiment import resources
 from vbandits.experiment.resolve import LONGEST, ad_hoc, resolve
+from vbandits.registry import ENVIRONMENTS
 
 SMALL = ("--environments", "vbandits/Wheel-v0", "--agents", "uniform", "--seeds", "1", "--steps", "5", "--workers", "1")
 WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
@@ -97,11 +98,20 @@ def test_a_name_that_is_made_of_many_fits_into_a_folder():
     assert ad_hoc({"environments": many[:1], "agents": [{"id": "ibvi"}]})["name"].endswith("-ibvi")
 
 
+def test_experiments_from_other_files_have_other_names():
+    own = {"environments": [{"id": "vbandits/Classification-v0"}], "agents": [{"id": "ibvi"}]}
+    settings = ["kwargs.dataset=data/{}.csv", "kwargs.target=class", "posterior.rank=3"]
+    names = [ad_hoc(own, [text.format(file) for text in settings])["name"] for file in ("a b", "c")]
+    assert names == [f"classification-v0-ibvi-{file}.csv-class" for file in ("a-b", "c")]
+    assert ad_hoc(own, ["environments.Classification-v0.kwargs.dataset=d.csv"])["name"].endswith("-ibvi-d.csv")
+
+
 def test_ids_are_whole_when_they_are_piped(capsys):
     assert command("list", "environments") == 0
-    ids = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:] if line.strip()]
-    assert "vbandits/HeteroscedasticBandit-v0" in ids or "vbandits/PoolActiveLearning-v0" in ids
-    assert all(name.startswith("vbandits/") for name in ids)
+    lines = [line for line in capsys.readouterr().out.splitlines()[1:] if line.strip()]
+    ids = [line.split()[0] for line in lines if line[0] != " "]  # the others go on with a row
+    assert {*ids} == {*ENVIRONMENTS}
+    assert max(map(len, lines)) <= 120
 
 
 @pytest.mark.slow

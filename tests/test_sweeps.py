@@ -136,7 +136,7 @@ class Coin(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
-    def __init__(self, probability: float = 0.5, unknown=None):
+    def __init__(self, probability: float = 0.5, unknown=None, sides=2):
         self.probability = probability
 
     def reset(self, *, seed=None, options=None):
@@ -154,6 +154,8 @@ def test_a_users_environment_is_swept_where_the_type_of_a_parameter_is_known():
         {"probability": 0.1, "unknown": [1, 2]},
         {"probability": 0.2, "unknown": [1, 2]},
     ]
+    coin["kwargs"] = {"sides": [2, 3]}  # its default is a number
+    assert [p.environment.kwargs for p in experiment([], environments=[coin]).problems] == [{"sides": 2}, {"sides": 3}]
 
 
 def test_learners_and_their_acquisitions_are_swept():
@@ -211,6 +213,8 @@ def test_a_swept_agent_is_chosen_by_its_label():
 
     assert chosen("ibvi rank=5") == ["ibvi rank=5", "uniform"]
     assert chosen("ibvi") == ["ibvi rank=2", "ibvi rank=5", "uniform"]
+    for labels in ("ibvi rank=2,elbo", "elbo, ibvi rank=2"):
+        assert chosen(labels) == [*labels.replace(", ", ",").split(","), "uniform"]
     whole = resolve(document)
     alone = resolve(select(document, {"agents": "ibvi rank=5"}))
     assert alone.methods[0].describe() == whole.methods[1].describe()

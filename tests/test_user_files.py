@@ -91,14 +91,25 @@ def test_text_among_few_numbers_is_named_with_its_row(tmp_path, stray, numbers):
     if (numbers == 5 and stray[-1].isalpha()) or (numbers == 5 and "VALUE" in stray):
         assert f"age={stray}" in load(path, target="bought").feature_names
         return
-    with pytest.raises(ValueError, match=f"column 'age': expected numbers, got numbers but for '{stray}' in row 8 "):
+    with pytest.raises(ValueError, match=f"column 'age': expected numbers, got numbers but for '{stray}' in line 9: "):
         load(path, target="bought")
 
 
-def test_the_row_of_a_stray_text_is_counted_in_the_file(tmp_path):
-    rows = [f"{'-' if i == 7 else 20 + i % 30},{'' if i == 3 else i % 2}" for i in range(90)]
-    with pytest.raises(ValueError, match="'-' in row 8 "):
-        load(write(tmp_path, "\n".join(["age,bought", *rows]) + "\n"), target="bought")
+def test_a_stray_text_is_named_with_its_line_as_an_editor_shows_it(tmp_path):
+    """Lines without a target are left out, empty ones are no rows, and a row may have several lines."""
+    rows = [f"{'-' if i == 7 else 20 + i % 30},{'' if i == 3 else i % 2},in town" for i in range(90)]
+    rows[2] = '40,1,"in\nthe\r\ncountry"\n\n'
+    text = "\n".join(["age,bought,home", *rows]) + "\n"
+    line = 1 + next(i for i, line in enumerate(text.split("\n")) if line.startswith("-"))
+    packed = tmp_path / "visits.csv.gz"
+    packed.write_bytes(gzip.compress(b"\xef\xbb\xbf" + text.encode()))
+    for path in (write(tmp_path, text), packed):
+        with pytest.raises(ValueError, match=f"'-' in line {line}: "):
+            load(path, target="bought")
+    table = pd.DataFrame({"age": [*map(str, range(40)), "-", "-"], "bought": [*[0, 1] * 20, None, 1]})
+    table.to_parquet(tmp_path / "visits.parquet")
+    with pytest.raises(ValueError, match=r"'-' in row 41, counted from 0: "):
+        load(tmp_path / "visits.parquet", target="bought")
 
 
 def test_parquet_and_gzip_give_the_same(tmp_path):

@@ -23,6 +23,7 @@ from vbandits.experiment.resolve import benchmark_of, resolve
 from vbandits.experiment.results import StoredResults
 from vbandits.experiment.store import Store
 from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.report.formats import count
 from vbandits.serialize import has_code
 
 
@@ -254,7 +255,10 @@ def execute(
         for note in store.notes:
             print_line(console, f"note: {note}", "yellow")
         jobs = store.missing(experiment, shard or (1, 1))
-        for line in extend.told(before, experiment.document(), jobs):
+        document = experiment.document()
+        if not jobs and shard is None:
+            print_line(console, f"all {count(extend.runs(document), 'run')} were there already: none is computed again")
+        for line in extend.told(before, document, jobs):
             print_line(console, line)
         again = sum(job.save and store.finished(job.key) is not None for job in jobs)
         if again:

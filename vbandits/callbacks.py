@@ -108,6 +108,8 @@ class Tracker(Callback):
 
     package: ClassVar[str]
     """What has to be installed, and how: "wandb"."""
+    module: ClassVar[str]
+    """What is imported of it."""
 
     points: Points = 200
 
@@ -147,13 +149,23 @@ class Tracker(Callback):
         """Ends a run."""
         raise NotImplementedError
 
-    def _import(self, module: str) -> Any:
+    @classmethod
+    def require(cls) -> None:
+        """Raises an ImportError if its package is not installed."""
+        cls.imported()
+
+    @classmethod
+    def imported(cls) -> Any:
+        """Returns the module.
+
+        Raises:
+            ImportError: with what is to be installed.
+        """
         try:
-            return importlib.import_module(module)
+            return importlib.import_module(cls.module)
         except ImportError as error:
-            name = type(self).__name__
             raise ImportError(
-                f"{name} needs the package {self.package}: pip install {self.package} ({error})"
+                f"{cls.__name__} needs the package {cls.package}: pip install {cls.package} ({error})"
             ) from None
 
 
@@ -165,7 +177,7 @@ class TensorBoard(Tracker):
         folder: of the folders.
     """
 
-    package = "tensorboard"
+    package, module = "tensorboard", "torch.utils.tensorboard"
     folder: Path = Path("runs")
 
     def __post_init__(self) -> None:
@@ -174,7 +186,7 @@ class TensorBoard(Tracker):
 
     def start(self, job: JobInfo) -> Any:
         """Opens a folder."""
-        return self._import("torch.utils.tensorboard").SummaryWriter(str(self.folder / job.key))
+        return self.imported().SummaryWriter(str(self.folder / job.key))
 
     def send(self, run: Any, values: dict[str, float], step: int) -> None:
         """Adds scalars."""
@@ -203,12 +215,12 @@ class Project(Tracker):
 class WandB(Project):
     """Logs to Weights & Biases: https://docs.wandb.ai/ref/python."""
 
-    package = "wandb"
+    package = module = "wandb"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""
         told = {"name": job.label, "config": config(job)}
-        return self._import("wandb").init(project=self.project, group=self.group, reinit="create_new", **told)
+        return self.imported().init(project=self.project, group=self.group, reinit="create_new", **told)
 
     def send(self, run: Any, values: dict[str, float], step: int) -> None:
         """Logs metrics."""
@@ -223,11 +235,11 @@ class WandB(Project):
 class MLflow(Project):
     """Logs to MLflow: https://mlflow.org/docs/latest/ml/tracking. Where is said by MLFLOW_TRACKING_URI."""
 
-    package = "mlflow"
+    package = module = "mlflow"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""
-        mlflow = self._import("mlflow")
+        mlflow = self.imported()
         mlflow.set_experiment(self.project)
         tags = {} if self.group is None else {"group": self.group}
         mlflow.start_run(run_name=job.label, nested=True, tags=tags)
@@ -247,11 +259,11 @@ class MLflow(Project):
 class Trackio(Project):
     """Logs to trackio, which keeps runs on this machine: https://huggingface.co/docs/trackio."""
 
-    package = "trackio"
+    package = module = "trackio"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""
-        trackio = self._import("trackio")
+        trackio = self.imported()
         trackio.init(project=self.project, name=job.label, group=self.group, config=config(job))
         return trackio
 

@@ -24,6 +24,18 @@ NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
+def choices() -> Rows:
+    """Returns what can be listed."""
+    methods = [one.sections[1] for one in benchmarks() if one.presets]
+    told = {
+        **{name: f"presets, for [[{name}]] of an experiment file" for name in methods},
+        **{name: f"kinds of {name}, with their fields" for name in KINDS},
+        "environments": "problems of ours, with what they can be made with",
+        "datasets": "what is measured on, and where it is found here",
+    }
+    return [{"vbandits list": name, "what it shows": about} for name, about in told.items()]
+
+
 def rows(what: str, names: Sequence[str] = ()) -> Rows:
     """Returns what there is of environments, kinds of posteriors, rules, networks or acquisitions, or the methods of a
     benchmark ("agents"); only those that are named, where any are.

@@ -94,6 +94,8 @@ BENCHMARKS = {
     "active": "vbandits.benchmarks.active:BENCHMARK",
     "offline": "vbandits.benchmarks.offline:BENCHMARK",
 }
+MOST = 100
+"""Names that an error tells."""
 DEFAULT_BENCHMARK = "bandits"
 """The one of an `experiment.json` that names none."""
 
@@ -108,12 +110,21 @@ def register_environments() -> None:
             gymnasium.register(name, entry_point=single, vector_entry_point=place)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Returns the message for a name that is not known, with the nearest that is."""
-    known = sorted(known)
+def unknown(what: str, name: str, known: Iterable[str], listed: str = "") -> str:
+    """Returns the message for a name that is not known, with the nearest that is, and all that are.
+
+    Args:
+        what: it should be a name of.
+        name: that was given.
+        known: names.
+        listed: what `vbandits list` calls them, if it lists them.
+    """
+    known = sorted(set(known))
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}{hint} (known: {', '.join(known)})"
+    more = f", and {len(known) - MOST:,} more" if len(known) > MOST else ""
+    said = f"; `vbandits list {listed}` says what they are" if listed else ""
+    return f"unknown {what} {name!r}{hint} (known: {', '.join(known[:MOST])}{more}{said})"
 
 
 def load(reference: str, what: str = "", *, imports: bool = True) -> Any:
@@ -173,4 +184,4 @@ def find(what: str, name: Any, known: dict[str, str], *, imports: bool = True) -
         return load(known[name])
     if ":" in name:
         return load(name, kind, imports=imports)
-    raise ValueError(unknown(what, name, known))
+    raise ValueError(unknown(what, name, known, f"{kind}s" if what != kind else ""))

@@ -12,20 +12,23 @@ app.command(data)
 
 
 @app.command(name="list")
-def list_(what: str, *names: str) -> None:
+def list_(what: str | None = None, *names: str) -> None:
     """List what can be named in an experiment file, with its fields, their defaults, what they allow and mean.
 
     Parameters
     ----------
     what
         One of posteriors, rules, networks, acquisitions, environments; the presets: agents, learners, methods; datasets
-        (as `vbandits data list`).
+        (as `vbandits data list`). Without it, these are listed.
     names
         Of what is listed, such as ibvi; by default all.
     """
     from vbandits import catalogue
     from vbandits.experiment.progress import print_rows
 
+    if what is None:
+        print_rows(catalogue.choices())
+        return
     if what == "datasets" and not names:
         list_data()
         return

@@ -19,7 +19,8 @@ def report(folder: Path, *, benchmark: str | None = None) -> int:
     folder
         What a run left, such as results/quickstart.
     benchmark
-        One of your own that the folder is of, "my_module:NAME": it is imported for nothing that a folder says.
+        Needed only for a benchmark of your own: the "my_module:NAME" that its experiment file has. A results folder
+        names it too, but is data, and reading it runs no code unless you say so here.
     """
     from vbandits.experiment.progress import print_failed
     from vbandits.experiment.store import Store
@@ -43,7 +44,7 @@ def watch(folder: Path, *, every: float = 1.0, benchmark: str | None = None) -> 
     every
         Seconds between two looks.
     benchmark
-        One of your own that the folder is of, "my_module:NAME".
+        Needed only for a benchmark of your own: the "my_module:NAME" that its experiment file has.
     """
     from vbandits.experiment.progress import output
     from vbandits.experiment.watching import follow
@@ -63,7 +64,7 @@ def compare(*folders: Path, out: Path | None = None, benchmark: str | None = Non
     out
         Folder of the report; results/compare-NAME-NAME by default.
     benchmark
-        One of your own that the folders are of, "my_module:NAME".
+        Needed only for a benchmark of your own: the "my_module:NAME" that its experiment file has.
     """
     from vbandits.experiment import changes
 
@@ -85,7 +86,7 @@ def merge(*folders: Path, out: Path, benchmark: str | None = None) -> int:
     out
         The new results folder.
     benchmark
-        One of your own that the folders are of, "my_module:NAME".
+        Needed only for a benchmark of your own: the "my_module:NAME" that its experiment file has.
     """
     from vbandits.experiment.merging import merged
 

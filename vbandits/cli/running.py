@@ -24,18 +24,20 @@ class RunOptions:
     out
         Results folder; results/NAME by default.
     name
-        Of the experiment, instead of the file's.
+        Of the experiment, instead of the file's; by default made of what is run.
     seeds
-        How many, counted from 0, or which: 8, or 1,2,3, or 0-31; instead of the file's.
+        How many, counted from 0, or which: 8, or 1,2,3, or 0-31; instead of the file's. By default 8, of datasets 3.
     steps
-        Decisions per seed or gradient steps, instead of the file's.
+        Decisions per seed, or of datasets gradient steps, instead of the file's; 1000 by default. Problems and logs
+        have none.
     data_dir
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     device
-        Where to compute; auto takes a GPU where there is one.
+        Where to compute; auto, the default, takes a GPU where there is one.
     set_
         Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9; or of one
         agent or environment: --set agents.ibvi.posterior.rank=10. A list, as posterior.rank=[2,5,10], makes one each.
+        `vbandits list posteriors` and others tell fields and defaults.
     workers
         Jobs at a time; one per processor by default.
     engine
@@ -65,7 +67,7 @@ class RunOptions:
     workers: int | None = None
     engine: str = "local"
     address: str | None = None
-    overwrite: Annotated[bool, Parameter(negative=())] = False
+    overwrite: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     shard: str | None = None
     callback: Annotated[list[str] | None, Parameter(negative=())] = None
     log: Path | None = None
@@ -75,30 +77,73 @@ class RunOptions:
 HOW = RunOptions()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What is run of the sections of an experiment: names that commas separate.
+
+    Parameters
+    ----------
+    environments
+        Labels or ids of the file's, or others: vbandits/Wheel-v0,CartPole-v1.
+    agents
+        Labels or ids of the file's, or others: ibvi,ensemble, or "ibvi rank=2" of a sweep; without a file, all presets.
+    problems
+        Labels of the file's, of active learning.
+    learners
+        Labels of the file's, methods with all their acquisitions, or acquisitions of all methods.
+    datasets
+        Labels or ids of the file's, or others: digits,mnist.
+    methods
+        Labels or ids of the file's, or others; without a file, all presets.
+    logs
+        Labels or ids of the file's, or others.
+    policies
+        Labels or ids of the file's, or others.
+    """
+
+    environments: str | None = None
+    agents: str | None = None
+    problems: str | None = None
+    learners: str | None = None
+    datasets: str | None = None
+    methods: str | None = None
+    logs: str | None = None
+    policies: str | None = None
+
+    def with_others(self, others: dict[str, str]) -> dict[str, str]:
+        """Returns the names by section, with those of sections of a user's own benchmark."""
+        return {name: value for name, value in vars(self).items() if value is not None} | others
+
+
+ALL = Chosen()
+Others = Annotated[str, Parameter(show=False)]
+"""Options that are none of these: sections of a user's own benchmark, or slips, which are told."""
+
+
 @app.command
-def run(file: Path | None = None, *, how: RunOptions = HOW, **chosen: str) -> int:
+def run(file: Path | None = None, *, only: Chosen = ALL, how: RunOptions = HOW, **others: Others) -> int:
     """Run an experiment, or go on with one that was stopped, or that is asked for more: only what is new is computed.
 
     Parameters
     ----------
     file
         Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
-    chosen
-        What to run of a section, separated by commas: --environments, --agents, --datasets or --methods, labels or ids
-        of the file's, or others (without a file, all presets); --problems, labels of the file's; --learners, its
-        labels, methods with all their acquisitions, or acquisitions of all.
     """
     from vbandits.experiment.resolve import ad_hoc, resolve, select
 
+    chosen = only.with_others(others)
+
     def resolved(document: dict[str, Any], options: list[str]) -> Any:
-        document = select(document, chosen, options)
-        return resolve(document if file else ad_hoc(document), how.set_ or (), how.data_dir)
+        settings = how.set_ or []
+        document = select(document, chosen, options, settings)
+        return resolve(document if file else ad_hoc(document, settings), settings, how.data_dir)
 
     return _run(file, how, resolved)
 
 
 @app.command
-def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chosen: str) -> int:
+def tune(file: Path, *, only: Chosen = ALL, how: RunOptions = HOW, write: Path | None = None, **others: Others) -> int:
     """Try settings of methods, as many of each, and write the best as presets; goes on where it was stopped.
 
     Parameters
@@ -107,8 +152,6 @@ def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chos
         Experiment file (TOML) with `settings`, how many are tried of every method, and methods with a `search`.
     write
         Where to write the presets, beside presets.toml in the results folder.
-    chosen
-        What to tune of a section, separated by commas: labels or ids of the file's, such as --agents ibvi,elbo.
     """
     from vbandits.errors import ConfigError, require_writable
     from vbandits.tuning.experiment import check_replaced, resolve_tuning
@@ -117,6 +160,8 @@ def tune(file: Path, *, how: RunOptions = HOW, write: Path | None = None, **chos
         raise ConfigError(f"--write: expected a file in a folder that exists, got {str(write)!r}")
     if write is not None:
         require_writable(write.parent)
+
+    chosen = only.with_others(others)
 
     def resolved(document: dict[str, Any], options: list[str]) -> Any:
         experiment = resolve_tuning(document, chosen, how.set_ or (), how.data_dir, [*options, "write"])
@@ -206,11 +251,10 @@ def shard_of(how: RunOptions) -> tuple[int, int] | None:
 
 def show_shard(results: Any, folder: Path) -> int:
     """Prints how much of an experiment is there, and returns the exit code; the report is for all of it."""
+    from vbandits.experiment.extend import runs
     from vbandits.experiment.progress import print_line
 
-    wanted = len(results.experiment["seeds"])
-    for axis in results.axes:
-        wanted *= len(results.labels(axis))
+    wanted = runs(results.experiment)
     done = sum(len(job["seeds"]) for job in results.jobs if job["status"] == "done")
     text = f"{done:,} of {wanted:,} runs are done, by all shards; when they have ended:\n  vbandits report {folder}"
     print_line(Console(stderr=True), text)
@@ -221,10 +265,10 @@ def show(results: Any, folder: Path, presets: Path | None = None) -> int:
     """Writes the report of results, of a tuning also its presets, and prints what they say."""
     from vbandits.experiment.made import remarks
     from vbandits.experiment.progress import print_line
-    from vbandits.experiment.report import place, terminal, write
+    from vbandits.experiment.report import place, terminal, unmade, write
 
     console, complete = Console(stderr=True), True
-    for remark in remarks(results):
+    for remark in [*remarks(results), *unmade(results)]:
         print_line(console, f"note: {remark}", "yellow")
     if "tuning" in results.experiment:
         from vbandits.tuning import files

@@ -53,7 +53,7 @@ def fetch(names: Sequence[str]) -> Iterator[Outcome]:
     for name in names:
         published = PUBLISHED.get(name)
         if published is None:
-            errors.append(unknown("dataset", name, PUBLISHED))
+            errors.append(unknown("dataset", name, PUBLISHED, "datasets"))
         elif published.fetch is None:
             errors.append(
                 f"{name}: expected a dataset that can be fetched, got none that is known to be faithful: "
@@ -71,7 +71,7 @@ def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = 
         ConfigError: for an unknown name, or a data directory that is no folder.
     """
     folder = _folder(data_dir)
-    if errors := [unknown("dataset", name, PUBLISHED) for name in names if name not in PUBLISHED]:
+    if errors := [unknown("dataset", name, PUBLISHED, "datasets") for name in names if name not in PUBLISHED]:
         raise ConfigError(*errors)
     chosen = dict.fromkeys(names) or [name for name in PUBLISHED if _found(PUBLISHED[name], folder) != HERE_NOT]
     return (_verified(PUBLISHED[name], folder) for name in chosen)

@@ -67,7 +67,9 @@ def load(
             )
         return _named(PUBLISHED[name], directory(data_dir))
     if not is_file(name):
-        raise ValueError(unknown("dataset", name, PUBLISHED) + f"; or give a file: {', '.join(user_files.ENDINGS)}")
+        raise ValueError(
+            unknown("dataset", name, PUBLISHED, "datasets") + f"; or give a file: {', '.join(user_files.ENDINGS)}"
+        )
     path = expanded(name)
     version = (path.absolute(), user_files.version(path) if path.exists() else None)
     return _own(path, column, left_out, version, regression)

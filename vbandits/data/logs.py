@@ -19,6 +19,7 @@ from vbandits.data import memory, open_bandit, user
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.loading import is_file, load
 from vbandits.data.precision import compact, unmasked
+from vbandits.data.user_files import place
 from vbandits.errors import shortened
 from vbandits.registry import unknown
 
@@ -53,6 +54,7 @@ class Log:
         told_by: where the propensities come from, in words.
         matched: by what arms and columns were matched with those of an environment, see `data.matching`; "" if they
             were not.
+        rows: where they stood in their file, counted from 0 [N], if some were left out.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Log:
     notes: tuple[str, ...] = ()
     told_by: str = ""
     matched: str = ""
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.action)
@@ -140,9 +143,10 @@ class Log:
         wrong = ~((self.propensity > 0) & (self.propensity <= 1))
         if wrong.any():
             row = int(np.argmax(wrong))
+            where = place(self.name, row if self.rows is None else int(self.rows[row]))
             found.append(
-                f"propensity: expected probabilities above 0 and at most 1, got {self.propensity[row]} in row "
-                f"{row + 1:,} (and {int(wrong.sum()) - 1:,} more)"
+                f"propensity: expected probabilities above 0 and at most 1, got {self.propensity[row]} in {where} (and "
+                f"{int(wrong.sum()) - 1:,} more)"
             )
         if not 2 <= self.arms <= ARMS:
             found.append(f"action: expected 2 to {ARMS:,} arms, got {self.arms:,}")
@@ -274,7 +278,16 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
     arms = tuple(str(int(one) if isinstance(one, float) and one.is_integer() else one) for one in levels.tolist())
     told = "the number that was given" if constant is not None else f"column {chosen['propensity']!r}"
     return Log(
-        where, x, action.astype(np.int64), numbers["reward"], propensity, arms, names, notes=tuple(notes), told_by=told
+        where,
+        x,
+        action.astype(np.int64),
+        numbers["reward"],
+        propensity,
+        arms,
+        names,
+        notes=tuple(notes),
+        told_by=told,
+        rows=rows,
     )
 
 

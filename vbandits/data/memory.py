@@ -11,6 +11,8 @@ from vbandits.data.precision import unmasked
 
 TARGET = "target"
 """What the column of y is called."""
+LONGEST = 40
+"""Letters of a value in a label."""
 
 
 def is_frame(value: Any) -> bool:
@@ -57,6 +59,12 @@ def shown(value: Any) -> Any:
         return "data frame"
     held = isinstance(value, tuple | list) and any(is_frame(one) or hasattr(one, "__array__") for one in value)
     return "arrays" if held else value
+
+
+def called(value: Any) -> str:
+    """Returns a value in a label: of a long text, such as a path, its end."""
+    text = str(shown(value))
+    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
 
 
 def _frame(frame: Any) -> pa.Table:

@@ -15,7 +15,7 @@ from vbandits.data.loading import HELD, is_file
 from vbandits.data.pool import Pool
 from vbandits.data.precision import compact, fault, names_things, unmasked
 from vbandits.data.user import LEVELS, Continuous
-from vbandits.data.user_files import ENDINGS
+from vbandits.data.user_files import ENDINGS, place
 from vbandits.errors import require
 from vbandits.registry import unknown
 from vbandits.streams import generator
@@ -248,7 +248,9 @@ def _inputs(given: Any) -> tuple[np.ndarray, tuple[int, int, int] | None]:
     flat = x.reshape(len(x), -1)
     if not np.isfinite(flat).all():
         row = int(np.argmin(np.isfinite(flat).all(1)))
-        raise ValueError(f"pool: x: expected finite numbers, got others in row {row}: fill in what is missing")
+        raise ValueError(
+            f"pool: x: expected finite numbers, got others in {place('arrays', row)}: fill in what is missing"
+        )
     if unfit := fault(flat):
         raise ValueError(f"pool: x: expected {unfit}")
     return compact(flat), image

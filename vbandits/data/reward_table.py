@@ -11,6 +11,7 @@ from vbandits.data import memory, user
 from vbandits.data.loading import is_file
 from vbandits.data.precision import compact, unmasked
 from vbandits.data.record import Dataset
+from vbandits.data.user_files import place
 from vbandits.errors import expanded
 from vbandits.streams import generator
 
@@ -99,8 +100,8 @@ def _checked(found: Dataset) -> Dataset:
         row, arm = np.argwhere(wrong)[0]
         raise ValueError(
             f"{found.name}: expected a finite reward of every arm in every row, got {paid[row, arm]} of "
-            f"{found.class_names[arm]!r} in row {row + 1:,} (and {int(wrong.sum()) - 1:,} more): a table is full "
-            "information; where only the reward of one arm is known, give it as a log ([[logs]])"
+            f"{found.class_names[arm]!r} in {place(found.name, int(row))} (and {int(wrong.sum()) - 1:,} more): a table "
+            "is full information; where only the reward of one arm is known, give it as a log ([[logs]])"
         )
     return found
 

@@ -298,9 +298,9 @@ def _refuse_strays(where: str, name: str, values: np.ndarray, levels: np.ndarray
         stray = np.flatnonzero(np.isin(values, words))
         more = f" (and {len(stray) - 1:,} more)" if len(stray) > 1 else ""
         raise ValueError(
-            f"{where}: column {name!r}: expected numbers, got numbers but for {str(values[stray[0]])!r} in row "
-            f"{rows[stray[0]] + 1:,} (counted from 1, below the header){more}: leave the field empty where a number is "
-            f"missing, mend it, or leave the column out with drop=[{name!r}]"
+            f"{where}: column {name!r}: expected numbers, got numbers but for {str(values[stray[0]])!r} in "
+            f"{user_files.place(where, int(rows[stray[0]]))}{more}: leave the field empty where a number is missing, "
+            f"mend it, or leave the column out with drop=[{name!r}]"
         )
 
 

@@ -1,7 +1,10 @@
 """A user's own file, or folder of files, as a table of columns: CSV, packed or not, and Parquet."""
 
 import gzip
+import io
 import zlib
+from csv import Error as CsvError
+from csv import reader
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +14,8 @@ from pyarrow import csv, parquet
 
 from vbandits.data.tables import first_line
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
+TEXT = (".csv", ".csv.gz")
+ENDINGS = (*TEXT, ".parquet")
 MISSING = (
     *("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None"),
     *("#N/A", "#N/A N/A", "#NA", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"),
@@ -60,6 +64,30 @@ def read(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
         raise ValueError(f"{path}: expected each column once, got more of {', '.join(twice)}")
     pandas = (table.schema.pandas_metadata or {}) if packed else {}
     return table, tuple(name for name in pandas.get("index_columns", ()) if name in names)
+
+
+def place(where: str, row: int) -> str:
+    """Returns where a row is, so that it can be found: the line of a CSV as an editor shows it, and of anything else
+    the row as pandas and NumPy count.
+
+    Args:
+        where: what a table came from: the path of a file, or what data in memory is called.
+        row: of the table, counted from 0 below the header.
+    """
+    path = Path(where)
+    if where.lower().endswith(TEXT) and path.is_file():
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            lines = reader(io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline=""))
+            before, left = 0, row + 1
+            try:
+                for record in lines:  # which may have several lines, or be an empty one, which is none
+                    left -= bool(record)
+                    if left < 0:
+                        return f"line {before + 1:,}"
+                    before = lines.line_num
+            except CsvError:  # a field of megabytes
+                pass
+    return f"row {row:,}, counted from 0"
 
 
 def not_utf8(path: Path) -> ValueError:

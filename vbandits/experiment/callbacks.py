@@ -110,6 +110,10 @@ class Callback:
     line, and the method is not called again in that job, which goes on.
     """
 
+    @classmethod
+    def require(cls) -> None:
+        """Raises an ImportError, before a run, if a package is not installed that it needs."""
+
     def on_step(self, event: Step) -> None:
         """Called after every step."""
 
@@ -168,8 +172,21 @@ def callbacks_of(given: Any, log: Any, errors: list[str]) -> tuple[Any, ...]:
                 f"function that is called after every step, got {entry!r}"
             )
             continue
+        if lacking := _lacking(one):
+            errors.append(f"{where}: {lacking}")
         found.append(_made(one, fields, where, errors) if fields else one)
     return tuple(one for one in found if one is not None)
+
+
+def _lacking(callback: Any) -> str:
+    """Returns which package a callback lacks, and how it is installed; nothing if none."""
+    cls = callback if inspect.isclass(callback) else type(callback)
+    try:
+        if issubclass(cls, Callback):
+            cls.require()
+    except ImportError as error:
+        return str(error)
+    return ""
 
 
 def _made(cls: Any, given: Mapping[str, Any], where: str, errors: list[str]) -> Any:

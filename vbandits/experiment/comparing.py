@@ -109,6 +109,16 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
     return type(first)(document, jobs, data, None, held_out)
 
 
+def of_seeds(results: StoredResults, seeds: Sequence[int]) -> StoredResults:
+    """Returns the part of results that is of some seeds."""
+    jobs = [restricted(job, kept) for job in results.jobs if (kept := [seed for seed in job["seeds"] if seed in seeds])]
+    data, held_out = (
+        CombinedParts({place: (parts, place) for place in parts}, results.axes, seeds)
+        for parts in (results.parts, results.held_out)
+    )
+    return type(results)(results.experiment | {"seeds": list(seeds)}, jobs, data, results.folder, held_out)
+
+
 class CombinedParts(Mapping[Place, pd.DataFrame]):
     """Tables of several results by problem and method, of some seeds, read when they are asked for."""
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from math import prod
 from pathlib import Path
@@ -53,6 +53,18 @@ class ExperimentFile(Entry):
     timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """Of what an entry of a file makes, that which is called so."""
+
+    entry: Any
+    name: str
+
+    def holds(self, spec: Any) -> bool:
+        """Says whether a problem or a method is called so."""
+        return self.name in (spec.label, getattr(spec, "method", None))
+
+
 class Config:
     """From the content of a file to an experiment. A benchmark has a subclass that says what differs.
 
@@ -63,6 +75,7 @@ class Config:
         apart: fields of a method that no preset sets.
         untuned: what a method without an id has where nothing is said, and `told` does not look for it in presets.
         names: keys of an entry that it can be chosen by.
+        no_steps: where experiments have no steps, what says how long they are.
         keeps: whether what is trained can be kept.
         errors: what is wrong with the document, in words.
         notes: what a person should know before it runs, of single entries.
@@ -77,6 +90,7 @@ class Config:
     apart: ClassVar[tuple[str, ...]] = ()
     untuned: ClassVar[Mapping[str, Any]] = {}
     names: ClassVar[tuple[str, ...]] = ("label", "id")
+    no_steps: ClassVar[str] = ""
     keeps: ClassVar[bool] = False
 
     def __init__(
@@ -84,10 +98,16 @@ class Config:
     ) -> None:
         self.errors: list[str] = []
         self.notes: list[str] = []
-        self.document = document
         self.settings = Settings(settings, self.errors, self.benchmark.sections)
+        fields = {*ExperimentFile.model_fields, *self.options}
+        self.document = {**document, **dict(self.settings.of("", fields))}
+        if "steps" in self.document and "steps" not in self.file.model_fields:
+            has = " and ".join(f"[[{section}]]" for section in self.benchmark.sections)
+            instead = f": {self.no_steps}" if self.no_steps else ""
+            got = self.document.pop("steps")
+            self.errors.append(f"steps: expected none in an experiment with {has}, got {got!r}{instead}")
         self.data_dir = None if data_dir is None else str(expanded(data_dir).resolve())
-        self.parsed: Any = validate(self.file, dict(document), "", self.errors)
+        self.parsed: Any = validate(self.file, self.document, "", self.errors)
 
     def experiment(self) -> Experiment:
         """Returns the experiment.
@@ -111,7 +131,7 @@ class Config:
         with isolated(imports=True):
             problems, notes = self.check(problems, methods)
         if self.errors or self.parsed is None:
-            raise ConfigError(*self.errors)
+            raise ConfigError(*dict.fromkeys(self.errors))
         options = {name: getattr(self.parsed, name) for name in self.options}
         return Experiment(
             self.benchmark,
@@ -151,10 +171,13 @@ class Config:
 
     def specs(self, section: str, entry: Any, where: str = "") -> list[Any]:
         """Returns the problems or methods that an entry of a section stands for; none if it is faulty."""
+        if isinstance(entry, Part):
+            return [spec for spec in self.specs(section, entry.entry, where) if entry.holds(spec)]
         return [*(self.problems if section == self.benchmark.sections[0] else self.methods)(entry, where)]
 
     def _names(self, section: str, entry: Any) -> set[str]:
         """Returns all that an entry can be called: its label and id, and the label of what it makes, if that is one."""
+        entry = entry.entry if isinstance(entry, Part) else entry
         given = entry if isinstance(entry, Mapping) else {"id": entry}
         ids = given.get("id")
         names = {name for name in (given.get("label"), *(ids if is_list(ids) else [ids])) if isinstance(name, str)}
@@ -182,26 +205,30 @@ class Config:
         """Opens every problem and tries every method on it. Returns the problems as they are run, and notes."""
         raise NotImplementedError
 
-    @classmethod
-    def filter_entries(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
-        """Returns the entries of a section with a label or id among names, or what one makes with such a label; a name
-        that is in none stands for itself.
+    def filter_entries(self, section: str, entries: list[Any], names: list[str]) -> list[Any]:
+        """Returns the entries of a section with a label or id among names, or the part of one that makes what has such
+        a label, settings included; a name that is in none stands for itself.
 
         Raises:
             ConfigError: for a name that can be nothing.
         """
         kept = []
         for name in names:
-            found = [e for e in entries if isinstance(e, Mapping) and name in map(e.get, cls.names)]
-            found = found or [spec for spec in cls.made(section, entries) if spec.label == name]
+            found = [e for e in entries if isinstance(e, Mapping) and name in map(e.get, self.names)]
+            found = found or self.parts_of(section, entries, name)
             kept += [entry for entry in found or [{"id": name}] if entry not in kept]
         return kept
 
-    @classmethod
-    def made(cls, section: str, entries: Iterable[Any]) -> list[Any]:
-        """Returns what the entries of a section stand for, without those that are faulty."""
-        config = cls({})
-        return [spec for entry in islice(entries, sweeps.MOST) for spec in config.specs(section, entry)]
+    def parts_of(self, section: str, entries: Iterable[Any], name: str) -> list[Part]:
+        """Returns those entries of a section, without the faulty ones, that make something of a name, as that part."""
+        quiet, found = copy.copy(self), []
+        quiet.errors, quiet.notes = [], []
+        for entry in islice(entries, sweeps.MOST):
+            if self.settings.aims(section):
+                self.settings.aim(section, self._names(section, entry))
+            part = Part(entry, name)
+            found += [part] if quiet.specs(section, part) else []
+        return found
 
     def entries(
         self, model: type[Entry], given: Any, where: str, settable: Iterable[str] = ()

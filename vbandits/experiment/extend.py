@@ -90,9 +90,9 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     """
     if same(before, now):
         return
-    axes = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes
-    wanted = len(now["seeds"]) * len(_labels(now, axes[0])) * len(_labels(now, axes[1]))
-    yield f"{sum(len(job.seeds) for job in jobs):,} of {count(wanted, 'run')} are computed now"
+    axes, wanted = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes, runs(now)
+    if jobs:
+        yield f"{sum(len(job.seeds) for job in jobs):,} of {count(wanted, 'run')} are computed now"
     old, new = Keys.read(before), Keys.read(now)
     places = {(job.problem.label, job.method.label) for job in jobs}
     again = sorted(p for p in places if old.content(*p) is not None and old.content(*p) != new.content(*p))
@@ -107,6 +107,12 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     gone = [f"{what} {', '.join(labels[:SHOWN])}{_more(len(labels) - SHOWN)}" for what, labels in left if labels]
     if gone:
         yield f"kept on disk, and not in the report as they are not asked for: {'; '.join(gone)}"
+
+
+def runs(document: Document) -> int:
+    """Returns how many runs of a seed an experiment has."""
+    one, other = (len(_labels(document, axis)) for axis in benchmark(document.get("kind", DEFAULT_BENCHMARK)).axes)
+    return len(document["seeds"]) * one * other
 
 
 def listed(changes: Sequence[str]) -> str:

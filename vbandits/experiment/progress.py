@@ -1,13 +1,14 @@
 """How far a run is, and how long it will take, as a person sees it."""
 
+import textwrap
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from vbandits.errors import printable
 from vbandits.experiment import live
@@ -15,6 +16,9 @@ from vbandits.experiment.benchmark import Job
 from vbandits.experiment.live import Estimate
 from vbandits.experiment.observer import INTERVAL
 from vbandits.experiment.store import Store
+
+PIPED, GAP = 120, 2
+"""Width of a table where another program reads it, and letters between its columns."""
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
@@ -34,13 +38,29 @@ def output() -> Console:
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """Prints a table to standard output."""
-    table = Table(box=None, pad_edge=False)
-    for place, name in enumerate(rows[0]):
-        table.add_column(name, overflow="fold", no_wrap=place == 0)  # what it is called can be copied
-    for row in rows:
-        table.add_row(*row.values())
-    output().print(table)
+    """Prints a table to standard output: lines break between words alone, so that names can be copied. Where that is
+    not possible, a row has lines of its own."""
+    console = Console()
+    room = console.width if console.is_terminal else PIPED
+    texts = {name: [name, *(row[name] for row in rows)] for name in rows[0]}
+    least = [max(len(word) for text in own for word in text.split() or [""]) for own in texts.values()]
+    widths = [max(map(len, own)) for own in texts.values()]
+    room -= GAP * (len(widths) - 1)
+    if sum(least) > room:
+        for row in rows:
+            told = "  ".join(f"{name}: {text}" for name, text in row.items() if text)
+            print(textwrap.fill(told, room, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
+        return
+    while sum(widths) > room:
+        widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
+        widths[widest] -= 1
+    for place in range(len(rows) + 1):
+        cells = [
+            textwrap.wrap(own[place], width, break_long_words=False, break_on_hyphens=False)
+            for own, width in zip(texts.values(), widths, strict=True)
+        ]
+        for line in zip_longest(*cells, fillvalue=""):
+            print((" " * GAP).join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_outcomes(console: Console, outcomes: Iterable[Any]) -> bool:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import benchmark
+from vbandits.experiment.extend import runs
 from vbandits.experiment.figures import common
 from vbandits.experiment.made import differing, facts_of, remarks, seeds_text, settings
 from vbandits.experiment.results import StoredResults
@@ -364,12 +365,9 @@ def averages(results: StoredResults, columns: Sequence[tuple[str, str, str, floa
 
 def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, diverging: str) -> list[str]:
     """Returns what is missing, in words."""
-    jobs = results.jobs
-    wanted = len(results.labels(results.axes[0])) * len(results.labels(results.axes[1]))
-    wanted *= len(results.experiment["seeds"])
+    jobs, wanted = results.jobs, runs(results.experiment)
     failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
     diverged = sum(job["failures"] for job in jobs if job["status"] == "done")
-    missing = wanted - sum(len(job["seeds"]) for job in jobs)
     warnings = []
     if failures:
         broken = sum(len(failure.jobs) for failure in failures)
@@ -379,9 +377,15 @@ def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, d
         )
     if diverged:
         warnings.append(f"{count(diverged, 'run')} diverged{diverging}.")
-    if missing > 0:
-        warnings.append(f"{missing:,} of {count(wanted, 'run')} have not been made yet: this report is of a part.")
-    return warnings
+    return [*warnings, *unmade(results)]
+
+
+def unmade(results: StoredResults) -> list[str]:
+    """Returns how many runs have not been made yet, in words; nothing where all have."""
+    wanted = runs(results.experiment)
+    missing = wanted - sum(len(job["seeds"]) for job in results.jobs)
+    told = f"{missing:,} of {count(wanted, 'run')} have not been made yet: this report is of a part."
+    return [told] if missing > 0 else []
 
 
 def failures_of(results: StoredResults) -> list[Failure]:

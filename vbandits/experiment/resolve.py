@@ -1,19 +1,25 @@
 """From what a user wrote to an experiment: all of it is checked before anything runs, and all errors told at once."""
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, Experiment, benchmark, benchmarks
+from vbandits.experiment.config import Part
 from vbandits.registry import load, unknown
 from vbandits.serialize import digest
 
+ARGUMENT = re.compile(r"([^=]+\.)?kwargs\.[^=]+=")
+"""Begins a setting that says which problem is meant."""
 SEARCH = "search"
 """Key of a method whose settings are tried, see `vbandits.tuning`."""
 
+COMMA = re.compile(r",(?![^\[]*\])")
+"""Between names; those within the brackets of a list are part of a label, as in "MyPolicy weights=[1, 2]"."""
 LONGEST = 100
 """Most bytes of a name that is made of those of what is run."""
 
@@ -98,13 +104,16 @@ def benchmark_of(document: Mapping[str, Any]) -> Benchmark:
     raise ConfigError(*errors)
 
 
-def select(document: Mapping[str, Any], chosen: Mapping[str, str], options: Iterable[str] = ()) -> dict[str, Any]:
+def select(
+    document: Mapping[str, Any], chosen: Mapping[str, str], options: Iterable[str] = (), settings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Returns a document of which only what is named of some sections is left: names separated by commas, by section.
 
     Args:
         document: the content of a file, or nothing: it then becomes an experiment of what is named.
         chosen: names by section.
         options: others that a misspelt section could stand for.
+        settings: whose sweeps have labels as well; where the file has no methods, of all presets.
 
     Raises:
         ConfigError: for a section that the experiment has not, or a name that is in none.
@@ -125,18 +134,22 @@ def select(document: Mapping[str, Any], chosen: Mapping[str, str], options: Iter
         )
     if not (whole or one.ad_hoc):
         raise ConfigError(f"--{next(iter(chosen))}: expected an experiment file, got none")
-    config, selected = load(one.config), dict(document)
+    content = {key: value for key, value in document.items() if key != "benchmark"}
+    config, selected = load(one.config)(content, settings), dict(document)
     for section, names in chosen.items():
         entries = document.get(section, [])
         entries = entries if isinstance(entries, list) else []
+        if settings and not entries and section == one.sections[1]:
+            entries = [{"id": name} for name in load(one.presets)]
         labels = [entry.get("label") for entry in entries if isinstance(entry, Mapping)]
-        split = [names] if names in labels else [name.strip() for name in names.split(",") if name.strip()]
+        split = [names] if names in labels else [name.strip() for name in COMMA.split(names) if name.strip()]
         selected[section] = config.filter_entries(section, entries, split)
     return selected
 
 
-def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a document without a file as one that is whole: with all methods where none is named, and a name.
+def ad_hoc(document: Mapping[str, Any], settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns a document without a file as one that is whole: with all methods where none is named, and a name made of
+    what is named and of the arguments that `settings` give to problems, such as the file that they are of.
 
     Raises:
         ConfigError: if it has no problems.
@@ -150,8 +163,11 @@ def ad_hoc(document: Mapping[str, Any]) -> dict[str, Any]:
     whole = {**document, methods: document.get(methods) or [{"id": name} for name in load(found.presets)]}
     if "name" in document:
         return whole
-    ids = [entry["id"] for section in (problems, methods) for entry in document.get(section, [])]
+    entries = [entry for section in (problems, methods) for entry in document.get(section, [])]
+    ids = [entry.name if isinstance(entry, Part) else entry["id"] for entry in entries]
+    ids += [text.partition("=")[2] for text in settings if ARGUMENT.match(text)]
     name = "-".join(str(one).rpartition("/")[2].rpartition(":")[2].lower() for one in ids) or "run"
+    name = re.sub(r"[^\w.]+", "-", name).strip("-.")
     letters = name.encode(errors="surrogateescape")  # of the command line, which need not be UTF-8
     if len(letters) > LONGEST:  # the rest would not fit into the name of a folder
         name = f"{letters[: LONGEST // 2].decode(errors='ignore')}-and-more-{digest(name)[:8]}"

@@ -228,7 +228,15 @@ class StoredResults:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The methods compared by the headline over all problems where it is known."""
+        """The methods compared by the headline over all problems where it is known, on the seeds that all have."""
+        found = self._compared()
+        if 0 < len(found.seeds) < len(self.experiment["seeds"]):  # what they are measured by is of the same seeds
+            from vbandits.experiment.comparing import of_seeds
+
+            found = replace(of_seeds(self, found.seeds)._compared(), planned=found.planned)
+        return found
+
+    def _compared(self) -> Comparison:
         problems, methods = (self.labels(axis) for axis in self.axes)
         losses = {place: self.compared_loss(*place) for place in self.parts}
         losses = {place: own for place, own in losses.items() if np.isfinite(own.to_numpy(dtype=float)).any()}

@@ -19,6 +19,8 @@ Setting = dict[str, Any]
 SINGLE: Any = (bool, int, float, complex, str, bytes, type(None), Mapping, os.PathLike, Enum)
 """Types of which no value is a list."""
 LISTS = (abc.Sequence, abc.Set)
+PLAIN = (bool, int, float, str)
+"""Types of defaults that say what a parameter takes."""
 KIND = "kind"
 MOST = 10_000
 """Methods or problems that an entry of a file makes: lists multiply, and each of them is tried before a run."""
@@ -26,15 +28,18 @@ MOST = 10_000
 
 def hints_of(source: Any) -> dict[str, Any]:
     """Returns the types of the fields of a dataclass or model, or of the parameters of another class or of a function,
-    by name; none where they cannot be known."""
+    by name; none where they cannot be known. A parameter without a type has that of its default, if it is a number or a
+    text."""
     while isinstance(source, functools.partial):
         source = source.func
     if inspect.isclass(source) and not (is_dataclass(source) or hasattr(source, "model_fields")):
         source = source.__init__
     try:
-        return get_type_hints(inspect.unwrap(source), include_extras=True)
-    except Exception:  # a name in a hint that is known to type checkers alone
+        hints = get_type_hints(inspect.unwrap(source), include_extras=True)
+        parameters = inspect.signature(source).parameters
+    except Exception:  # a name in a hint that is known to type checkers alone, or a compiled module's class
         return {}
+    return {name: type(one.default) for name, one in parameters.items() if type(one.default) in PLAIN} | hints
 
 
 def depth(hint: Any) -> float:

@@ -1,9 +1,11 @@
 """A report as parts that a page, a Markdown file and files of figures and tables all show, and the page."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vbandits.report.canvas import WIDTH
 from vbandits.report.formats import count
 from vbandits.report.palette import Style
 from vbandits.report.tables import Table
@@ -41,6 +43,12 @@ class Panels:
     caption: str
     columns: int
     shared: str = ""
+
+    @property
+    def part(self) -> float:
+        """Width of a panel, as part of a figure's: its letters are then as large on the page as those of others."""
+        found = re.search(r'viewBox="\S+ \S+ (\S+)', self.svgs[0])
+        return float(found[1]) / WIDTH if found else 1.0
 
 
 Facts = list[tuple[str, str]]

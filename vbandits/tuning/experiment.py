@@ -45,7 +45,7 @@ def resolve_tuning(
     wanted = dict(chosen or {})
     if (names := wanted.pop(section, None)) is not None:
         content[section] = _named(section, content.get(section, []), names)
-    content = select(content, wanted, options)
+    content = select(content, wanted, options, list(settings))
     if not searches(content, kind):
         raise ConfigError(
             f"{section}: expected one with a search, such as {EXAMPLE}, got none: `vbandits run` runs such a file"

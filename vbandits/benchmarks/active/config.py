@@ -111,6 +111,7 @@ class ActiveConfig(Config):
     benchmark = BENCHMARK
     file = ActiveFile
     options = ("evaluations",)
+    no_steps = "how many labels are bought is the budget of a problem: --set kwargs.budget=50"
     apart = ("acquisition", "candidates")
     untuned = MappingProxyType({"optimizer": {}})
 
@@ -198,7 +199,7 @@ class ActiveConfig(Config):
         """Yields learners without their acquisition. Where one trains from scratch its learning rate falls to zero over
         the steps of a training, if `decay_steps` does not say otherwise."""
         if name is not None and name not in LEARNERS:
-            self.errors.append(f"{where}: {unknown('method of a learner', name, LEARNERS)}")
+            self.errors.append(f"{where}: {unknown('method of a learner', name, LEARNERS, 'learners')}")
             return
         label = parsed.label or name
         where = f"{where} ({label})" if label else where
@@ -263,20 +264,19 @@ class ActiveConfig(Config):
                     f"{acquisition_name!r} for {' and '.join(map(repr, labels))}: set `acquisition_name`"
                 )
 
-    @classmethod
-    def filter_entries(cls, section: str, entries: list[Any], names: list[str]) -> list[Any]:
+    def filter_entries(self, section: str, entries: list[Any], names: list[str]) -> list[Any]:
         """Returns the entries of problems with a label among names, or the learners of a label, method or acquisition.
 
         Raises:
             ConfigError: for a name that is in none.
         """
-        problems = section == cls.benchmark.sections[0]
+        problems = section == self.benchmark.sections[0]
         every = entries if problems else [single for entry in entries for single in _singles(entry)]
         called = [{_problem_name(entry)} if problems else _learner_names(entry) for entry in every]
         known, missing = {str(name) for own in called for name in own}, []
         kept = [entry for entry, own in zip(every, called, strict=True) if own & set(names)]
         for name in (name for name in names if name not in known):
-            found = [spec for spec in cls.made(section, every) if name in (spec.label, getattr(spec, "method", ""))]
+            found = self.parts_of(section, every, name)
             kept += found
             missing += [] if found else [name]
         if missing:

@@ -108,7 +108,7 @@ class BanditConfig(Config):
                 return
             told = {key: value for key, value in feedback.items() if value not in (None, FEEDBACK[key])}
             for chosen, kwargs in arguments(self, parsed, where, "vbandits/Wheel-v0"):
-                shown = " ".join(f"{key}={memory.shown(value)}" for key, value in (kwargs | told).items())
+                shown = " ".join(f"{key}={memory.called(value)}" for key, value in (kwargs | told).items())
                 named = labelled(parsed.label, setting | chosen) if parsed.label else None
                 label = named or f"{short(parsed.id)} {shown}".strip()
                 made = {"label": label, "source": parsed.id, "kwargs": kwargs, **given, **feedback}
@@ -181,7 +181,7 @@ class BanditConfig(Config):
         kwargs = (parsed.kwargs or {}) | dict(self.settings.of("kwargs", {*(parsed.kwargs or {}), *spec.parameters()}))
         hints = hints_of(spec.origin) if callable(spec.origin) else {}
         for chosen, own in swept(kwargs, hints, f"{where}.kwargs", self.errors):
-            shown = " ".join([name, *(f"{key}={memory.shown(value)}" for key, value in own.items())])
+            shown = " ".join([name, *(f"{key}={memory.called(value)}" for key, value in own.items())])
             label = labelled(parsed.label, setting | chosen) if parsed.label else shown
             yield PolicySpec(label, parsed.policy, own)
 
@@ -192,7 +192,7 @@ class BanditConfig(Config):
             start |= {"standardize": True}
             return AgentSpec(name, **{**start, **objects(PRESETS[name], start)})
         if ":" not in name:
-            raise ValueError(unknown("agent", name, PRESETS))
+            raise ValueError(unknown("agent", name, PRESETS, "agents"))
         made = load(name, "agent")
         made = made() if callable(made) else made
         if isinstance(made, Mapping):

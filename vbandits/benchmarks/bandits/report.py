@@ -29,7 +29,8 @@ NO_UNIFORM = (
 )
 RELATIVE = (
     "Relative regret in percent of the uniform agent's (100 = choosing at random), shaded within columns by the "
-    "difference from the best."
+    "difference from the best. IQM, median and worst are of single runs, each in percent of the uniform agent's mean "
+    "over the same seeds."
 )
 GAIN = (
     "No environment tells regret: agents are compared by the mean reward that they gain over the uniform agent's, in "

@@ -97,14 +97,12 @@ class Results(StoredResults):
         return 100 * mean_ratio([(own, uniform)]) if len(own) and uniform.mean() > 0 else pd.Series(dtype=float)
 
     def runs(self, problem: str, method: str) -> pd.Series:
-        """Returns the regret of each run in percent of the uniform agent's mean."""
+        """Returns the regret of each run in percent of the uniform agent's mean over the same seeds, so that the mean
+        over runs is the relative regret."""
         if not self.regretful:
             return self._gain(problem, method)
-        return (
-            100
-            * self.loss(problem, method, "cumulative_regret")
-            / self.loss(problem, BASELINE, "cumulative_regret").mean()
-        )
+        own, uniform = (self.loss(problem, name, "cumulative_regret") for name in (method, BASELINE))
+        return 100 * own / uniform[uniform.index.isin(own.index)].mean()
 
     def _gain(self, problem: str, method: str) -> pd.Series:
         """Returns what the uniform agent's mean reward is above a run's, in standard deviations of single rewards."""

@@ -16,6 +16,7 @@ from vbandits.experiment.benchmark import benchmark
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, seeds_of, words
 from vbandits.experiment.resources import one_thread
 from vbandits.experiment.sweeps import is_list, labelled
+from vbandits.presets import PRESETS
 from vbandits.registry import load, unknown
 from vbandits.source_hash import LENGTH, plain
 
@@ -119,6 +120,7 @@ class OfflineConfig(Config):
     benchmark = BENCHMARK
     file = OfflineFile
     options = ("folds", "training_rows", "draws")
+    no_steps = "how many rows policies learn from is training_rows: --set training_rows=1000"
 
     def problems(self, entry: Any, where: str) -> Iterator[LogSpec]:
         """Yields a log, unless it is faulty."""
@@ -160,6 +162,8 @@ class OfflineConfig(Config):
             for arm in arms:
                 told = labelled(str(label), {"arm": arm} if len(arms) > 1 else {}) if label else f"always {arm}"
                 yield PolicySpec(told, ALWAYS, arm=str(arm))
+        elif isinstance(kind, str) and kind not in PRESETS and ":" not in kind:
+            self.errors.append(f"{where}: {unknown('policy', kind, [*PRESETS, ALWAYS, LOGGING, UNIFORM])}")
         else:
             for agent in self._agents().methods(entry, where):
                 if isinstance(agent, AgentSpec):

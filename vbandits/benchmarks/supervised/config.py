@@ -121,7 +121,7 @@ class SupervisedConfig(Config):
             self.errors.append(f"{where}: expected an id (one of {', '.join(sorted(METHODS))}), or a posterior")
             return
         if parsed.id is not None and parsed.id not in METHODS:
-            self.errors.append(f"{where}: {unknown('method', parsed.id, METHODS)}")
+            self.errors.append(f"{where}: {unknown('method', parsed.id, METHODS, 'methods')}")
             return
         name = parsed.label or parsed.id
         where = f"{where} ({name})" if name else where
