@@ -159,7 +159,7 @@ def test_a_run_with_two_results_is_refused(whole, tmp_path, monkeypatch):
     store = Store("two")
     marker = next(own for own in store.markers() if own["agent"] == "uniform" and own["environment"] == "wheel")
     path = store.jobs / f"{marker['key']}.parquet"
-    marker["sha256"][".parquet"] = write_table(path, read_table(path, None).assign(reward=0.5))
+    marker["sha256"][".parquet"] = write_table(path, read_table(path, None).to_pandas().assign(reward=0.5))
     (store.jobs / f"{marker['key']}.json").write_text(json.dumps(marker))
     with pytest.raises(library.ConfigError, match="wheel · uniform: expected each run once, or with the same results"):
         library.merge("one", "two", out="both")

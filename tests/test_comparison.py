@@ -276,3 +276,14 @@ def test_seeds_to_tell_are_found_from_below():
         own = effect + np.array([-1.0, 1.0, -1.0, 1.0])
         seeds = comparison.seeds_to_tell(own, 0.0167)
         assert seeds == pytest.approx(2 + 10.4 * own.var(ddof=1) / effect**2, rel=0.25, abs=4)
+
+
+def test_profiles_and_improvement_do_not_depend_on_how_much_is_in_memory(monkeypatch):
+    own, other = np.random.default_rng(4).normal(size=(2, 6, 3))
+    thresholds = np.linspace(-2, 2, 9)
+    whole = *comparison.performance_profile(own, thresholds), comparison.probability_of_improvement(own, other)
+    monkeypatch.setattr(comparison, "KEPT", 0)
+    monkeypatch.setattr(intervals, "KEPT", 0)
+    pieces = *comparison.performance_profile(own, thresholds), comparison.probability_of_improvement(own, other)
+    for one, another in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(one, another)

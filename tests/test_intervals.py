@@ -234,3 +234,17 @@ def test_bands_cover_whole_random_walks():
             held.append(((low <= 0) & (high >= 0)).all())
         print(f"Bands of {size} Gaussian walks: {100 * np.mean(held):.1f}%")
         assert least <= 100 * np.mean(held) <= most
+
+
+@pytest.mark.parametrize(("size", "rows", "blocks"), [(7, 5, 9), (10, 1, 40), (3, 16, 2)])
+def test_resamples_in_blocks_are_those_of_one_piece(size, rows, blocks, monkeypatch):
+    whole = intervals.resampled(size, rows * blocks, 1)
+    monkeypatch.setattr(intervals, "KEPT", 0)
+    np.testing.assert_array_equal(np.concatenate([*intervals.resampled_in_blocks(size, rows, blocks, 1)]), whole)
+
+
+def test_the_interquartile_interval_does_not_depend_on_how_much_is_in_memory(monkeypatch):
+    runs = np.random.default_rng(3).gamma(2.0, size=(9, 4))
+    whole = intervals.interquartile_interval(runs)
+    monkeypatch.setattr(intervals, "KEPT", 7 * runs.size)  # 2,000 resamples are no multiple of 7
+    assert intervals.interquartile_interval(runs) == whole

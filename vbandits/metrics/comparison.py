@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special, stats
 
-from vbandits.metrics.intervals import RESAMPLES, mean_interval, resampled
+from vbandits.metrics.intervals import KEPT, RESAMPLES, mean_interval, resampled, resampled_in_blocks
 
 STRATIFIED = RESAMPLES // 2
 NAN = float("nan")
@@ -144,8 +144,10 @@ def performance_profile(
     share = reached.mean(0, dtype=float)
     if size < 2:
         return share, np.full_like(share, NAN), np.full_like(share, NAN)
-    counts = resampled(size, STRATIFIED * problems).reshape(STRATIFIED, problems * size).astype(np.float32)
-    found = (counts @ reached).astype(float) / (problems * size)
+    at_once = STRATIFIED if STRATIFIED * len(reached) <= KEPT else 1
+    counts = resampled_in_blocks(size, at_once * problems, STRATIFIED // at_once)
+    sums = [own.reshape(at_once, -1).astype(np.float32) @ reached for own in counts]
+    found = np.concatenate(sums).astype(float) / (problems * size)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return share, low, high
 
@@ -166,19 +168,18 @@ def probability_of_improvement(own: np.ndarray, other: np.ndarray, level: float 
     """
     size, problems = own.shape
     own, other = (np.where(np.isnan(runs), np.inf, runs) for runs in (own, other))
-    # twice the wins, so that sums are of whole numbers
-    wins = 2.0 * (own[:, None] < other[None]) + (own[:, None] == other[None])  # [R, R', P]
-    among = 2 * len(own) * len(other) * problems
-    probability = float(wins.sum() / among)
+    among, total, found = 2 * len(own) * len(other) * problems, 0.0, np.zeros(STRATIFIED)
+    mine = resampled_in_blocks(size, STRATIFIED, problems)
+    theirs = resampled_in_blocks(len(other), STRATIFIED, problems, 1)
+    for one, another, ours, others in zip(own.T, other.T, mine, theirs, strict=True):
+        # twice the wins, so that sums are of whole numbers
+        wins = 2.0 * (one[:, None] < another) + (one[:, None] == another)  # [R, R']
+        total += wins.sum()
+        found += ((ours @ wins) * others).sum(1)
     if min(size, len(other)) < 2:
-        return probability, NAN, NAN
-    found = np.zeros(STRATIFIED)
-    mine = resampled(size, STRATIFIED * problems).reshape(problems, STRATIFIED, -1)
-    theirs = resampled(len(other), STRATIFIED * problems, 1).reshape(problems, STRATIFIED, -1)
-    for i in range(problems):
-        found += ((mine[i] @ wins[:, :, i]) * theirs[i]).sum(1)
+        return float(total / among), NAN, NAN
     low, high = np.quantile(found / among, [(1 - level) / 2, (1 + level) / 2])
-    return probability, float(low), float(high)
+    return float(total / among), float(low), float(high)
 
 
 class CriticalDifference(NamedTuple):

@@ -9,6 +9,7 @@ mean, in standard errors of those resampled seeds, and so follows a skewed distr
 Resamples are the same in every call, and their sums exact, so that equal values have equal intervals on any machine.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,8 @@ from scipy import stats
 
 RESAMPLES = 4000
 """Of seeds. The chance of the draw moves the tail of 2.5% by 0.25 percentage points (one standard deviation)."""
+KEPT = 2**22
+"""Most numbers of resamples that are in memory at once, where problems and seeds are many."""
 FEWEST = 4
 """Below so many seeds the bootstrap has too few different resamples (3 seeds: 10): Student's t instead."""
 FLOOR = 0.2
@@ -149,8 +152,12 @@ def interquartile_interval(
     size, problems = runs.shape
     if size < 2 or not np.isfinite(runs).all():
         return NAN, NAN
-    chosen = np.random.default_rng(0).integers(size, size=(RESAMPLES // 2, size, problems))
-    found = _middle_half(runs[chosen, np.arange(problems)].reshape(len(chosen), -1))
+    random, at_once = np.random.default_rng(0), max(1, KEPT // runs.size)
+    parts = []
+    for start in range(0, RESAMPLES // 2, at_once):
+        chosen = random.integers(size, size=(min(at_once, RESAMPLES // 2 - start), size, problems))
+        parts.append(_middle_half(runs[chosen, np.arange(problems)].reshape(len(chosen), -1)))
+    found = np.concatenate(parts)
     tail, middle = (1 - level) / 2, interquartile_mean(runs)
     freedom = max(problems * (size - 1) / 2, 1)
     wider = np.sqrt(size / (size - 1)) * stats.t.ppf(tail, freedom) / stats.norm.ppf(tail)
@@ -181,12 +188,24 @@ def rests_on_one(values: np.ndarray, level: float = 0.95) -> bool:
 @lru_cache(maxsize=16)
 def resampled(size: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Returns how often each is drawn, in samples of as many with replacement [resamples, size]."""
-    drawn = np.random.default_rng(seed).integers(size, size=(resamples, size))
-    counts = np.zeros((resamples, size))
-    for column in drawn.T:
-        counts[np.arange(resamples), column] += 1
+    counts = _counts(np.random.default_rng(seed), size, resamples)
     counts.flags.writeable = False
     return counts
+
+
+def resampled_in_blocks(size: int, rows: int, blocks: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yields the rows of `resampled`, so many at a time; all are kept for the next call only if they are few."""
+    if rows * blocks * size <= KEPT:
+        yield from resampled(size, rows * blocks, seed).reshape(blocks, rows, size)
+        return
+    random = np.random.default_rng(seed)
+    for _ in range(blocks):
+        yield _counts(random, size, rows)
+
+
+def _counts(random: np.random.Generator, size: int, resamples: int) -> np.ndarray:
+    drawn = random.integers(size, size=(resamples, size)) + size * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size).astype(float)
 
 
 def _middle_half(values: np.ndarray) -> np.ndarray:
