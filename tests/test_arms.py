@@ -162,7 +162,7 @@ CASES = [(name, {}) for name in PRESETS] + [
 def records_of(case, encoding, seeds):
     (name, sections), kwargs = CASES[case], {"function": "cosine", "arms": 40, "available": 0.4, "features": 5}
     environment = EnvironmentSpec("it", "vbandits/ArmFeaturesBandit-v0", kwargs)
-    return run_job(job(environment, preset(name, encoding=encoding, **sections), seeds, 50)).records
+    return run_job(job(environment, preset(name, encoding=encoding, **sections), seeds, 32)).records
 
 
 @product(("case", "encoding", "seeds"), range(len(CASES)), ["shared", "disjoint"], [(3, 4), (1, 2, 3)], ids=str)

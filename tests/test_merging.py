@@ -11,9 +11,13 @@ from tests.test_running import markers, ran, vbandits
 from vbandits.experiment.store import Store
 
 
-def made(folder, text, *more):
+def made(folder, text, *more, shown=False):
+    """Leaves a run in a folder, with its report if that is to be shown."""
     Path("small.toml").write_text(text)
-    assert vbandits("run", "small.toml", "--out", folder, "--workers", 1, *more) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        if not shown:
+            patch.setattr("vbandits.cli.running.show", lambda *_: 0)
+        assert vbandits("run", "small.toml", "--out", folder, "--workers", 1, *more) == 0
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def test_jobs_of_wider_experiments_than_the_last_are_merged(whole, capsys):
     assert found.equals(wanted)
     assert "have not been made yet" not in Path("both/report/report.md").read_text()
     then = markers("both")
-    made("both", FEW)
+    made("both", FEW, shown=True)
     assert markers("both") == then, "it holds all that the whole experiment asks for"
     assert_same_tables("both", whole)
 

@@ -6,8 +6,9 @@ from torch import nn
 
 from tests.helpers import task
 from vbandits.networks import MLP, Module, from_module
+from vbandits.networks.mlp import affine
 from vbandits.networks.parametrization import rate, std
-from vbandits.networks.weights import initial, prior_std, rates, size, unflatten
+from vbandits.networks.weights import Factored, initial, prior_std, rates, size, unflatten
 
 
 def reference(weights, x, replica, draw):
@@ -102,3 +103,20 @@ def test_prior_and_rates_have_the_precision_of_the_task():
     assert prior_std(single.network, single)["0"][0].item() == pytest.approx(3**-0.5, rel=1e-14)
     assert rates(single.network, single)["0"][0].item() == pytest.approx(1 / 3, rel=1e-14)
     assert prior_std(single.network, replace(single, dtype=torch.float32))["0"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("rows", [1, 7, 200])
+@pytest.mark.parametrize("biased", [True, False])
+def test_draws_that_are_not_multiplied_out_are_those_that_are(rows, biased):
+    """Of few rows and of many, which are multiplied in another order."""
+    made = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=made, dtype=torch.float64)
+
+    noise = normal(2, 9, 3)  # nine draws of three columns
+    weight = Factored(normal(2, 1, 4, 5), normal(2, 4, 5, 3), noise)
+    bias = Factored(normal(2, 1, 5), normal(2, 5, 3), noise) if biased else None
+    x = normal(2, 1, rows, 4)
+    expected = x @ weight.dense() + (bias.dense().unsqueeze(2) if bias else 0.0)
+    torch.testing.assert_close(affine(x, weight, bias), expected)

@@ -92,6 +92,7 @@ def test_its_sections_are_filters_and_its_faults_are_told(file, capsys):
     assert "counts[1].rows: expected greater than or equal to 1, got 0" in errors
 
 
+@pytest.mark.slow
 def test_it_runs_from_python_also_in_other_processes(file):
     given = {"counts": [{"id": "steep"}], "models": ["ridge", "mean"], "benchmark": "poisson:BENCHMARK"}
     results = vbandits.run(**given, seeds=4, block=2, workers=1)

@@ -263,10 +263,20 @@ def test_the_report_can_be_written_again(capsys):
     assert vbandits("report", "nowhere") == 2
 
 
+TWO_JOBS = ("run", "small.toml", "--agents", "linear-ts", "--environments", "wheel")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A folder with a run of one agent and the uniform one, made once."""
+    return ran(tmp_path_factory.mktemp("two"), EXPERIMENT, *TWO_JOBS)
+
+
 @pytest.fixture
-def two_jobs(file):
-    assert vbandits("run", file, "--workers", 1, "--agents", "linear-ts", "--environments", "wheel") == 0
-    return Path("results/small"), ("run", file, "--workers", 1, "--agents", "linear-ts", "--environments", "wheel")
+def two_jobs(file, two):
+    """A copy of that run in the current folder, and its command."""
+    shutil.copytree(two / "results", file.parent / "results")
+    return Path("results/small"), (*TWO_JOBS, "--workers", 1)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])

@@ -98,7 +98,8 @@ def test_what_could_not_be_made_again_is_refused_when_it_is_kept():
         keep(Agent(replace(preset("elbo"), network=local), SEEDS, FORM["contexts"], 12))
 
 
-@over("name", ["ibvi", "neural-linear"], quick=["ibvi"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ibvi", "neural-linear"])
 def test_in_another_process(name, tmp_path):
     code = (
         "import sys, json, vbandits; from tests.keeping import life;"

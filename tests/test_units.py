@@ -23,7 +23,7 @@ from vbandits.presets import LEARNERS
 
 POOL = "vbandits/PoolActiveLearning-v0"
 
-STEPS, SEEDS = 70, (0, 1, 2)
+STEPS, SEEDS = 45, (0, 1, 2)
 SAME = (1.0, 0.0)
 UNITS = {
     "rewards in millionths": (SAME, (1e-6, 0.0)),

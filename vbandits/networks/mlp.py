@@ -125,7 +125,7 @@ def _factored(x: Tensor, weight: Factored, bias: Tensor | Factored | None) -> Te
     replicas, fan_in, fan_out, columns = weight.factor.shape
     flat = weight.factor.reshape(replicas, 1, fan_in, fan_out * columns)
     shift = None if bias is None else bias.factor.reshape(replicas, 1, fan_out * columns)
-    deviations = affine(x, flat, shift).view(replicas, -1, columns)  # [R, N * O, C]
+    deviations = affine(x, flat, shift).reshape(replicas, -1, columns)  # [R, N * O, C]
     return torch.baddbmm(mean.flatten(2), weight.noise, deviations.mT).unflatten(2, (-1, fan_out))
 
 
