@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -138,7 +138,10 @@ class Learner:
         acquisition: its own.
         model: of the labels. Replicas that diverge query at random from then on.
         known: rows whose label is known, in the order in which they became so [R, n].
+        labels: theirs [R, n], float64.
     """
+
+    grows: ClassVar = ("known", "labels")
 
     def __init__(
         self,
@@ -165,7 +168,7 @@ class Learner:
         )
         self.model = _model(spec, task)
         self.known = torch.empty(len(seeds), 0, dtype=torch.long, device=device)
-        self._labels = torch.empty(len(seeds), 0, dtype=torch.float64, device=device)
+        self.labels = torch.empty(len(seeds), 0, dtype=torch.float64, device=device)
         self._noise = NoiseVariance(len(seeds), device)
         self._purchases = 0  # since the last training
         self._streams = {
@@ -187,7 +190,7 @@ class Learner:
             for place in range(rows.shape[1]):
                 self._noise.add(labels[:, place], predicted[:, :, place])
         self.known = torch.cat([self.known, rows], 1)
-        self._labels = torch.cat([self._labels, labels], 1)
+        self.labels = torch.cat([self.labels, labels], 1)
         self._purchases += 1
 
     @property
@@ -206,7 +209,7 @@ class Learner:
         if self.spec.training.start == "scratch" and self.model.trained:
             self.model.restart()
         x = self.inputs.pool[self.known]
-        self.model.fit(x, self._labels, self._noise.standardised)
+        self.model.fit(x, self.labels, self._noise.standardised)
         self.model.guard(self.model.draw(2)(x))
 
     def query(self, mask: Tensor, count: int) -> Int64[Tensor, "R b"]:

@@ -108,7 +108,7 @@ def test_training_from_scratch_forgets_and_warm_training_goes_on():
         warm.fit()
     x = fresh.inputs.pool[fresh.known]
     losses = [
-        float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player._labels.long().unsqueeze(2)).mean())
+        float(-player.model.draw(1)(x)[:, 0].log_softmax(2).gather(2, player.labels.long().unsqueeze(2)).mean())
         for player in (fresh, warm)
     ]
     assert losses[1] < 0.5 * losses[0]

@@ -250,6 +250,7 @@ def test_agents_of_a_bandit_start_with_what_a_log_has_taught():
         ({"logs": [{"id": made(), "arm_features": True}]}, "expected features of arms"),
         ({"logs": [made(rows=10)]}, "expected at least two rows in each of 8 folds, got 10 in all"),
         ({"folds": 1}, "folds: expected greater than or equal to 2"),
+        ({"checkpoint": 10}, r"checkpoint: expected an experiment whose jobs go on from .*, got one with \[\[logs\]\]"),
         ({"trainig_rows": 5}, "unknown key 'trainig_rows'; did you mean 'training_rows'"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",

@@ -13,4 +13,5 @@ BENCHMARK = Benchmark(
     presets="vbandits.presets:LEARNERS",
     ad_hoc=False,
     live=("accuracy", "rmse", "nll"),
+    resumes=True,
 )

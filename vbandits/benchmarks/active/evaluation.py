@@ -1,7 +1,7 @@
 """How good a learner is, evaluated out of band: on the test set, and on the rows of the pool that it has not bought."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class Evaluator:
     Attributes:
         diverged: replicas that have diverged, or whose predictions were once not finite [R]: all of theirs is NaN.
     """
+
+    not_saved: ClassVar = ("_test", "_pool", "_order")
 
     def __init__(self, learner: Learner, test: Tensor | np.ndarray, pool: Tensor | np.ndarray | None = None) -> None:
         """Takes the targets of the test set [M], and those of the pool [N] to evaluate on what remains of it."""
