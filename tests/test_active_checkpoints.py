@@ -79,9 +79,10 @@ class Fickle(PoolActiveLearning):
 
     def step(self, actions):
         """Tells labels that are one further in every life."""
-        observation, *rest = super().step(actions)
+        observation, reward, terminated, truncated, info = super().step(actions)
         labels = observation["labels"]
-        return {**observation, "labels": labels.where(labels < 0, (labels + Fickle.lives) % 3)}, *rest
+        observation["labels"] = labels.where(labels < 0, (labels + Fickle.lives) % 3)
+        return observation, reward, terminated, truncated, info
 
 
 def test_an_environment_that_does_not_come_back_is_told(tmp_path):

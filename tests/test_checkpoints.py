@@ -13,6 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import SafetensorError
 
 import vbandits
 from tests.helpers import WHEEL, preset
@@ -178,6 +179,21 @@ def test_short_jobs_write_none(tmp_path):
     with pytest.raises(Stopped):
         run_job(one, Steps(45), tmp_path / "checkpoint.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_place_for_one_the_job_goes_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    one = made("linear-ts")
+    whole = run_job(one)
+    monkeypatch.setattr("vbandits.state.files.save_file", full)
+    outcome = run_job(one, checkpoint=tmp_path / "checkpoint.safetensors")
+    assert len(outcome.notes) == 1
+    assert outcome.notes[0].startswith("it has no checkpoints: ")
+    assert "No space left on device" in outcome.notes[0]
+    assert list(tmp_path.iterdir()) == []
+    assert_same(outcome, whole)
 
 
 EXPERIMENT = """

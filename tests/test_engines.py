@@ -212,6 +212,24 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread watches, which stops with its process")
+@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=DASK)])
+def test_workers_that_are_stopped_end_with_a_head_that_is_killed(here, engine):
+    process = run("--engine", engine, "--workers", 2, out="out")
+    until(lambda: len(tables("out")) >= 2, process)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    process.kill()
+    process.communicate()  # nobody holds its output any more
+    end = time.monotonic() + 2
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=DASK), pytest.param("ray", marks=RAY)])
 def test_tables_are_the_same_on_every_engine(here, undisturbed, engine):
     ended(run("--engine", engine, "--workers", 2, out="out"))

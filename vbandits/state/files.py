@@ -19,10 +19,17 @@ SCHEMA = 1
 
 
 def write(path: Path, state: State, about: dict[str, Any]) -> None:
-    """Writes a state and what is said of it, in JSON, to a file at once or not at all."""
+    """Writes a state and what is said of it, in JSON, to a file at once or not at all.
+
+    Raises:
+        ConfigError: if there is no place for it, such as on a full disk.
+    """
     text = json.dumps({"schema": SCHEMA, "about": about, "tree": state.tree})
     with atomic(path) as temporary:
-        save_file(state.arrays, temporary, {"vbandits": text, "sha256": _digest(text, state.arrays)})
+        try:
+            save_file(state.arrays, temporary, {"vbandits": text, "sha256": _digest(text, state.arrays)})
+        except safetensors.SafetensorError as error:
+            raise ConfigError(f"{path}: expected a place that can be written to, got: {error}") from None
 
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 from vbandits.errors import ConfigError
 from vbandits.experiment.engines import SECONDS, Engine, unreachable
+from vbandits.experiment.supervision import end_with
 
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # who asked for the call is told, and tries again
@@ -32,6 +34,7 @@ def opened(workers: int | None, address: str | None, device: str) -> Iterator[En
             own = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **own))
             client = stack.enter_context(Client(cluster, set_as_default=False))
+            client.register_plugin(_supervision(os.getpid()))
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=SECONDS, set_as_default=False))
@@ -46,3 +49,17 @@ def opened(workers: int | None, address: str | None, device: str) -> Iterator[En
         executor = client.get_executor(pure=False)
         stack.callback(executor.shutdown, wait=False)
         yield Engine(executor.submit, workers or max(1, len(threads)), (KilledWorker,))
+
+
+def _supervision(parent: int) -> Any:
+    """Returns what has every worker, also one that takes the place of another, end with the process that started it.
+
+    Dask's own watch is a thread of the worker: it does not see the end of a parent where the worker is stopped.
+    """
+    from distributed import WorkerPlugin  # pyright: ignore[reportMissingImports]
+
+    class Supervision(WorkerPlugin):  # pyright: ignore[reportUntypedBaseClass]
+        def setup(self, worker: Any) -> None:
+            end_with(parent)
+
+    return Supervision()
