@@ -72,15 +72,14 @@ def _chosen(folder: Path, wanted: Mapping[str, str | None], seed: Any, keys: Col
     if not files:
         raise ConfigError(f"{folder}: expected agents of a run with `save = true`, got none")
     about = {path: own for path in files if (own := read_about(path)) and (keys is None or own.get("key") in keys)}
-    found = [
-        path
+    named = {
+        path: own
         for path, own in about.items()
         if all(label is None or own["names"].get(axis) == label for axis, label in wanted.items())
-        and (seed in (None, "all") or seed in own["seeds"])
-    ]
-    named = [own for own in about.values() if all(w is None or own["names"].get(a) == w for a, w in wanted.items())]
+    }
+    found = [path for path, own in named.items() if seed in (None, "all") or seed in own["seeds"]]
     if named and not found:
-        others = [f"{' · '.join(own['names'].values())} (seeds {_listed(own['seeds'])})" for own in named]
+        others = [f"{' · '.join(own['names'].values())} (seeds {_listed(own['seeds'])})" for own in named.values()]
         raise ConfigError(f"{folder}: seed: expected one that was kept, of {'; '.join(others)}, got {seed!r}")
     labels = {tuple(about[path]["names"].values()) for path in found}
     if len(labels) == 1 and (len(found) == 1 or seed is None):  # blocks of seeds: the first

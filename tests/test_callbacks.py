@@ -362,3 +362,22 @@ def test_values_that_are_not_finite_have_no_mean():
     values = {"a": np.array([1.0, np.nan]), "b": np.array([1.0, 2.0]), "c": np.array([[1.0]]), "d": np.array([1, 2])}
     event = ready.Step(ready.JobInfo("k", "bandits", {}, (0, 1), 1, "cpu"), 1, (0, 1), values)
     assert event.means() == {"b": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("names", "lacks"),
+    [
+        ({"package": "no_such_package"}, "Own needs the package no_such_package: pip install no_such_package"),
+        ({"package": "no-such-package", "module": "no.such"}, "Own needs the package no-such-package: pip install"),
+        ({"package": "json"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_tracker_of_ones_own_says_what_it_needs(names, lacks):
+    own = type("Own", (ready.Tracker,), names)
+    given = {"name": "test", **BANDITS, "callbacks": [own]}
+    if lacks:
+        with pytest.raises(ConfigError, match=rf"callbacks\[0\]: {lacks}"):
+            resolve(given)
+    else:
+        assert resolve(given).callbacks

@@ -71,9 +71,10 @@ def test_a_name_that_is_not_there_is_refused():
 
 def test_ids_are_whole_in_a_narrow_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "60")
-    assert vbandits("list", "environments") == 0
-    assert "vbandits/HeteroscedasticBandit-v0" in capsys.readouterr().out
+    for columns in ("60", "2"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert vbandits("list", "environments") == 0
+        assert "vbandits/HeteroscedasticBandit-v0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])

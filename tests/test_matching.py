@@ -1,5 +1,7 @@
 """Logs that agents start from: their arms and columns are the environment's, by name wherever both have names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ import vbandits
 from tests.test_running import vbandits as command
 from vbandits.data.logs import load_log
 from vbandits.data.matching import matched
-from vbandits.envs import Mushroom
+from vbandits.envs import Mushroom, RewardTable
 from vbandits.envs.logged import EAT
 from vbandits.experiment.resolve import resolve
 
@@ -178,6 +180,10 @@ def test_the_arms_of_a_named_environment_are_known_by_what_they_do():
         ([1, 2, 3], ("3", "2", "1"), [2, 1, 0], "name"),
         (["b", "a", "c"], (), [1, 0, 2], "position"),
         (["b", "a", "c"], ("0", "1", "2"), [1, 0, 2], "position"),
+        (["b", "a", "c"], None, [1, 0, 2], "position"),
+        (["2", "01", "1"], (), [2, 0, 1], "position"),
+        ([1, 0, 2], np.array([2, 1, 0]), [1, 2, 0], "name"),
+        (["b", "a", "c"], np.array(["c", "b", "a"]), [1, 2, 0], "name"),
         ([2, 0, 1], (), [2, 0, 1], "number"),
     ],
 )
@@ -186,3 +192,33 @@ def test_numbers_are_those_of_arms_where_no_arm_is_called_so(names, own, places,
     found = matched(load_log(frame), 3, 1, own, ("x",))
     assert found.action.tolist() == places
     assert found.matched == f"arms by {how}, columns by name"
+
+
+def test_arms_that_differ_in_zeros_alone_are_not_one_arm():
+    frame = pd.DataFrame({"x": [0.1, 0.2], "action": ["01", "1"], "reward": 1.0, "propensity": 0.5})
+    with pytest.raises(ValueError, match=r"expected the 3 arms of the environment, got 2 \(01, 1\)"):
+        matched(load_log(frame), 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "names", "told"),
+    [
+        ("arm_names", ("visit", "none"), r"a name for each of the 3 arms of the environment, .* got 2 \(visit, none\)"),
+        ("arm_names", ("visit", "none", "mail", "post"), "each of the 3 arms of the environment, .* got 4"),
+        ("arm_names", np.array(["visit", "none", "none"]), r"all different, got 3 \(visit, none, none\)"),
+        ("arm_names", "abc", r"each of the 3 arms of the environment, all different, got 1 \(abc\)"),
+        ("feature_names", ("age", "income", "town=Bonn"), "each of the 4 columns of the environment, .* got 3"),
+    ],
+)
+def test_names_that_are_not_one_for_each_arm_or_column_are_refused(attribute, names, told, monkeypatch):
+    log, _ = decisions()
+    monkeypatch.setattr(RewardTable, attribute, property(lambda self: names, lambda self, own: None), raising=False)
+    with pytest.raises(vbandits.ConfigError, match=f"environment 't': {attribute}: expected .*{told}"):
+        resolve({"name": "it", "environments": [entry(log)], "agents": []})
+
+
+def test_features_of_arms_do_not_stay_in_the_order_of_the_log():
+    features = np.arange(3.0)[:, None]
+    frame = pd.DataFrame({"x": [0.1, 0.2, 0.3], "action": ["a", "b", "c"], "reward": 1.0, "propensity": 0.5})
+    log = replace(load_log(frame), arm_features=features)
+    assert matched(log, 3, 1, ("c", "b", "a")).arm_features is None

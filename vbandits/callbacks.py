@@ -106,10 +106,10 @@ class Tracker(Callback):
         points: most steps of a job that are sent, evenly spaced.
     """
 
-    package: ClassVar[str]
-    """What has to be installed, and how: "wandb"."""
-    module: ClassVar[str]
-    """What is imported of it."""
+    package: ClassVar[str] = ""
+    """What has to be installed, and how: "wandb"; nothing if empty."""
+    module: ClassVar[str] = ""
+    """What is imported of it, where that is not called as the package is."""
 
     points: Points = 200
 
@@ -152,7 +152,8 @@ class Tracker(Callback):
     @classmethod
     def require(cls) -> None:
         """Raises an ImportError if its package is not installed."""
-        cls.imported()
+        if cls.package or cls.module:
+            cls.imported()
 
     @classmethod
     def imported(cls) -> Any:
@@ -162,7 +163,7 @@ class Tracker(Callback):
             ImportError: with what is to be installed.
         """
         try:
-            return importlib.import_module(cls.module)
+            return importlib.import_module(cls.module or cls.package)
         except ImportError as error:
             raise ImportError(
                 f"{cls.__name__} needs the package {cls.package}: pip install {cls.package} ({error})"

@@ -1,6 +1,7 @@
 """A log's arms and columns in the order that an environment has them in: by name wherever both have names."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,14 +15,16 @@ SHOWN = 200
 """Letters of a list of names in a message."""
 NAME, POSITION, NUMBER = "name", "position", "number"
 """By what arms and columns are matched."""
+NUMERAL = re.compile("0|[1-9][0-9]{0,8}")
+"""A number as it is written in only one way: "01" may be another arm than "1"."""
 
 
 def matched(
     log: Log,
     arms: int,
     features: int,
-    arm_names: Sequence[str] = (),
-    feature_names: Sequence[str] = (),
+    arm_names: Iterable[Any] | None = None,
+    feature_names: Iterable[Any] | None = None,
     told: Sequence[str | int] | None = None,
 ) -> Log:
     """Returns a log whose arms and columns stand where the environment's do.
@@ -34,24 +37,29 @@ def matched(
         log: logged decisions.
         arms: of the environment, A.
         features: of its contexts, D.
-        arm_names: A of them; none where it has none.
+        arm_names: A of them, texts or numbers; none where it has none.
         feature_names: D of them; none where it has none.
         told: what the log calls the environment's arms, in their order, where names differ.
 
     Returns:
         The log, with `matched`, which says by what arms and columns were matched, and a note that tells a person. Its
-        arms have its own names.
+        arms have its own names, and no features.
 
     Raises:
-        ValueError: for arms or columns that cannot be matched, with the names that each side has.
+        ValueError: for arms or columns that cannot be matched, with the names that each side has, and for names of the
+            environment's that are not one for each of its arms or columns.
     """
     errors: list[str] = []
-    of_arms = _tried(errors, _arms, log, arms, tuple(arm_names), told)
-    of_columns = _tried(errors, _columns, log, features, tuple(feature_names))
+    own_arms = _tried(errors, _texts, "arm_names", "arms", arm_names, arms)
+    own_columns = _tried(errors, _texts, "feature_names", "columns", feature_names, features)
+    if own_arms is None or own_columns is None:
+        raise ValueError("; ".join(errors))
+    of_arms = _tried(errors, _arms, log, arms, own_arms, told)
+    of_columns = _tried(errors, _columns, log, features, own_columns)
     if of_arms is None or of_columns is None:
         raise ValueError(f"log: {'; and '.join(errors)}")
     (places, by_arms, which), (columns, by_columns, lacking) = of_arms, of_columns
-    names = [*map(str, told or arm_names or [f"arm {arm}" for arm in range(arms)])]
+    names = [*map(str, told if told is not None else own_arms or [f"arm {arm}" for arm in range(arms)])]
     for place, name in zip(places, log.arm_names, strict=True):
         names[place] = name
     context = log.context
@@ -60,7 +68,7 @@ def matched(
         context[:, columns] = log.context
     notes = [f"arms by {by_arms}{which}", f"columns by {by_columns}"] if features else [f"arms by {by_arms}{which}"]
     if by_columns == POSITION and features:
-        notes[1] += f", as {'the log' if _named(feature_names, 'x') else 'the environment'} has no names of them"
+        notes[1] += f", as {'the log' if _named(own_columns, 'x') else 'the environment'} has no names of them"
     if never := [names[place] for place in range(arms) if place not in places]:
         notes.append(f"arms that it never played: {_listed(never)}")
     if lacking:
@@ -70,7 +78,8 @@ def matched(
         context=context,
         action=np.array(places)[log.action],
         arm_names=tuple(names),
-        feature_names=tuple(feature_names) or log.feature_names,
+        feature_names=own_columns or log.feature_names,
+        arm_features=None,  # environments whose arms have features take no log
         matched=f"arms by {by_arms}, columns by {by_columns}",
         notes=(*log.notes, f"agents start from the {len(log):,} decisions of {log.name}: {'; '.join(notes)}"),
     )
@@ -83,6 +92,19 @@ def _tried(errors: list[str], find: Callable[..., Found], *given: Any) -> Found 
     except ValueError as error:
         errors.append(str(error))
         return None
+
+
+def _texts(attribute: str, what: str, given: Iterable[Any] | None, count: int) -> tuple[str, ...]:
+    """Returns the names that an environment has of its arms or columns as texts, none where it has none."""
+    if given is None:
+        return ()
+    names = (given,) if isinstance(given, str) else tuple(map(str, given))
+    if names and (len(names) != count or len(set(names)) != count):
+        raise ValueError(
+            f"{attribute}: expected a name for each of the {count} {what} of the environment, all different, got "
+            f"{len(names)} ({_listed(names)})"
+        )
+    return names
 
 
 def _arms(log: Log, arms: int, own: tuple[str, ...], told: Sequence[str | int] | None) -> tuple[list[int], str, str]:
@@ -149,7 +171,7 @@ def _named(names: Sequence[str], prefix: str = "") -> bool:
 
 
 def _counting(names: Sequence[str]) -> bool:
-    return all(name.isascii() and name.isdecimal() for name in names)
+    return all(NUMERAL.fullmatch(name) for name in names)
 
 
 def _may_lack(name: str, given: Sequence[str]) -> bool:

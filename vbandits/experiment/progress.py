@@ -45,7 +45,7 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     texts = {name: [name, *(row[name] for row in rows)] for name in rows[0]}
     least = [max(len(word) for text in own for word in text.split() or [""]) for own in texts.values()]
     widths = [max(map(len, own)) for own in texts.values()]
-    room -= GAP * (len(widths) - 1)
+    room = max(room - GAP * (len(widths) - 1), 1)
     if sum(least) > room:
         for row in rows:
             told = "  ".join(f"{name}: {text}" for name, text in row.items() if text)
