@@ -94,6 +94,35 @@ def merge(*folders: Path, out: Path, benchmark: str | None = None) -> int:
     return show(merged(folders, out, shlex.join(["vbandits", *sys.argv[1:]])), out)
 
 
+@app.command
+def pack(folder: Path, *, benchmark: str | None = None) -> int:
+    """Pack the files of finished jobs into an archive for each problem: thousands of small ones become a few.
+
+    Nothing else changes: runs, reports and merges read them where they are, and other jobs can be added and packed.
+
+    Parameters
+    ----------
+    folder
+        What `vbandits run` left, such as results/quickstart.
+    benchmark
+        Needed only for a benchmark of your own: the "my_module:NAME" that its experiment file has.
+    """
+    from vbandits.errors import require_writable
+    from vbandits.experiment.locking import locked
+    from vbandits.experiment.progress import print_line
+    from vbandits.experiment.store import Store
+    from vbandits.report.formats import count
+
+    _import(benchmark)
+    store = Store(folder)
+    store.experiment()  # or it is no results folder
+    require_writable(folder)
+    with locked(folder):
+        packed = store.pack()
+    print_line(Console(stderr=True), f"{count(packed, 'job')} packed into {folder / 'packs'}")
+    return 0
+
+
 def _import(benchmark: str | None) -> None:
     """Imports a benchmark of the user's own, which is asked for by name: a folder's word is not enough for that."""
     from vbandits.errors import ConfigError

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vbandits.errors import ConfigError
+from vbandits.experiment.packs import File
 from vbandits.experiment.results import Place
 from vbandits.files import write_bytes, write_text
 from vbandits.serialize import digest
@@ -27,12 +28,12 @@ class DamagedError(ConfigError):
     """A file is not as a run left it; the same run makes it again."""
 
 
-def damaged(path: Path, what: str, got: str) -> DamagedError:
+def damaged(path: File, what: str, got: str) -> DamagedError:
     """Returns what is said of a file that is not as a run left it."""
     return DamagedError(f"{path}: expected {what} as a run left it, got {got}: the same run makes it again")
 
 
-def require_known(path: Path, schema: Any) -> None:
+def require_known(path: File, schema: Any) -> None:
     """Raises a ConfigError for what a later version of vbandits wrote."""
     if schema is not None and (type(schema) is not int or schema > SCHEMA):
         raise ConfigError(
@@ -46,17 +47,18 @@ class StoredParts(Mapping[Place, pd.DataFrame]):
 
     def __init__(
         self,
-        folder: Path,
+        found: Callable[[str], File],
         markers: Sequence[Mapping[str, Any]],
         axes: tuple[str, str],
         ending: str,
         seeds: Sequence[int],
     ) -> None:
-        """Takes the folder, the markers of the jobs, and the seeds in the order that tables have them in."""
-        self._axes, self._markers = axes, dict[Place, list[tuple[Path, Mapping[str, Any]]]]()
+        """Takes what finds files by name, the markers of the jobs, and the seeds in the order that tables have them
+        in."""
+        self._axes, self._markers = axes, dict[Place, list[tuple[File, Mapping[str, Any]]]]()
         self._ending, self._order = ending, {seed: place for place, seed in enumerate(seeds)}
         for marker in markers:
-            path = folder / f"{marker['key']}{ending}"
+            path = found(f"{marker['key']}{ending}")
             if path.exists():
                 self._markers.setdefault((marker[axes[0]], marker[axes[1]]), []).append((path, marker))
 
@@ -90,7 +92,7 @@ def _of_seeds(table: pa.Table, seeds: Sequence[int]) -> pa.Table:
     return table if kept.all() else table.filter(pa.array(kept))
 
 
-def read_table(path: Path, written: str | None) -> pa.Table:
+def read_table(path: File, written: str | None) -> pa.Table:
     """Reads a table, if it is what was written; older markers do not tell."""
     try:
         content = path.read_bytes()
@@ -115,11 +117,11 @@ def write_table(path: Path, table: pd.DataFrame) -> str:
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: File) -> Any:
     """Returns what a JSON file holds, of whatever kind it is."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, "JSON", f"one that cannot be read ({error})") from None
 
 
@@ -128,7 +130,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps({**content, "digest": digest(content)}, indent=2))
 
 
-def whole(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+def whole(path: File, content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what was read without its checksum; raises a DamagedError unless `write_json` wrote it so.
 
     Older files have no checksum, and are taken as they are.

@@ -15,6 +15,7 @@ from vbandits.experiment.made import seeds_text
 from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import Parts, Place, StoredResults
 from vbandits.experiment.store import Store, told_of
+from vbandits.files import write_bytes
 from vbandits.registry import DEFAULT_BENCHMARK
 from vbandits.report.formats import count, plural
 
@@ -210,7 +211,7 @@ def _copy(source: Store, results: StoredResults, target: Store) -> None:
         whole = job["status"] == "failed" or source.finished(job["key"]) is not None
         if whole and target.finished(job["key"]) is None:
             for path in source.files(job["key"]):
-                shutil.copyfile(path, target.jobs / path.name)
+                write_bytes(target.jobs / path.name, path.read_bytes())
 
 
 def _copy_trained(source: Store, document: Mapping[str, Any], target: Store) -> None:
@@ -222,4 +223,4 @@ def _copy_trained(source: Store, document: Mapping[str, Any], target: Store) -> 
                 shutil.copyfile(path, target.agents / path.name)
             if target.finished(key) is None:
                 for path in source.files(key):
-                    shutil.copyfile(path, target.jobs / path.name)
+                    write_bytes(target.jobs / path.name, path.read_bytes())

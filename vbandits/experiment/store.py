@@ -1,5 +1,6 @@
 """A results folder: the experiment as last asked for, and a Parquet file and a marker for every job that was run."""
 
+import hashlib
 import re
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from vbandits.experiment.files import (
     write_table,
 )
 from vbandits.experiment.machine import commit, machine
+from vbandits.experiment.packs import ENDING, File, Packs
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.files import checksum, versions
 from vbandits.registry import DEFAULT_BENCHMARK, load
@@ -42,9 +44,9 @@ class Store:
 
     Layout: `experiment.json`, the experiment as it was last asked for; `cells/{key}.parquet`, with
     `cells/{key}.held-out.parquet` where there is such a table, and `cells/{key}.json`, the marker, written after them;
-    of a job that has not finished `cells/{key}.checkpoint.safetensors`; `agents/{key}.*`, what was trained, where it is
-    kept; `report/`; of a tuning also the files of `TUNED`. Jobs are known by their content: those that the experiment
-    no longer asks for stay, and are used again when it does.
+    of a job that has not finished `cells/{key}.checkpoint.safetensors`; `packs/{problem}.zip`, files of `cells` that
+    were packed; `agents/{key}.*`, what was trained, where it is kept; `report/`; of a tuning also the files of `TUNED`.
+    Jobs are known by their content: those that the experiment no longer asks for stay, and are used again when it does.
 
     Attributes:
         folder: where it is.
@@ -56,6 +58,7 @@ class Store:
         self.folder = Path(folder)
         self.jobs, self.agents = self.folder / "cells", self.folder / "agents"
         self._described = self.folder / "experiment.json"
+        self._packs = Packs(self.folder / "packs")
         self.notes: list[str] = []
 
     def prepare(self, experiment: Experiment, command: str, overwrite: bool, alone: bool = True) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class Store:
                     f"{self.folder}: expected {refusal}: give a new --out, or --overwrite to discard its results"
                 )
         self.jobs.mkdir(parents=True, exist_ok=True)
-        for leftover in self.jobs.iterdir() if alone else ():
+        for leftover in [*self.jobs.glob("*"), *self._packs.folder.glob("*")] if alone else ():
             if leftover.name.endswith((".temporary", ".progress")):
                 leftover.unlink(missing_ok=True)
         if not same or (before or {}).get("fingerprint") != digest(document):
@@ -129,7 +132,7 @@ class Store:
             return
         cells = self.jobs.iterdir() if self.jobs.is_dir() else ()
         if any(not KEY.match(path.name) for path in cells) or any(
-            not (path.name in ("cells", "report") or path.name.startswith((".lock", "experiment.json")))
+            not (path.name in ("cells", "packs", "report") or path.name.startswith((".lock", "experiment.json")))
             for path in self.folder.glob("*")
         ):
             raise ConfigError(
@@ -142,7 +145,13 @@ class Store:
 
     def _discard(self) -> None:
         """Removes what was computed; of what is a link to elsewhere, the link alone."""
-        for path in (self.jobs, self.agents, self.folder / "report", *(self.folder / name for name in TUNED)):
+        for path in (
+            self.jobs,
+            self.agents,
+            self._packs.folder,
+            self.folder / "report",
+            *(self.folder / name for name in TUNED),
+        ):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -167,10 +176,11 @@ class Store:
 
     def markers(self, torn: bool = True) -> Iterator[dict[str, Any]]:
         """Yields the markers of jobs; of those that are torn it raises a ConfigError, or passes them over."""
-        for path in sorted(self.jobs.glob("*.json")):
-            if KEY.fullmatch(path.stem):
+        names = {path.name for path in self.jobs.glob("*.json")} | self._packs.files().keys()
+        for name in sorted(name.removesuffix(".json") for name in names if name.endswith(".json")):
+            if KEY.fullmatch(name):
                 try:
-                    marker = self.marker(path.stem)
+                    marker = self.marker(name)
                 except ConfigError:
                     if torn:
                         raise
@@ -189,8 +199,8 @@ class Store:
 
     def marker(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished or failed; None of a file of another kind."""
-        path = self.jobs / f"{name}.json"
-        _no_links([path, *(path.with_suffix(ending) for ending in (RECORDS, HELD_OUT))])
+        path, *tables = (self.file(f"{name}{ending}") for ending in (".json", RECORDS, HELD_OUT))
+        _no_links([file for file in (path, *tables) if isinstance(file, Path)])
         marker = read_json(path) if path.exists() else None
         if not isinstance(marker, dict) or marker.get("key") != name or marker.get("status") not in ("done", "failed"):
             return None
@@ -198,12 +208,35 @@ class Store:
             return None
         require_known(path, marker.get("schema"))
         marker = whole(path, marker)
-        return marker if marker["status"] != "done" or path.with_suffix(RECORDS).exists() else None
+        return marker if marker["status"] != "done" or tables[0].exists() else None
 
-    def files(self, name: str) -> list[Path]:
+    def files(self, name: str) -> list[File]:
         """Returns the files of the job with a key, its marker last."""
-        paths = [self.jobs / f"{name}{ending}" for ending in (RECORDS, HELD_OUT, ".json")]
+        paths = [self.file(f"{name}{ending}") for ending in (RECORDS, HELD_OUT, ".json")]
         return [path for path in paths if path.exists()]
+
+    def file(self, name: str) -> File:
+        """Returns a file of a job, which may have been packed; the one that is not, if there are both."""
+        path = self.jobs / name
+        packed = self._packs.files()
+        return packed[name] if name in packed and not path.exists() else path
+
+    def pack(self) -> int:
+        """Packs the files of finished jobs into an archive for each problem, and returns how many were packed."""
+        loose: dict[str, list[str]] = {}
+        for marker in self.markers(torn=False):
+            key = marker["key"]
+            if (self.jobs / f"{key}.json").exists() and self.finished(key) is not None:
+                loose.setdefault(key.split("--")[0], []).append(key)
+        for problem, keys in loose.items():
+            here = self._packs.folder / f"{problem}{ENDING}"
+            before = {name for name, file in self._packs.files().items() if file.archive == here}
+            names = sorted(before | {file.name for key in keys for file in self.files(key)})
+            self._packs.write(problem, map(self.file, names))
+            for key in keys:
+                for ending in (RECORDS, HELD_OUT, ".json"):  # of one that is killed here, the archive has all of it
+                    (self.jobs / f"{key}{ending}").unlink(missing_ok=True)
+        return sum(map(len, loose.values()))
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """Returns the marker of the job with a key, if it finished and its files are what it wrote, or None."""
@@ -236,8 +269,8 @@ class Store:
 
     def _whole(self, marker: Mapping[str, Any]) -> bool:
         """Returns whether a job's tables are what its marker says; older markers do not tell."""
-        paths = {self.jobs / f"{marker['key']}{ending}": sha for ending, sha in marker.get("sha256", {}).items()}
-        return all(path.exists() and checksum(path) == sha for path, sha in paths.items())
+        paths = {self.file(f"{marker['key']}{ending}"): sha for ending, sha in marker.get("sha256", {}).items()}
+        return all(path.exists() and _checksum(path) == sha for path, sha in paths.items())
 
     def finish(
         self, job: Job, outcome: Outcome, memory_mb: float, last: Mapping[str, float] | None = None
@@ -282,7 +315,7 @@ class Store:
         for marker in markers:
             marker["reason"] = marker.get("reason") and shortened(str(marker["reason"]), LONGEST)
         done = [marker for marker in markers if marker["status"] == "done"]
-        records, held_out = (StoredParts(self.jobs, done, kind.axes, ending, seeds) for ending in (RECORDS, HELD_OUT))
+        records, held_out = (StoredParts(self.file, done, kind.axes, ending, seeds) for ending in (RECORDS, HELD_OUT))
         return load(kind.results)(document, markers, records, self.folder, held_out)
 
     def experiment(self) -> dict[str, Any]:
@@ -325,6 +358,16 @@ class Store:
         }
         write_json(self.jobs / f"{job.key}.json", marker)
         return marker
+
+
+def _checksum(file: File) -> str:
+    """Returns the checksum of a file; of one in a damaged archive none."""
+    if isinstance(file, Path):
+        return checksum(file)
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _no_links(files: Sequence[Path]) -> Sequence[Path]:
