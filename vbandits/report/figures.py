@@ -96,6 +96,8 @@ def draw(
     axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style], banded: Sequence[str] | None = None
 ) -> None:
     """Draws curves and their bands."""
+    import seaborn
+
     for curve in shown:
         style = styles[curve.label]
         if banded is None or curve.label in banded:
@@ -107,7 +109,18 @@ def draw(
                 edgecolor=(style.color, 0.45),
                 linewidth=0.5,
             )
-        axes.plot(curve.x, curve.mean, color=style.color, linestyle=style.linestyle, linewidth=1.8)
+        seaborn.lineplot(
+            x=curve.x,
+            y=curve.mean,
+            ax=axes,
+            color=style.color,
+            linestyle=style.linestyle,
+            linewidth=1.8,
+            estimator=None,
+            errorbar=None,
+            legend=False,
+            sort=False,
+        )
 
 
 def label_ends(canvas: Canvas, axes: "Axes", shown: Sequence[Curve], styles: Mapping[str, Style]) -> None:
