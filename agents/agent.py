@@ -260,7 +260,7 @@ class Agent:
         """
         rows = self.encoding.form.arms if self.encoding.rows_are_arms else 1
         numbers = rows * max(self.encoding.features, WIDE) * self.encoding.outputs
-        return max(1, min(LARGEST[self.device.type], NUMBERS // numbers))
+        return max(1, min(LARGEST.get(self.device.type, LARGEST["cuda"]), NUMBERS // numbers))
 
     def _rows(self, observed: Observation) -> Float[Tensor, "RN n W"]:
         """Returns the rows of N decisions of every replica, one decision after another."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from vbandits.data.precision import require_scale
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import aside, derived
+from vbandits.training import TrainedState
 from vbandits.types import Data, Functions, Scaling, Task
 
 LIMIT = 1e6
@@ -92,6 +93,8 @@ class Model:
 
     def restart(self) -> None:
         """Goes back to fresh initial weights, other ones after every update."""
+        if isinstance(self.state, TrainedState):
+            self.state.parameters.forget()
         self.state = self.posterior.init(replace(self.task, seeds=derived(self.task.seeds, self.updates)))
 
     @property

@@ -74,7 +74,7 @@ class Aside:
 
     @property
     def played(self) -> int:
-        """Steps of the problem that were played."""
+        """Steps of the problem that were played; that it was asked for is noted in `dated`."""
         self.dated = True
         return self._played
 

@@ -1,4 +1,4 @@
-"""What holds on a GPU; skipped where there is none."""
+"""What holds on a GPU; most is skipped where there is none."""
 
 import pytest
 import torch
@@ -18,9 +18,10 @@ from vbandits.presets import PRESETS
 from vbandits.training import Parameters
 from vbandits.types import Optimizer, Schedule
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
+@on_gpu
 @over("preset", PRESETS, quick=[*PRESETS])
 def test_every_preset_runs(preset):
     found = vbandits.run("vbandits/Wheel-v0", preset, seeds=8, steps=40, device="cuda", workers=1)
@@ -28,6 +29,7 @@ def test_every_preset_runs(preset):
     assert found.summary()["failures"].sum() == 0
 
 
+@on_gpu
 @pytest.mark.parametrize("anchor", [0.0, 0.1])
 @pytest.mark.parametrize(
     "posterior", [Deterministic(), IBVI(), Ensemble(3), Dropout()], ids=lambda one: type(one).__name__
@@ -50,3 +52,34 @@ def test_steps_that_are_replayed_are_those_that_are_not(posterior, anchor, monke
     plain = run_job(work).records
     assert ours["action"].tolist() == plain["action"].tolist()
     torch.testing.assert_close(torch.tensor(ours["nll"]), torch.tensor(plain["nll"]), rtol=0, atol=0, equal_nan=True)
+
+
+class Recorded:
+    """Stands in for a graph: replays a function on the inputs that were there when it was recorded."""
+
+    def __init__(self, function, inputs):
+        self.function, self.inputs = function, inputs
+
+    def replay(self):
+        self.function(*self.inputs)
+
+
+def test_what_is_replayed_gets_the_inputs_of_each_call_and_other_shapes_are_launched(monkeypatch):
+    def record(self, inputs):
+        self._inputs = tuple(own.clone() for own in inputs)
+        self._graph = Recorded(self._function, self._inputs)
+
+    monkeypatch.setattr(Replayed, "_record", record)
+    total, seen = torch.zeros(3), []
+
+    def add(x, y):
+        seen.append(x.shape)
+        total.add_(x.sum() * y)
+
+    step = Replayed(add)
+    for number in range(6):
+        step(torch.full((4,), float(number)), torch.tensor([1.0, 2.0, 3.0]))
+    torch.testing.assert_close(total, 60 * torch.tensor([1.0, 2.0, 3.0]))
+    step(torch.ones(7), torch.ones(3))
+    torch.testing.assert_close(total, 60 * torch.tensor([1.0, 2.0, 3.0]) + 7)
+    assert seen == [(4,)] * 6 + [(7,)]

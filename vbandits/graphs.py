@@ -2,6 +2,7 @@
 can be launched."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ class Replayed:
     and returns nothing.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], how: Any = None) -> None:
+        """Takes the function, and what tells one such function from another."""
+        self.how = how
         self._function = function
         self._calls = 0
         self._inputs: tuple[Tensor, ...] = ()

@@ -120,23 +120,28 @@ class Parameters:
         """Takes a step by a gradient that is known without autograd, on a GPU by the kernels of the first such steps.
 
         Args:
-            gradient: of a batch, and what more it takes; the same function of them at every call.
+            gradient: of a batch, and what more it takes: all that differs from one call to another is among these.
             optimizer: how.
             batch: of rows.
             more: what the gradient takes besides.
             pull: see `descend`.
         """
         varies = optimizer.kind != "sgd" or optimizer.decay_steps  # from step to step, which cannot be replayed
-        if varies or not self.values.is_cuda:
+        if varies or batch.weight is not None or not self.values.is_cuda:
             return self.descend(gradient(batch, *more), optimizer, pull)
-        if self._replayed is None:
+        how = optimizer, pull is None
+        if self._replayed is None or self._replayed.how != how:
 
             def move(pull: Tensor | None, x: Tensor, output: Tensor, y: Tensor, rows: Tensor, *more: Tensor) -> None:
                 self._move(gradient(Batch(x, output, y, rows), *more), optimizer, optimizer.learning_rate, pull)
 
-            self._replayed = Replayed(move if pull is not None else partial(move, None))
+            self._replayed = Replayed(move if pull is not None else partial(move, None), how)
         self.steps += 1
         self._replayed(*(() if pull is None else (pull,)), batch.x, batch.output, batch.y, batch.rows, *more)
+
+    def forget(self) -> None:
+        """Gives back what steps are replayed from, before the parameters are thrown away."""
+        self._replayed = None
 
     def descend(self, gradient: Gradient, optimizer: Optimizer, pull: Tensor | None = None) -> None:
         """Takes one step of SGD with momentum, or of Adam; each model's gradient is clipped by its norm.
@@ -226,7 +231,8 @@ def train(
         data: the rows.
         pull: of parameters towards their start, beside the optimiser's own; see `Parameters.descend`.
         after_step: called after every step, when the parameters hold its result.
-        gradient: of the same loss, where it is known without autograd, given a minibatch and random numbers.
+        gradient: of the same loss, where it is known without autograd, given a minibatch and random numbers. On a GPU
+            that of the first call is used for good: it may hold on to nothing that differs from one update to another.
         random: gives the random numbers of a step to `gradient`, if it takes any.
     """
     schedule, optimizer, parameters = state.task.schedule, state.task.optimizer, state.parameters

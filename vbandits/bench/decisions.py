@@ -53,13 +53,10 @@ def decisions(console: Console, device: str = "cpu", full: bool = False) -> list
     rows = [_row(name, 1, each(name, 1)) for name, works in loops.items() if works[0] is not None]
     for name, count in cases:
         key = f"{name} {count}"
-        spent = {
-            part: found[f"{key} {STEPS[1]}"][part] - found[f"{key} {STEPS[0]}"][part]
-            for part in found[f"{key} {STEPS[1]}"]
-        }
-        rows.append(
-            _row(name, count, each(key, count), {part: own / sum(spent.values()) for part, own in spent.items()})
-        )
+        short, long = (found[f"{key} {steps}"] for steps in STEPS)
+        spent = {part: long[part] - short[part] for part in long}
+        shares = {part: own / sum(spent.values()) for part, own in spent.items()}
+        rows.append(_row(name, count, each(key, count), shares))
     plain = rows[0]["decisions per second"]
     reference = {row["seeds"]: row["decisions per second"] for row in rows if row["agent"] == BOTH[0]}
     for row in rows:
@@ -90,8 +87,9 @@ def job_of(preset: str, seeds: int, steps: int, device: str = "cpu") -> Job:
 
 
 def _timed(job: Job, found: dict[str, dict[str, float]], key: str) -> None:
-    """Runs a job, and keeps what each part of it took."""
-    found[key] = run_job(job).seconds
+    """Runs a job, and keeps the least that each part of it took so far."""
+    spent = run_job(job).seconds
+    found[key] = {part: min(own, found.get(key, spent)[part]) for part, own in spent.items()}
 
 
 def _row(agent: str, seeds: int, each: float, shares: dict[str, float] | None = None) -> Row:

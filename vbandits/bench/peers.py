@@ -16,7 +16,7 @@ BATCH = 64
 def plain_loop(steps: int) -> Callable[[], object]:
     """Returns the work of one seed, one network and no uncertainty: greedy, a step of SGD after each decision."""
     network = nn.Sequential(nn.Linear(2, 50), nn.ReLU(), nn.Linear(50, 50), nn.ReLU(), nn.Linear(50, 5))
-    return _loop(steps, network, network, torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9))
+    return _loop(steps, network, torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9))
 
 
 def inferno_loop(steps: int) -> Callable[[], object] | None:
@@ -33,14 +33,11 @@ def inferno_loop(steps: int) -> Callable[[], object] | None:
     def drawn(x: torch.Tensor) -> torch.Tensor:
         return network(x, sample_shape=torch.Size([1]))[0]
 
-    return _loop(steps, drawn, drawn, torch.optim.SGD(rates, lr=0.03, momentum=0.9))
+    return _loop(steps, drawn, torch.optim.SGD(rates, lr=0.03, momentum=0.9))
 
 
 def _loop(
-    steps: int,
-    decided_by: Callable[[torch.Tensor], torch.Tensor],
-    trained: Callable[[torch.Tensor], torch.Tensor],
-    optimizer: torch.optim.Optimizer,
+    steps: int, network: Callable[[torch.Tensor], torch.Tensor], optimizer: torch.optim.Optimizer
 ) -> Callable[[], object]:
     environment = gymnasium.make(WHEEL)
     contexts, actions, rewards = (
@@ -54,11 +51,11 @@ def _loop(
         context, _ = environment.reset(seed=0)
         for step in range(steps):
             with torch.no_grad():
-                action = int(decided_by(torch.from_numpy(context)[None])[0].argmax())
+                action = int(network(torch.from_numpy(context)[None])[0].argmax())
             contexts[step], actions[step] = context, action
             context, rewards[step], *_ = environment.step(action)
             rows = random.integers(step + 1, size=BATCH)
-            values = trained(torch.from_numpy(contexts[rows]))[torch.arange(BATCH), torch.from_numpy(actions[rows])]
+            values = network(torch.from_numpy(contexts[rows]))[torch.arange(BATCH), torch.from_numpy(actions[rows])]
             loss = nn.functional.mse_loss(values, torch.from_numpy(rewards[rows]))
             optimizer.zero_grad()
             loss.backward()

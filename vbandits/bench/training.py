@@ -44,6 +44,7 @@ SMALL = {
 }
 """Works of which every posterior is measured."""
 WORKS = {
+    "20-256-256-1, batch 256": SMALL["20-256-256-1, batch 256"],
     "LeNet-5, 10 classes, batch 128": Work(LeNet5(), 784, 10, Categorical(), 128),
     "20-256-256-5, one of 5 outputs, batch 256": Work(MLP((256, 256)), 20, 5, Gaussian(), 256),
     "20-256-256-10, 10 classes, batch 256": Work(MLP((256, 256)), 20, 10, Categorical(), 256),

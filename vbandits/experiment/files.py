@@ -67,8 +67,10 @@ class StoredParts(Mapping[Place, pd.DataFrame]):
             _of_seeds(read_table(path, marker.get("sha256", {}).get(self._ending)), marker["seeds"])
             for path, marker in self._markers[place]
         ]
-        # one conversion: of thousands of jobs, that of each would take most of the time
-        table = pa.concat_tables(found, promote_options="permissive").to_pandas()
+        try:  # one conversion: of thousands of jobs, that of each would take most of the time
+            table = pa.concat_tables(found, promote_options="permissive").to_pandas()
+        except pa.ArrowTypeError:  # of columns that have, say, truth values in one job and numbers in another
+            table = pd.concat([own.to_pandas() for own in found], ignore_index=True)
         order = np.array([self._order[seed] for seed in table["seed"].tolist()])
         if (np.diff(order) < 0).any():  # the same table, whatever the jobs that it was made in
             table = table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)

@@ -30,10 +30,11 @@ def installed_memory() -> int:
 def reset(device: str) -> None:
     """Forgets the peak so far, after what nobody holds any more was given back; on Linux and on GPUs.
 
-    All objects are looked through at most every few seconds: it takes longer than a small job, which leaves little.
+    All objects are looked through at most every few seconds, as that takes longer than a small job, which leaves
+    little; on a GPU always, as models there hold on to what their steps are replayed from.
     """
     global _collected
-    whole = _collected is None or time.monotonic() - _collected >= PAUSE
+    whole = device != "cpu" or _collected is None or time.monotonic() - _collected >= PAUSE
     gc.collect(2 if whole else 1)
     if whole:
         _collected = time.monotonic()

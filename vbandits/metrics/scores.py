@@ -43,7 +43,7 @@ def mixture_crps(means: Tensor, std: Tensor, y: Tensor) -> Tensor:
     """
     size, flat = means.shape[-1], means.reshape(-1, means.shape[-1])
     spread, pairs = math.sqrt(2) * std.reshape(-1, 1), torch.empty_like(flat[:, 0])
-    at_once = AT_ONCE[means.device.type]
+    at_once = AT_ONCE.get(means.device.type, AT_ONCE["cuda"])
     for start in range(0, len(flat), at_once):  # never all in memory
         rows = slice(start, start + at_once)
         pairs[rows] = mean_absolute(_distances(flat[rows]), spread[rows]).sum(-1)
