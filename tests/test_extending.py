@@ -236,6 +236,63 @@ def test_results_of_several_versions_and_an_edited_experiment_are_told(folder, c
     assert "was edited" not in page.read_text()
 
 
+def edit(path, *changes):
+    """Changes a text file by hand."""
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+def test_an_experiment_edited_by_hand_is_shown_and_keeps_its_history(folder, capsys):
+    run = ("run", "small.toml", "--out", folder, "--workers", 1)
+    Path("small.toml").write_text(FEW)
+    assert vbandits(*run, "--seeds", "0-1") == 0
+    path, page = folder / "experiment.json", folder / "report" / "report.md"
+    commands = [made["command"] for made in json.loads(path.read_text())["history"]]
+    assert len(commands) >= 1
+    edit(path, ('"label": "ibvi"', '"label": "mine"'), ('"cpus": ', '"cpus": 1'))
+    capsys.readouterr()
+    assert vbandits("report", folder) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "experiment.json was edited after the run" in told
+    assert "4 of 12 runs have not been made yet" in page.read_text()
+    assert vbandits(*run) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "experiment.json: expected JSON as a run left it, got other content than was written" in told
+    assert "all 24 runs were there already" in told
+    assert [made["command"] for made in json.loads(path.read_text())["history"]][: len(commands)] == commands
+    assert "was edited" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ([('"cpus": ', '"cpus": 1')], False),
+        ([('"label": "wheel"', '"label": "other"'), ('"label": "linear"', '"label": "others"')], False),
+        ([('"seeds": [', '"seeds": ["a", ')], True),
+        ([('"steps"', '"stops"')], True),
+        ([('"label"', '"table"')], True),
+        ([('"block": ', '"block": 0.')], True),
+    ],
+    ids=["how it was made", "other labels", "no seeds", "no steps", "no labels", "no block"],
+)
+def test_the_same_run_goes_on_whatever_was_edited(folder, changes, refused):
+    path = folder / "experiment.json"
+    edit(path, *changes)
+    store, experiment = Store(folder), resolve(tomllib.loads(FEW))
+    if refused:
+        with pytest.raises(ConfigError, match="expected JSON as a run left it, got other content"):
+            store.load()
+    else:
+        assert store.load().experiment["edited"]
+    store.prepare(experiment, "again", overwrite=False)
+    assert len(store.notes) == 1
+    assert not store.missing(experiment)
+    assert "edited" not in store.experiment()
+
+
 def test_what_a_later_version_wrote_is_refused_with_the_reason(folder, capsys):
     marker = sorted((folder / "cells").glob("*.json"))[0]
     table = marker.with_suffix(".parquet")

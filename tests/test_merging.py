@@ -1,13 +1,16 @@
 """Merging takes all jobs that lie in its folders, whatever each was last asked for, or says what stays behind."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.test_extending import FEW, MORE, assert_same_tables, change
 from tests.test_running import markers, ran, vbandits
+from vbandits.experiment.merging import merged
 from vbandits.experiment.store import Store
 
 
@@ -18,6 +21,12 @@ def made(folder, text, *more, shown=False):
         if not shown:
             patch.setattr("vbandits.cli.running.show", lambda *_: 0)
         assert vbandits("run", "small.toml", "--out", folder, "--workers", 1, *more) == 0
+
+
+def merged_quietly(*folders):
+    """Returns the results of a merge to both/ without a report, and what it told."""
+    console = Console(file=io.StringIO(), width=10_000)
+    return merged(folders, Path("both"), "vbandits merge", console), console.file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +110,34 @@ def test_what_is_damaged_stays_behind(capsys):
     assert "note: one: 2 runs stay behind in one, as their tables are not what the run wrote" in told
     assert not (Path("both/cells") / table.name).exists()
     assert "2 of 24 runs have not been made yet" in Path("both/report/report.md").read_text()
+
+
+@pytest.mark.parametrize("damage", ["cut", "edited"])
+@pytest.mark.usefixtures("narrowed")
+def test_jobs_whose_markers_are_damaged_stay_behind_and_are_named(damage):
+    marker = next(Path("one/cells").glob("wheel--ibvi--*.json"))
+    content = marker.read_text()
+    marker.write_text(content[:-9] if damage == "cut" else content.replace('"memory_mb": ', '"memory_mb": 1'))
+    found, told = merged_quietly("one", "two")
+    assert "note: one: with it are merged 6 runs of what was asked for earlier" in told
+    assert "note: one: 1 job stay behind in one, as what was written beside their tables cannot be read" in told
+    assert f"(the same run makes them again): {marker.stem}" in told
+    assert "two: 1" not in told
+    assert {seed for job in found.jobs_of("wheel", "ibvi") for seed in job["seeds"]} == {2, 3}
+    assert not (Path("both/cells") / marker.name).exists()
+
+
+@pytest.mark.usefixtures("narrowed")
+def test_whole_jobs_are_merged_where_a_damaged_one_has_their_seeds_too():
+    table = next(Path("one/cells").glob("wheel--ibvi--*.parquet"))
+    table.write_bytes(table.read_bytes()[:-1])
+    made("one", FEW, "--seeds", "0-0")
+    made("one", FEW, "--seeds", "1-1")
+    shutil.copytree("one", "three")
+    made("three", FEW, "--seeds", "0-1")  # which makes nothing
+    found, told = merged_quietly("one", "three")
+    assert found.records.query("environment == 'wheel' and agent == 'ibvi'")["seed"].unique().tolist() == [0, 1]
+    assert "wheel · ibvi" in told
 
 
 @pytest.mark.slow

@@ -339,6 +339,9 @@ def test_json_that_was_damaged_is_told_by_name_and_made_again(two_jobs, what, ca
     number, name = ('"memory_mb": ', '"seconds"') if what == "a marker" else ('"cpus": ', '"label"')
     for at in (whole.index(number) + len(number), whole.index(name) + 2):
         path.write_text(whole[:at] + chr(ord(whole[at]) ^ 1) + whole[at + 1 :])
+        if number == '"cpus": ' and whole[:at].endswith(number):  # an experiment still, which is told to be edited
+            assert table(folder).equals(before)
+            continue
         with pytest.raises(ConfigError, match=rf"{path.name}: expected JSON as a run left it, got other content"):
             Store(folder).load()
     others = {own: own.stat().st_mtime_ns for own in jobs if own != path}

@@ -15,8 +15,9 @@ from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
 from vbandits.report.formats import plural
 from vbandits.serialize import canonical, slug
 
-MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history")
-"""How an experiment was made, as far as its `experiment.json` says so; the rest of it is what was asked for."""
+MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history", "edited")
+"""How an experiment was made, as far as its `experiment.json` says so, and whether that is not as it was written; the
+rest of it is what was asked for."""
 APART = ("kind", "name", "seeds", "block", "device", "tuning")
 """What is asked for beside problems, methods and options."""
 Values = Callable[[], Mapping[str, Any]]

@@ -31,8 +31,12 @@ EXACT = {"rtol": 1e-4, "atol": 1e-6, "equal_nan": True}
 """Within which the method that acts by chance has the same runs on all machines."""
 
 
-def loaded(folders: Sequence[str | Path]) -> dict[str, StoredResults]:
+def loaded(folders: Sequence[str | Path], damaged: bool = True) -> dict[str, StoredResults]:
     """Returns what lies in results folders, by name: the ends of their paths that tell them apart.
+
+    Args:
+        folders: what runs left.
+        damaged: whether damaged jobs are refused; if not, they are passed over.
 
     Raises:
         ConfigError: if one is named twice, or holds no results.
@@ -44,7 +48,10 @@ def loaded(folders: Sequence[str | Path]) -> dict[str, StoredResults]:
     parts = 1
     while len({path.parts[-parts:] for path in paths}) < len(paths):
         parts += 1
-    return {"/".join(path.parts[-parts:]): Store(folder).load() for path, folder in zip(paths, folders, strict=True)}
+    return {
+        "/".join(path.parts[-parts:]): Store(folder).load(damaged=damaged)
+        for path, folder in zip(paths, folders, strict=True)
+    }
 
 
 def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compare(...)") -> StoredResults:

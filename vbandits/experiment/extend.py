@@ -1,12 +1,14 @@
 """What of a results folder an experiment can use: finished jobs are known by their content and used seed by seed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from vbandits.errors import shortened
+from vbandits.errors import ConfigError, shortened
 from vbandits.experiment.benchmark import MADE, Job, Keys, benchmark
+from vbandits.experiment.files import DamagedError, read_json, require_known, whole
 from vbandits.experiment.results import Place
-from vbandits.registry import DEFAULT_BENCHMARK
+from vbandits.registry import DEFAULT_BENCHMARK, load
 from vbandits.report.formats import count, plural
 from vbandits.serialize import canonical
 
@@ -47,6 +49,58 @@ def restricted(marker: Document, seeds: Sequence[int]) -> dict[str, Any]:
     failures = failures if "diverged" in marker else marker["failures"]
     seconds = {purpose: part * value for purpose, value in marker.get("seconds", {}).items()}
     return {**marker, "seeds": list(seeds), "diverged": diverged, "failures": failures, "seconds": seconds}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Returns what an `experiment.json` holds, with `edited` where that is an experiment, but not as a run wrote it.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    experiment = read_json(path)
+    if isinstance(experiment, dict):
+        require_known(path, experiment.get("schema"))
+        try:
+            experiment = whole(path, experiment)
+        except DamagedError:
+            if not complete(experiment):
+                raise
+            experiment = {name: value for name, value in experiment.items() if name != "digest"} | {"edited": True}
+        if "fingerprint" in experiment:
+            return experiment
+    raise ConfigError(f"{path}: expected the experiment of a vbandits run, got something else: give another folder")
+
+
+def complete(document: Document) -> bool:
+    """Says whether JSON content has what every experiment of its kind has, whatever it says."""
+    try:
+        kind = benchmark(document.get("kind", DEFAULT_BENCHMARK))
+    except ValueError:
+        return False
+    seeds, block, history = (document.get(name, []) for name in ("seeds", "block", "history"))
+    return (
+        all(name in document for name in load(kind.config).options)
+        and isinstance(seeds, list)
+        and bool(seeds)
+        and all(type(number) is int for number in (*seeds, block))
+        and all(isinstance(document.get(name), str) for name in ("name", "device"))
+        and all(_labelled(document.get(section)) for section in kind.sections)
+        and isinstance(history, list)
+        and all(isinstance(made, dict) for made in history)
+    )
+
+
+def _labelled(entries: Any) -> bool:
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("label"), str) for entry in entries
+    )
+
+
+def told_of(document: Document) -> dict[str, Any]:
+    """Returns how an experiment was made, as later ones in its folder tell it, and what it asked for: without that,
+    nobody could tell later what its jobs are."""
+    how = {name: document.get(name) for name in ("command", "started", "commit", "versions", "fingerprint")}
+    return {**how, "asked": asked(document)}
 
 
 def asked(document: Document) -> dict[str, Any]:

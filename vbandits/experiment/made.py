@@ -54,10 +54,10 @@ def remarks(results: StoredResults) -> list[str]:
     if several:
         told.append(f"The results were not all made by the same code: {'; '.join(several)}.")
     own = results.folder is not None and "compared" not in experiment
-    if own and experiment.get("fingerprint") != digest(asked(experiment)):
+    if own and ("edited" in experiment or experiment.get("fingerprint") != digest(asked(experiment))):
         told.append(
-            "experiment.json was edited after the run: it does not have the fingerprint that the run wrote. Jobs are "
-            "shown where they are of the experiment as it is there now; the same run writes it anew."
+            "experiment.json was edited after the run: it is not what the run wrote. Jobs are shown where they are of "
+            "the experiment as it is there now; the same run writes it anew."
         )
     return told
 

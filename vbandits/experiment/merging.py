@@ -10,17 +10,18 @@ from rich.console import Console
 from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing
 from vbandits.experiment.benchmark import Keys, benchmark
-from vbandits.experiment.extend import asked, differences, listed, parts
+from vbandits.experiment.extend import asked, complete, differences, listed, parts, told_of
 from vbandits.experiment.made import seeds_text
 from vbandits.experiment.progress import print_line
 from vbandits.experiment.results import Parts, Place, StoredResults
-from vbandits.experiment.store import Store, told_of
+from vbandits.experiment.store import Store
 from vbandits.files import write_bytes
 from vbandits.registry import DEFAULT_BENCHMARK
 from vbandits.report.formats import count, plural
 
 DAMAGED = "as their tables are not what the run wrote (the same run makes them again)"
-"""Why jobs stay behind that are of the merged experiment."""
+TORN = "as what was written beside their tables cannot be read, or was edited (the same run makes them again)"
+"""Why jobs stay behind that are of the merged experiment, or of which nobody can tell."""
 
 
 def merged(folders: Sequence[str | Path], out: Path, command: str, console: Console | None = None) -> StoredResults:
@@ -38,7 +39,7 @@ def merged(folders: Sequence[str | Path], out: Path, command: str, console: Cons
     Raises:
         ConfigError: if the folders do not belong together, with all reasons.
     """
-    asked_for = comparing.loaded(folders)
+    asked_for = comparing.loaded(folders, damaged=False)
     if len(asked_for) < 2:
         raise ConfigError(f"expected at least two results folders, got {', '.join(asked_for) or 'none'}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -47,7 +48,7 @@ def merged(folders: Sequence[str | Path], out: Path, command: str, console: Cons
         raise ConfigError(*errors)
     stores = {name: Store(own.folder) for name, own in asked_for.items() if own.folder is not None}
     document = _document(asked_for, stores)
-    named = {name: store.load(document) for name, store in stores.items()}
+    named = {name: store.load(document, damaged=False) for name, store in stores.items()}
     if errors := [*_doubled(named)]:
         raise ConfigError(*errors)
     require_writable(out)
@@ -73,8 +74,11 @@ def _history(experiment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _earlier(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns what a folder was asked for, the latest first; folders of older versions tell the last alone."""
     documents = [made.get("asked") for made in reversed(_history(experiment)) if isinstance(made, Mapping)]
-    kind, needed = experiment.get("kind"), {"device", *_sections(experiment)}
-    return [own for own in documents if isinstance(own, dict) and own.get("kind") == kind and needed <= own.keys()]
+    return [
+        own
+        for own in documents
+        if isinstance(own, dict) and complete(own) and own.get("kind") == experiment.get("kind")
+    ]
 
 
 def _sections(experiment: Mapping[str, Any]) -> tuple[str, str]:
@@ -118,7 +122,12 @@ def _document(named: Mapping[str, StoredResults], stores: Mapping[str, Store]) -
     every = [*last, *(earlier for experiment in last for earlier in _earlier(experiment))]
     for section in sections:  # where a label was something else before, it is what it is now
         document[section] = [*{e["label"]: e for one in reversed(every) for e in one[section]}.values()]
-    markers = [one for store in stores.values() for one in store.markers_of(document) if store.finished(one["key"])]
+    markers = [
+        one
+        for store in stores.values()
+        for one in store.markers_of(document, torn=False)
+        if store.finished(one["key"]) is not None
+    ]
     for section, axis in zip(sections, next(iter(named.values())).axes, strict=True):
         order = [entry["label"] for one in every for entry in one[section]]
         kept = {entry["label"] for one in last for entry in one[section]} | {marker[axis] for marker in markers}
@@ -139,10 +148,12 @@ def _told(store: Store, before: StoredResults, now: StoredResults, document: Map
             reason = DAMAGED if lacks else _reason(marker, place, before.experiment, document, now.axes)
             behind.setdefault(reason, set()).update((*place, seed) for seed in marker["seeds"])
     last, every = ({(*place, seed) for place in own.parts for seed in _seeds(own, place)} for own in (before, now))
-    if more := every.difference(last, behind.get(DAMAGED, ())):
+    if more := every - last:
         yield f"with it are merged {count(len(more), 'run')} of what was asked for earlier: {_named_runs(more)}"
     for reason, left in behind.items():
         yield f"{count(len(left), 'run')} stay behind in {store.folder}, {reason}: {_named_runs(left)}"
+    if torn := [*store.torn()]:
+        yield f"{count(len(torn), 'job')} stay behind in {store.folder}, {TORN}: {', '.join(torn)}"
 
 
 def _reason(
@@ -205,11 +216,9 @@ def _seeds(results: StoredResults, place: Place) -> set[int]:
 
 
 def _copy(source: Store, results: StoredResults, target: Store) -> None:
-    """Copies the files of jobs, each marker after its tables; what failed does not take the place of what finished, and
-    what is damaged stays where it is."""
+    """Copies the files of jobs, each marker after its tables; what failed does not take the place of what finished."""
     for job in results.jobs:
-        whole = job["status"] == "failed" or source.finished(job["key"]) is not None
-        if whole and target.finished(job["key"]) is None:
+        if target.finished(job["key"]) is None:
             for path in source.files(job["key"]):
                 write_bytes(target.jobs / path.name, path.read_bytes())
 

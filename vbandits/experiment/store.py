@@ -18,6 +18,7 @@ from vbandits.experiment.files import (
     SCHEMA,
     DamagedError,
     StoredParts,
+    damaged,
     read_json,
     require_known,
     whole,
@@ -90,11 +91,16 @@ class Store:
                     "and they are not of this one: give a new --out, or --overwrite to discard them"
                 )
             self._discard()
+        edited = before is not None and "edited" in before
+        if edited:
+            self.notes.append(str(damaged(self._described, "JSON", "other content than was written")))
         same = before is not None and extend.same(before, document)
         if before is not None and not same:
             if overwrite:
                 self._discard()
                 before = None
+            elif edited and self.markers_of(document, torn=False):
+                pass  # whatever it says now, the jobs are of the experiment that is asked for
             elif refusal := self._refusal(before, document):
                 raise ConfigError(
                     f"{self.folder}: expected {refusal}: give a new --out, or --overwrite to discard its results"
@@ -103,8 +109,8 @@ class Store:
         for leftover in [*self.jobs.glob("*"), *self._packs.folder.glob("*")] if alone else ():
             if leftover.name.endswith((".temporary", ".progress")):
                 leftover.unlink(missing_ok=True)
-        if not same or (before or {}).get("fingerprint") != digest(document):
-            history = [] if before is None else [*before.get("history", ()), told_of(before)]
+        if not same or edited or (before or {}).get("fingerprint") != digest(document):
+            history = [] if before is None else [*before.get("history", ()), extend.told_of(before)]
             self.describe(document, command, history)
         return before or document
 
@@ -176,17 +182,28 @@ class Store:
 
     def markers(self, torn: bool = True) -> Iterator[dict[str, Any]]:
         """Yields the markers of jobs; of those that are torn it raises a ConfigError, or passes them over."""
+        for name in self._names():
+            try:
+                marker = self.marker(name)
+            except ConfigError:
+                if torn:
+                    raise
+                continue
+            if marker is not None:
+                yield marker
+
+    def torn(self) -> Iterator[str]:
+        """Yields the keys of jobs whose markers cannot be read, or are not what was written."""
+        for name in self._names():
+            try:
+                self.marker(name)
+            except ConfigError:
+                yield name
+
+    def _names(self) -> list[str]:
+        """Returns the keys of jobs that have a marker."""
         names = {path.name for path in self.jobs.glob("*.json")} | self._packs.files().keys()
-        for name in sorted(name.removesuffix(".json") for name in names if name.endswith(".json")):
-            if KEY.fullmatch(name):
-                try:
-                    marker = self.marker(name)
-                except ConfigError:
-                    if torn:
-                        raise
-                    continue
-                if marker is not None:
-                    yield marker
+        return sorted(key for name in names if name.endswith(".json") and KEY.fullmatch(key := name[: -len(".json")]))
 
     def markers_of(self, document: Mapping[str, Any], torn: bool = True) -> list[dict[str, Any]]:
         """Returns the markers of jobs of an experiment's content, of any seeds; of torn ones see `markers`."""
@@ -303,15 +320,23 @@ class Store:
         failed = {"failures": len(job.seeds), "diverged": [], **told}
         return self.finished(job.key) or self._mark(job, status="failed", **failed)
 
-    def load(self, document: dict[str, Any] | None = None) -> StoredResults:
+    def load(self, document: dict[str, Any] | None = None, damaged: bool = True) -> StoredResults:
         """Reads back what there is of an experiment, by default of the one that was last asked for.
+
+        Args:
+            document: the experiment.
+            damaged: whether damaged jobs are refused, those with a damaged table when it is read; if not, they are
+                passed over.
 
         Raises:
             ConfigError: if the folder holds no experiment.
         """
         document = self.experiment() if document is None else document
         kind, seeds = self._kind(document), document["seeds"]
-        markers = extend.used(self.markers_of(document, torn=True), kind.axes, seeds)
+        found = self.markers_of(document, torn=damaged)
+        if not damaged:
+            found = [marker for marker in found if marker["status"] == "failed" or self._whole(marker)]
+        markers = extend.used(found, kind.axes, seeds)
         for marker in markers:
             marker["reason"] = marker.get("reason") and shortened(str(marker["reason"]), LONGEST)
         done = [marker for marker in markers if marker["status"] == "done"]
@@ -326,15 +351,7 @@ class Store:
         """
         if not self.described:
             raise ConfigError(f"{self.folder}: expected a results folder with an experiment.json, got none")
-        experiment = read_json(self._described)
-        if isinstance(experiment, dict):
-            require_known(self._described, experiment.get("schema"))
-            experiment = whole(self._described, experiment)
-            if "fingerprint" in experiment:
-                return experiment
-        raise ConfigError(
-            f"{self._described}: expected the experiment of a vbandits run, got something else: give another folder"
-        )
+        return extend.read(self._described)
 
     def _kind(self, document: Mapping[str, Any]) -> Benchmark:
         try:
@@ -376,10 +393,3 @@ def _no_links(files: Sequence[Path]) -> Sequence[Path]:
         if file.is_symlink():
             raise ConfigError(f"{file}: expected a file, got a link: put what it leads to in its place")
     return files
-
-
-def told_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns how an experiment was made, as later ones in its folder tell it, and what it asked for: without that,
-    nobody could tell later what its jobs are."""
-    how = {name: document.get(name) for name in ("command", "started", "commit", "versions", "fingerprint")}
-    return {**how, "asked": extend.asked(document)}
