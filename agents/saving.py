@@ -131,9 +131,12 @@ def declared(content: Mapping[str, Any]) -> AgentSpec:
 
 def write_agent(path: Path, kept: Kept) -> None:
     """Writes PATH.safetensors and PATH.json, the one with what the agent holds, the other with what it is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays, about = _files(path)
-    write(arrays, kept.state, {})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(arrays, kept.state, {})
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a place to write an agent to, got: {error.strerror}") from None
     content = {**kept.about, "sha256": checksum(arrays)}
     write_text(about, json.dumps({**content, "digest": digest(content)}, indent=2))
 
@@ -159,6 +162,8 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if there is none, or it is not what was written.
     """
+    if not path.exists():
+        raise ConfigError(f"{path}: expected a results folder with agents, or the file of one, got neither")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["kind"] != KIND:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 from test_report import MIXED, results
@@ -49,3 +51,11 @@ def test_labels_are_text_and_cut():
 
 def test_one_seed_has_no_interval():
     assert "[" not in "".join(printed(results(seeds=[3]), 120))
+
+
+def test_seeds_are_counted_where_methods_have_not_as_many_as_each_other():
+    whole = terminal(results())
+    assert "seeds" not in [column.name for column in whole.columns]
+    fewer = whole.summary.copy()
+    fewer.loc[fewer["agent"] == "bad", "seeds"] -= 1
+    assert next(column.name for column in replace(whole, summary=fewer).columns) == "seeds"

@@ -258,12 +258,12 @@ def _table(source: Any, given: Mapping[str, Any]) -> Log:
         table.column_names,
         [*((role, own) for role, own in chosen.items()), *(("column to drop", d) for d in drop)],
     )
-    valid = [pc.call_function("is_valid", [user.plain(table.column(column))]) for column in chosen.values()]
-    present = functools.reduce(lambda one, other: pc.call_function("and", [one, other]), valid)
+    valid = {own: pc.call_function("is_valid", [user.plain(table.column(own))]) for own in chosen.values()}
+    present = functools.reduce(lambda one, other: pc.call_function("and", [one, other]), valid.values())
     rows = np.flatnonzero(present.to_numpy())
     features, notes = user.context(where, table, index, (*chosen.values(), *drop))
     if len(rows) < len(table):
-        lacking = ", ".join(chosen.values())
+        lacking = " or ".join(own for own, known in valid.items() if not pc.call_function("all", [known]).as_py())
         notes.append(f"{len(table) - len(rows):,} of {len(table):,} rows lack {lacking} and are left out")
     table = table.filter(present)
     numbers = {

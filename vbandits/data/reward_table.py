@@ -12,9 +12,11 @@ from vbandits.data.loading import is_file
 from vbandits.data.precision import compact, unmasked
 from vbandits.data.record import Dataset
 from vbandits.data.user_files import place
-from vbandits.errors import expanded
+from vbandits.errors import expanded, shortened
 from vbandits.streams import generator
 
+LONGEST = 120
+"""Letters of the names of a context's columns that are told."""
 EXAMPLE = "example"
 """What a table is called that needs no file."""
 
@@ -67,6 +69,7 @@ def _of_columns(table: Path | Any, rewards: tuple[str, ...], drop: tuple[str, ..
     paid = np.column_stack([user.numbers_of(where, name, columns.column(name)) for name in rewards])
     x, feature_names, said = user.encoded(where, columns, features)
     notes = [*([f"left out as asked: {', '.join(drop)}"] if drop else []), *notes, *said]
+    notes.append(f"arms are {', '.join(rewards)}; the context is {shortened(', '.join(features), LONGEST)}")
     return _checked(Dataset(where, x, None, feature_names, rewards, tuple(notes), paid))
 
 

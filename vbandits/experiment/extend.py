@@ -153,7 +153,7 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     if again:
         changed = differences(*(parts(document, axes, again) for document in (before, now)))
         names = ", ".join(" · ".join(place) for place in again[:SHOWN]) + _more(len(again) - SHOWN)
-        yield f"computed again, as their content has changed ({listed(changed)}): {names}"
+        yield f"computed again, as their content has changed ({listed(changed)}), what was there is kept: {names}"
     left = [
         (plural(axis), [label for label in _labels(before, axis) if label not in _labels(now, axis)]) for axis in axes
     ]

@@ -56,7 +56,11 @@ def follow(folder: Path, console: Console, every: float = 1.0) -> bool:
         where = " · ".join(str(marker[axis]) for axis in watched.kind.axes)
         print_line(console, f"failed: {where}: {marker['reason']}", "red")
     if not all(row.over for row in rows):
-        print_line(console, f"No run on this machine writes to {folder}; to go on:\n  {watched.experiment['command']}")
+        command = str(watched.experiment.get("command"))
+        further = f"to go on:\n  {command}"
+        if command.startswith("vbandits merge "):
+            further = f"to make the runs that are missing, run the experiment's file with --out {folder}"
+        print_line(console, f"No run on this machine writes to {folder}; {further}")
     return all(row.over and not row.failed for row in rows)
 
 

@@ -53,6 +53,9 @@ class Column:
         return shown if any(shown) else []
 
 
+SEEDS = Column("seeds", "seeds", 0, places=0)
+
+
 @dataclass(frozen=True)
 class Layout:
     """What the tables of a benchmark show.
@@ -84,6 +87,12 @@ class Tables:
     layout: Layout
     single: bool = False
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns; with seeds, where methods of a problem have not as many as each other."""
+        uneven = any(rows["seeds"].nunique() > 1 for _, rows in self.summary.groupby(self.axes[0]))
+        return (SEEDS, *self.layout.columns) if uneven else self.layout.columns
+
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         tables = {name: rows.reset_index(drop=True) for name, rows in self.summary.groupby(self.axes[0], sort=False)}
         full = {name: exists(rows, self.layout.splits) for name, rows in tables.items()}
@@ -102,12 +111,12 @@ class Tables:
         """Returns the columns for which there is room in every table, in the order in which they stand."""
         used = GAP + max(len(label) for table in tables for label in self._labels(table))
         names = set()
-        for column in sorted(self.layout.columns, key=lambda column: column.wanted):
+        for column in sorted(self.columns, key=lambda column: column.wanted):
             found = [len(text) for table in tables for text in column.texts(table)]
             if found and used + GAP + max(len(column.head), *found) <= width:
                 names.add(column.name)
                 used += GAP + max(len(column.head), *found)
-        return [column for column in self.layout.columns if column.name in names]
+        return [column for column in self.columns if column.name in names]
 
     def _table(self, problem: str, summary: pd.DataFrame, columns: Sequence[Column]) -> "Table":
         """Returns the table of one problem, with those of the columns that exist here."""

@@ -107,6 +107,7 @@ def _given(log: Log, probabilities: Any) -> np.ndarray:
             f"{names}, or the arm of each decision [{len(log)}], by name or by its place in that order, got "
             f"{f'the shape {given.shape}' if given.ndim else repr(given.item())}: a policy that always plays one arm "
             f"is np.full({len(log)}, {log.arm_names[0]!r})"
+            + (f" ({len(log.rows)} of the log's rows are used: log.rows tells which)" if log.rows is not None else "")
         )
     if given.dtype.kind in "iu":
         if not (given.min() >= 0 and given.max() < log.arms):
