@@ -262,12 +262,14 @@ class EnvironmentInfo:
         observations: the sizes of a bandit's observations; None of active learning.
         notes: what the environment says of itself.
         fingerprint: see `fingerprint`.
+        told: from how many logged decisions agents start, and how they were matched, in words; "" if from none.
     """
 
     family: str
     observations: ObservationSpec | None
     notes: tuple[str, ...]
     fingerprint: dict[str, Any]
+    told: str = ""
 
     @classmethod
     def of(cls, spec: EnvironmentSpec, environment: Any) -> "EnvironmentInfo":
@@ -276,7 +278,8 @@ class EnvironmentInfo:
         observations = ObservationSpec.of(environment) if found == BANDIT else None
         log = spec.warm_log(environment) if found == BANDIT else None
         notes = [*getattr(environment, "notes", ()), *(f"log: {note}" for note in (log.notes if log else ()))]
-        return cls(found, observations, tuple(notes), fingerprint(spec, environment, log))
+        told = f"from {len(log):,} logged decisions of {log.name}, {log.matched}" if log else ""
+        return cls(found, observations, tuple(notes), fingerprint(spec, environment, log), told)
 
 
 def fingerprint(spec: EnvironmentSpec, environment: Any = None, log: Log | None = None) -> dict[str, Any]:
@@ -306,7 +309,7 @@ def fingerprint(spec: EnvironmentSpec, environment: Any = None, log: Log | None 
     found |= {"delay": spec.delay or 0, "batch": spec.batch or 1}
     if (log := log or spec.warm_log(environment)) is not None:
         found["log"] = {name: plain(memory.shown(value)) for name, value in (spec.log or {}).items()}
-        found["log"] |= {"id": log.name, "data": log.digest()[:LENGTH], "rows": len(log), "matched": log.matched}
+        found["log"] |= {"id": log.name, "data": log.digest()[:LENGTH]}  # of the matched rows: no words of how
     code = {name: digest for name, origin in _origins(spec, source) if (digest := source_hash(origin)) is not None}
     return {**found, "code": code} if code else found
 

@@ -8,11 +8,13 @@ import pytest
 
 import vbandits
 from tests.test_running import vbandits as command
+from vbandits.benchmarks.bandits.report import _warm_starts
 from vbandits.data.logs import load_log
 from vbandits.data.matching import matched
 from vbandits.envs import Mushroom, RewardTable
 from vbandits.envs.logged import EAT
 from vbandits.experiment.resolve import resolve
+from vbandits.experiment.store import Store
 
 ROWS = 120
 
@@ -72,7 +74,23 @@ def test_what_an_agent_is_given_is_the_log_in_the_environments_order():
     np.testing.assert_array_equal(found.context[:, 3], log["town"] == "Ulm")
     again = resolve({"name": "it", "environments": [entry(log)], "agents": []}).problems[0]
     assert problem.describe()["log"]["data"] == again.describe()["log"]["data"], "the same rows, once in order"
-    assert problem.describe()["log"]["matched"] == "arms by name, columns by name"
+    assert problem.told.endswith("120 logged decisions of data frame, arms by name, columns by name")
+
+
+def test_no_words_are_part_of_what_results_depend_on(tmp_path, monkeypatch):
+    log, played = decisions()
+    given = {"name": "it", "environments": [entry(log)], "agents": ["linear-ts"], "seeds": 1, "steps": 10}
+    experiment = resolve(given)
+    assert experiment.document()["environments"][0]["log"].keys() == {"id", "data"}
+    Store(tmp_path / "it").prepare(experiment, "it", overwrite=False)
+    monkeypatch.setattr("vbandits.data.matching.NAME", "what they are called")
+    again = resolve(given)
+    assert again.told != experiment.told
+    assert [job.key for job in again.jobs()] == [job.key for job in experiment.jobs()]
+    other = resolve(given | {"environments": [entry(log.assign(action=np.roll(played, 1)))]})
+    assert {job.key for job in other.jobs()}.isdisjoint(job.key for job in experiment.jobs())
+    (line,) = _warm_starts(Store(tmp_path / "it").load())
+    assert line == f"t: every agent that learns, {experiment.told['t']}"
 
 
 @pytest.mark.parametrize(

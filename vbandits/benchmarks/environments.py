@@ -27,10 +27,12 @@ class Problem:
     Attributes:
         environment: its declaration.
         fingerprint: what results depend on, as JSON, see `envs.spec.fingerprint`.
+        told: what reports say of it beside, in words, on which results do not depend.
     """
 
     environment: EnvironmentSpec
     fingerprint: dict[str, Any] = field(repr=False)
+    told: str = field(default="", repr=False, kw_only=True)
 
     @property
     def label(self) -> str:

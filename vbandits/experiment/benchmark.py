@@ -15,9 +15,9 @@ from vbandits.registry import BENCHMARKS, DEFAULT_BENCHMARK, find, load
 from vbandits.report.formats import plural
 from vbandits.serialize import canonical, slug
 
-MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history", "edited")
-"""How an experiment was made, as far as its `experiment.json` says so, and whether that is not as it was written; the
-rest of it is what was asked for."""
+MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history", "edited", "told")
+"""How an experiment was made, as far as its `experiment.json` says so, whether that is not as it was written, and
+what is told of its problems in words; the rest of it is what was asked for."""
 APART = ("kind", "name", "seeds", "block", "device", "tuning")
 """What is asked for beside problems, methods and options."""
 Values = Callable[[], Mapping[str, Any]]
@@ -272,6 +272,11 @@ class Experiment:
             "device": self.device,
             **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
         }
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What problems have reports say of them, in words on which results do not depend, by label."""
+        return {problem.label: told for problem in self.problems if (told := getattr(problem, "told", ""))}
 
     def saves(self, method: Any) -> bool:
         """Returns whether what a method trains is kept: of those that cannot be, their `can_be_kept` says so."""

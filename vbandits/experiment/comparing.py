@@ -84,7 +84,7 @@ def combined(named: Mapping[str, StoredResults], command: str = "vbandits.compar
                     origins[place, new] = (name, (place, label))
     notes += _unlike(named, first.baseline, problems, seeds)
     document = {
-        **{key: value for key, value in first.experiment.items() if key not in {*MADE, *HOW}},
+        **{key: value for key, value in first.experiment.items() if key == "told" or key not in {*MADE, *HOW}},
         **_made(named),
         "name": f"{', '.join([*named][:-1])} and {[*named][-1]} compared",
         "command": command,

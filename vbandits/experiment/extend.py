@@ -87,6 +87,7 @@ def complete(document: Document) -> bool:
         and all(_labelled(document.get(section)) for section in kind.sections)
         and isinstance(history, list)
         and all(isinstance(made, dict) for made in history)
+        and isinstance(document.get("told", {}), dict)
     )
 
 

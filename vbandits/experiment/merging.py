@@ -59,7 +59,8 @@ def merged(folders: Sequence[str | Path], out: Path, command: str, console: Cons
     for store in stores.values():
         _copy_trained(store, document, target)
     history = [made for own in asked_for.values() for made in _history(own.experiment)]
-    target.describe(document, command, history)
+    told = {label: words for own in asked_for.values() for label, words in own.experiment.get("told", {}).items()}
+    target.describe(document, command, history, told)
     for name, store in stores.items():
         for line in _told(store, asked_for[name], named[name], document):
             print_line(console or Console(stderr=True), f"note: {name}: {line}", "yellow")

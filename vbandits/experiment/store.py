@@ -111,15 +111,18 @@ class Store:
                 leftover.unlink(missing_ok=True)
         if not same or edited or (before or {}).get("fingerprint") != digest(document):
             history = [] if before is None else [*before.get("history", ()), extend.told_of(before)]
-            self.describe(document, command, history)
+            self.describe(document, command, history, experiment.told)
         return before or document
 
     def holds(self, experiment: Experiment) -> bool:
         """Says whether the experiment that lies here is this one."""
         return self.described and extend.same(self.experiment(), experiment.document())
 
-    def describe(self, document: Mapping[str, Any], command: str, history: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Writes what the folder's experiment is, how it is made, and how what lies here was made before."""
+    def describe(
+        self, document: Mapping[str, Any], command: str, history: Sequence[Any], told: Mapping[str, str]
+    ) -> None:
+        """Writes what the folder's experiment is and how it is made, how what lies here was made before, and what is
+        told of problems, by label."""
         made = {
             "schema": SCHEMA,
             "fingerprint": digest(document),
@@ -129,6 +132,7 @@ class Store:
             "versions": versions(),
             "machine": machine(),
             **({"history": [*history]} if history else {}),
+            **({"told": {**told}} if told else {}),
         }
         write_json(self._described, {**document, **made})
 

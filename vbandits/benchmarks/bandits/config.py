@@ -226,7 +226,7 @@ class BanditConfig(Config):
                 forms[spec.label] = info.observations
                 _require_agents(spec, methods)
                 notes += [f"{spec.label}: {note}" for note in info.notes]
-                opened.append(Problem(spec, info.fingerprint))
+                opened.append(Problem(spec, info.fingerprint, told=info.told))
             except Exception as error:
                 self.errors.append(f"environment {spec.label!r}: {words(error)}")
         with one_thread():  # networks are small, and there may be hundreds of them

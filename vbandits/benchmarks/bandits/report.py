@@ -190,12 +190,11 @@ def _named(results: Results, agents: list[str], styles: dict[str, Style]) -> dic
 
 def _warm_starts(results: Results) -> list[str]:
     """Returns where agents started from a log: from how many decisions, and how its arms and columns were found."""
-    logs = {entry["label"]: entry["log"] for entry in results.experiment["environments"] if "log" in entry}
+    told = results.experiment.get("told", {})
     return [
-        f"{label}: every agent that learns, from {log['rows']:,} logged decisions of {log['id']}"
-        f"{f', {matched}' if (matched := log.get('matched')) else ''}"
-        for label, log in logs.items()
-        if "rows" in log
+        f"{entry['label']}: every agent that learns, {told.get(entry['label'], 'from logged decisions')}"
+        for entry in results.experiment["environments"]
+        if "log" in entry
     ]
 
 
