@@ -1,4 +1,4 @@
-"""Runs that are disturbed at random moments leave the tables of one that was not; at length: python -m tests.chaos."""
+"""A run that is disturbed at random moments leaves the tables of one that was not; at length: python -m tests.chaos."""
 
 import sys
 
@@ -6,8 +6,11 @@ import pytest
 
 from tests import chaos
 
+SEED = 2010
+"""Of a round with much in it: a full disk, signals to the head, damaged files, a clock that jumps, a report."""
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_disturbed_runs_leave_the_tables_of_an_undisturbed_one():
-    assert sum(chaos.play(3, seed=0).values()) >= 3
+def test_a_disturbed_run_leaves_the_tables_of_an_undisturbed_one():
+    assert sum(chaos.play(1, SEED).values()) >= 4
