@@ -213,16 +213,20 @@ class Round:
 
     def stop(self) -> None:
         """Stops a run, by whatever signal; at times while its workers are frozen."""
-        run = self.start()
+        run, before = self.start(), len(tables(self.out))
         self.moment(run)
         number = self.random.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         frozen = number == signal.SIGKILL and self.random.random() < 0.3
-        for worker in workers_of(run.pid) if frozen else ():
+        workers = workers_of(run.pid) if frozen else []
+        for worker in workers:
             self.signal(worker, signal.SIGSTOP)
         self.happened.append(f"{number.name} to the head{' of frozen workers' if frozen else ''}")
         self.signal(run.pid, number)
         # 130 of our own; before it listens, Python's; 0 where it had done its work
         self.ends(run, 0, 1, 130, -number)
+        if len(tables(self.out)) == before:  # they may not have come so far as to ask the kernel to end them
+            for worker in workers:
+                self.signal(worker, signal.SIGCONT)
 
     def hurt(self) -> None:
         """Ends a worker, which the run must survive."""
