@@ -143,7 +143,7 @@ def test_only_what_has_changed_is_computed_again_and_it_is_said(folder, capsys):
     new = markers(folder).keys() - before.keys()
     assert jobs(folder, new) == {(where, "ibvi", 0, 1, 2, 3) for where in ("wheel", "linear")}
     told = " ".join(capsys.readouterr().err.split())
-    assert "(agents.ibvi.schedule.gradient_steps 3 -> 4): linear · ibvi, wheel · ibvi" in told
+    assert "(agents.ibvi.schedule.gradient_steps 3 -> 4), what was there is kept: linear · ibvi, wheel · ibvi" in told
     summary = Store(folder).load().summary()
     assert summary["seeds"].tolist() == [4] * 6, "what was computed before is not counted again"
     Path("small.toml").write_text(FEW)

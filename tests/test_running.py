@@ -338,7 +338,8 @@ def test_json_that_was_damaged_is_told_by_name_and_made_again(two_jobs, what, ca
     whole, before = path.read_text(), table(folder)
     number, name = ('"memory_mb": ', '"seconds"') if what == "a marker" else ('"cpus": ', '"label"')
     for at in (whole.index(number) + len(number), whole.index(name) + 2):
-        path.write_text(whole[:at] + chr(ord(whole[at]) ^ 1) + whole[at + 1 :])
+        other = {"9": "8"}.get(whole[at], "9") if whole[at].isdigit() else chr(ord(whole[at]) ^ 1)
+        path.write_text(whole[:at] + other + whole[at + 1 :])
         if number == '"cpus": ' and whole[:at].endswith(number):  # an experiment still, which is told to be edited
             assert table(folder).equals(before)
             continue

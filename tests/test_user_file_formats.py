@@ -56,7 +56,7 @@ def test_blanks_around_names_and_text_count_for_nothing(tmp_path):
 def test_a_stray_text_among_many_numbers_is_named_with_its_row(tmp_path, stray):
     ages = [f"{20 + i / 7:.2f}" for i in range(300)]
     ages[7] = f'"{stray}"'
-    with pytest.raises(ValueError, match=f"column 'age': expected numbers, got numbers but for '{stray}' in row 8 "):
+    with pytest.raises(ValueError, match=f"column 'age': expected numbers, got numbers but for '{stray}' in line 9"):
         load(write(tmp_path, "age,y\n" + rows(ages, [i % 2 for i in range(300)])), target="y")
 
 

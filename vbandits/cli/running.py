@@ -254,7 +254,7 @@ def show_shard(results: Any, folder: Path) -> int:
     from vbandits.experiment.extend import runs
     from vbandits.experiment.progress import print_line
 
-    wanted = runs(results.experiment)
+    wanted = runs(results.experiment, results.axes)
     done = sum(len(job["seeds"]) for job in results.jobs if job["status"] == "done")
     text = f"{done:,} of {wanted:,} runs are done, by all shards; when they have ended:\n  vbandits report {folder}"
     print_line(Console(stderr=True), text)

@@ -145,7 +145,8 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
     """
     if same(before, now):
         return
-    axes, wanted = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes, runs(now)
+    axes = benchmark(now.get("kind", DEFAULT_BENCHMARK)).axes
+    wanted = runs(now, axes)
     if jobs:
         yield f"{sum(len(job.seeds) for job in jobs):,} of {count(wanted, 'run')} are computed now"
     old, new = Keys.read(before), Keys.read(now)
@@ -164,9 +165,9 @@ def told(before: Document, now: Document, jobs: Sequence[Job]) -> Iterator[str]:
         yield f"kept on disk, and not in the report as they are not asked for: {'; '.join(gone)}"
 
 
-def runs(document: Document) -> int:
+def runs(document: Document, axes: tuple[str, str]) -> int:
     """Returns how many runs of a seed an experiment has."""
-    one, other = (len(_labels(document, axis)) for axis in benchmark(document.get("kind", DEFAULT_BENCHMARK)).axes)
+    one, other = (len(_labels(document, axis)) for axis in axes)
     return len(document["seeds"]) * one * other
 
 

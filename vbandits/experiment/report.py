@@ -365,7 +365,7 @@ def averages(results: StoredResults, columns: Sequence[tuple[str, str, str, floa
 
 def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, diverging: str) -> list[str]:
     """Returns what is missing, in words."""
-    jobs, wanted = results.jobs, runs(results.experiment)
+    jobs, wanted = results.jobs, runs(results.experiment, results.axes)
     failed = sum(len(job["seeds"]) for job in jobs if job["status"] == "failed")
     diverged = sum(job["failures"] for job in jobs if job["status"] == "done")
     warnings = []
@@ -382,7 +382,7 @@ def warnings_of(results: StoredResults, failures: list[Failure], lacking: str, d
 
 def unmade(results: StoredResults) -> list[str]:
     """Returns how many runs have not been made yet, in words; nothing where all have."""
-    wanted = runs(results.experiment)
+    wanted = runs(results.experiment, results.axes)
     missing = wanted - sum(len(job["seeds"]) for job in results.jobs)
     told = f"{missing:,} of {count(wanted, 'run')} have not been made yet: this report is of a part."
     return [told] if missing > 0 else []
