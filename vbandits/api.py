@@ -257,10 +257,8 @@ def execute(
         jobs = store.missing(experiment, shard or (1, 1))
         document = experiment.document()
         if not jobs and shard is None:
-            print_line(
-                console,
-                f"all {count(extend.runs(document, experiment.benchmark.axes), 'run')} were there already: none is computed again",
-            )
+            there = count(extend.runs(document, experiment.benchmark.axes), "run")
+            print_line(console, f"all {there} were there already: none is computed again")
         for line in extend.told(before, document, jobs):
             print_line(console, line)
         again = sum(job.save and store.finished(job.key) is not None for job in jobs)
