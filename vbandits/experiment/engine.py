@@ -160,6 +160,9 @@ def _within(seconds: float | None, path: Path) -> Iterator[None]:
 def execute(job: Job, folder: str, paths: tuple[str, ...], callbacks: tuple[Any, ...] = ()) -> dict[str, Any]:
     """Runs one job and writes what it leaves under its key, also if it fails; returns its marker, and `warnings`."""
     extend_path(paths)
+    # a user's code may call exit(); where Ctrl-C does not reach this process, nothing else is a person's either
+    waits = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    faults: tuple[type[BaseException], ...] = (BaseException,) if waits else (Exception, SystemExit)
     store = Store(folder)
     with Observer(job, store.jobs / f"{job.key}.progress", callbacks) as observer:
         records = None
@@ -170,7 +173,7 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], callbacks: tuple[Any,
             marker = store.finish(job, outcome, resources.peak(job.device), observer.last())
             records = outcome.records
             store.checkpoint(job.key).unlink(missing_ok=True)
-        except (Exception, SystemExit) as error:  # a user's code may call exit()
+        except faults as error:
             told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
             store.checkpoint(job.key).unlink(missing_ok=True)  # it would come to the same
             marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
