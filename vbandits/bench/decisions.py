@@ -107,7 +107,10 @@ def _table(rows: list[Row], device: str) -> Table:
     )
     task = f"Wheel, two hidden layers of 50, batch {peers.BATCH}, a step of SGD after each decision"
     title = f"{task}; whole jobs, {'CPU time of one thread' if device == 'cpu' else device}"
-    table = Table("agent", "seeds", *numbers, title=title)
+    table = Table(title=title)
+    table.add_column("agent", no_wrap=True)
+    for head in ("seeds", *numbers):
+        table.add_column(head, justify="right")
     forms = ("{:,.0f}", "{:.2f}", "{:.2f}", "{:.0%}", "{:.0%}")
     for row in rows:
         shown = [form.format(row[name]) if name in row else "" for name, form in zip(numbers, forms, strict=True)]
