@@ -29,7 +29,7 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(labels, "POOL", 100)
     for name, size in {"posteriors": {"steps": 1}, "training": {"steps": 1}, "labels": {"queries": 1}}.items():
         monkeypatch.setattr(bench, name, partial(getattr(bench, name), **size))
-    monkeypatch.setattr(bench, "jobs", lambda console, count: jobs.jobs(console, 4))
+    monkeypatch.setattr(bench, "jobs", lambda console: jobs.jobs(console, 4))
     assert vbandits("bench", "--full", "--out", tmp_path) == 0
     shown = capsys.readouterr().out
     parts = ("plain loop", "posterior_sampling", "BALD of a pool", "4 jobs of 2", *(name[:9] for name in small))

@@ -18,7 +18,7 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
     Parameters
     ----------
     full
-        Also more seeds, large networks, active learning, and 2,000 jobs; half an hour.
+        Also more seeds, large networks and active learning; half an hour.
     device
         What decisions and training steps are measured on.
     out
@@ -37,7 +37,7 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
         bench.memory(console, device)
         bench.labels(console)
         bench.large_pool(console)
-    bench.jobs(console, *((2_000,) if full else ()))
+    bench.jobs(console)
     for path in save(parts, out, device):
         console.print(f"Table: {path}")
     return 0
