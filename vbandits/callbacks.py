@@ -216,7 +216,7 @@ class Project(Tracker):
 class WandB(Project):
     """Logs to Weights & Biases: https://docs.wandb.ai/ref/python."""
 
-    package = module = "wandb"
+    package = "wandb"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""
@@ -236,7 +236,7 @@ class WandB(Project):
 class MLflow(Project):
     """Logs to MLflow: https://mlflow.org/docs/latest/ml/tracking. Where is said by MLFLOW_TRACKING_URI."""
 
-    package = module = "mlflow"
+    package = "mlflow"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""
@@ -260,7 +260,7 @@ class MLflow(Project):
 class Trackio(Project):
     """Logs to trackio, which keeps runs on this machine: https://huggingface.co/docs/trackio."""
 
-    package = module = "trackio"
+    package = "trackio"
 
     def start(self, job: JobInfo) -> Any:
         """Starts a run."""

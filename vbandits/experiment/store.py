@@ -26,7 +26,7 @@ from vbandits.experiment.files import (
     write_table,
 )
 from vbandits.experiment.machine import commit, machine
-from vbandits.experiment.packs import ENDING, File, Packs
+from vbandits.experiment.packs import File, Packs
 from vbandits.experiment.results import Place, StoredResults
 from vbandits.files import checksum, versions
 from vbandits.registry import DEFAULT_BENCHMARK, load
@@ -239,21 +239,21 @@ class Store:
     def file(self, name: str) -> File:
         """Returns a file of a job, which may have been packed; the one that is not, if there are both."""
         path = self.jobs / name
-        packed = self._packs.files()
-        return packed[name] if name in packed and not path.exists() else path
+        return path if path.exists() else self._packs.files().get(name, path)
 
     def pack(self) -> int:
         """Packs the files of finished jobs into an archive for each problem, and returns how many were packed."""
         loose: dict[str, list[str]] = {}
         for marker in self.markers(torn=False):
             key = marker["key"]
-            if (self.jobs / f"{key}.json").exists() and self.finished(key) is not None:
+            if marker["status"] == "done" and (self.jobs / f"{key}.json").exists() and self._whole(marker):
                 loose.setdefault(key.split("--")[0], []).append(key)
+        before: dict[str, set[str]] = {}
+        for name, file in self._packs.files().items():
+            before.setdefault(file.archive.stem, set()).add(name)
         for problem, keys in loose.items():
-            here = self._packs.folder / f"{problem}{ENDING}"
-            before = {name for name, file in self._packs.files().items() if file.archive == here}
-            names = sorted(before | {file.name for key in keys for file in self.files(key)})
-            self._packs.write(problem, map(self.file, names))
+            added = {file.name for key in keys for file in self.files(key)}
+            self._packs.write(problem, map(self.file, sorted(before.get(problem, set()) | added)))
             for key in keys:
                 for ending in (RECORDS, HELD_OUT, ".json"):  # of one that is killed here, the archive has all of it
                     (self.jobs / f"{key}{ending}").unlink(missing_ok=True)
