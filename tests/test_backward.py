@@ -10,6 +10,7 @@ from vbandits.networks import MLP, Module
 from vbandits.posteriors import backward
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.dropout import Dropout
+from vbandits.posteriors.elbo import ELBO
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.posteriors.ibvi_limit import IBVILimit
@@ -29,6 +30,12 @@ POSTERIORS = {
     "last layer": IBVI(rank=4, layers="last"),
     "a layer by name": IBVI(rank=2, layers=("1",), samples=2),
     "no layer": IBVI(prior_scale=0.0),
+    "mean field": IBVI(family="mean_field", layers="all"),
+    "mean field, many draws": IBVI(family="mean_field", samples=3),
+    "mean field, last layer": IBVI(family="mean_field", layers="last"),
+    "elbo": ELBO(),
+    "elbo, signed": ELBO(spread="signed", samples=2, prior_scale=0.7, initial_spread=0.5),
+    "elbo, some layers": ELBO(layers="first_last", kl_weight=0.3),
 }
 NETWORKS = {
     "two layers": MLP((7, 6)),
@@ -97,7 +104,7 @@ def test_single_precision_agrees_to_its_digits(monkeypatch):
     [
         (Deterministic(), Module(lambda features, outputs: torch.nn.Linear(features, outputs)), Gaussian()),
         (Deterministic(), MLP((5,)), Gaussian(learned_noise=True)),
-        (IBVI(family="mean_field"), MLP((5,)), Gaussian()),
+        (IBVI(family="kronecker"), MLP((5,)), Gaussian()),
         (IBVI(noise_rank=2), MLP((5,)), Gaussian()),
     ],
     ids=["another network", "learned noise", "another covariance", "perturbed targets"],

@@ -1,5 +1,6 @@
 """How targets follow from a network's outputs, see `types.Likelihood`: the squared error, and classes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,16 +17,15 @@ def at_output(values: Float[Tensor, "R S N K"], output: Int64[Tensor, "R N"]) ->
     return values.gather(3, index).squeeze(3)
 
 
-def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N W"], outputs: int) -> Float[Tensor, "R 1 N W"]:
-    """Returns 1 where a row's output has its value, and its deviations behind all values, and 0 elsewhere."""
-    return (output[:, None, :, None] == _owners(outputs, values.shape[3], output.device)).to(values.dtype)
+def indicator(output: Int64[Tensor, "R N"], values: Float[Tensor, "R S N K"]) -> Float[Tensor, "R 1 N K"]:
+    """Returns 1 where a row's output has its value, and 0 elsewhere."""
+    return (output[:, None, :, None] == _places(values.shape[3], output.device)).to(values.dtype)
 
 
 @cache
-def _owners(outputs: int, width: int, device: torch.device) -> Int64[Tensor, " W"]:
-    """Returns the output that each of the values and deviations is of: asked for in every gradient step."""
-    owner = torch.arange(outputs, device=device)
-    return torch.cat([owner, owner.repeat_interleave(width // outputs - 1)])
+def _places(outputs: int, device: torch.device) -> Int64[Tensor, " K"]:
+    """Returns the outputs' numbers, which are asked for in every gradient step."""
+    return torch.arange(outputs, device=device)
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,12 @@ class Gaussian:
         error = (y - values).square()
         return error if variance is None else error + variance
 
-    def gradient(self, values: Tensor, outputs: int, output: Tensor, y: Tensor) -> Tensor:
-        """Returns 2 (value - y) and 2 deviation at the output of each row, 0 at the others."""
-        error = values.clone()
-        error[..., :outputs] -= y.unsqueeze(3)
-        return error.mul_(2 * indicator(output, values, outputs))
+    def gradient(
+        self, values: Tensor, variance: Callable[[], Tensor | None], output: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns 2 (value - y) and 1 at the output of each row, 0 at the others."""
+        taken = indicator(output, values)
+        return (values - y.unsqueeze(3)).mul_(2 * taken), taken
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 2 noise: (y - f)^2 = 2 noise * nll + constant."""
@@ -104,12 +105,13 @@ class Categorical:
         raised = values if variance is None else values + variance / 2
         return raised.logsumexp(3) - at_output(values, output)
 
-    def gradient(self, values: Tensor, outputs: int, output: Tensor, y: Tensor) -> Tensor:
-        """Returns p less 1 at the output, and p * deviation, with the probabilities p of the raised values."""
-        values, deviations = values[..., :outputs], values[..., outputs:].unflatten(3, (outputs, -1))
-        probabilities = (values + deviations.square().sum(4) / 2).softmax(3)
-        in_values = probabilities - indicator(output, values, outputs)
-        return torch.cat([in_values, (deviations * probabilities.unsqueeze(4)).flatten(3)], 3)
+    def gradient(
+        self, values: Tensor, variance: Callable[[], Tensor | None], output: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns p less 1 at the output, and p / 2, with the probabilities p of the raised values."""
+        own = variance()
+        probabilities = (values if own is None else values + own / 2).softmax(3)
+        return probabilities - indicator(output, values), probabilities / 2
 
     def nll_scale(self, noise: Tensor) -> Tensor:
         """Returns 1."""

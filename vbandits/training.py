@@ -221,7 +221,7 @@ def train(
     pull: Float[Tensor, "L P"] | None = None,
     after_step: Callable[[], None] | None = None,
     gradient: Callable[..., Gradient] | None = None,
-    random: Callable[[], Tensor] | None = None,
+    random: Callable[[], tuple[Tensor, ...]] = tuple,
 ) -> None:
     """Runs as many steps as the schedule says, on minibatches drawn with replacement from the rows of `data`.
 
@@ -233,7 +233,7 @@ def train(
         after_step: called after every step, when the parameters hold its result.
         gradient: of the same loss, where it is known without autograd, given a minibatch and random numbers. On a GPU
             that of the first call is used for good: it may hold on to nothing that differs from one update to another.
-        random: gives the random numbers of a step to `gradient`, if it takes any.
+        random: gives a step's random numbers to `gradient`, and whatever else differs from one update to another.
     """
     schedule, optimizer, parameters = state.task.schedule, state.task.optimizer, state.parameters
     if optimizer.anchor or optimizer.weight_decay:
@@ -245,8 +245,7 @@ def train(
         if gradient is None:
             parameters.descend(parameters.gradient(loss(parameters.leaves, batch)), optimizer, pull)
         else:
-            numbers = () if random is None else (random(),)
-            parameters.step(gradient, optimizer, batch, *numbers, pull=pull)
+            parameters.step(gradient, optimizer, batch, *random(), pull=pull)
         if after_step is not None:
             after_step()
 

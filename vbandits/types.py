@@ -77,8 +77,8 @@ class Likelihood(Protocol):
     """How the target of a row follows from the network's values, and what training and prediction need to know of it.
 
     One of your own is a frozen dataclass with these attributes (of the class will do) and methods. It may have another,
-    with which MLPs are trained without autograd: `gradient(values [R, S, N, K + K * C], K, output, y)` of each row's
-    loss in the values and, behind them, in C deviations of each output, whose squares sum to its variance.
+    with which MLPs are trained without autograd: `gradient(values [R, S, N, K], variance, output, y)` of each row's
+    loss, in the values and in their variance; this is a function, as not every loss looks at it.
     """
 
     @property

@@ -12,8 +12,8 @@ from vbandits.networks.weights import Factored, dense
 from vbandits.types import Layer, Weights
 
 ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
-NARROW = 4
-"""Rows to each output from which the product of a layer is made transposed."""
+NARROW = 32
+"""Outputs from which on a product is not much faster when it is made transposed."""
 
 
 @dataclass(frozen=True)
@@ -104,33 +104,42 @@ def affine(x: Tensor, weight: Tensor | Factored, bias: Tensor | Factored | None)
 
     `s` and `S` are equal or one of them is 1.
     """
-    if isinstance(weight, Factored) and x.shape[1] == 1 and weight.factor.shape[-1] + 1 < weight.noise.shape[1]:
+    if isinstance(weight, Factored) and weight.pays and 1 in (x.shape[1], x.shape[2]):
         return _factored(x, weight, bias)
     weight, bias = dense(weight), None if bias is None else dense(bias)
     replicas, s, rows, fan_in = x.shape
     draws, fan_out = weight.shape[1], weight.shape[3]
     if draws == 1:  # one matrix for all draws: they become rows
         x = x.reshape(replicas, s * rows, fan_in)
-        out = _product(x, weight[:, 0], None if bias is None else bias[:, 0])
+        if s > 1 and fan_out >= NARROW:  # draws are told apart again: rows stay rows in memory
+            out = torch.bmm(x, weight[:, 0]) if bias is None else torch.baddbmm(bias, x, weight[:, 0])
+        else:
+            out = product(x, weight[:, 0], bias)
         return out.view(replicas, s, rows, fan_out)
     x = x.expand(replicas, draws, rows, fan_in).reshape(replicas * draws, rows, fan_in)
-    out = _product(x, weight.flatten(0, 1), None if bias is None else bias.flatten(0, 1))
+    out = product(x, weight.flatten(0, 1), None if bias is None else bias.reshape(-1, 1, fan_out))
     return out.view(replicas, draws, rows, fan_out)
 
 
 def _factored(x: Tensor, weight: Factored, bias: Tensor | Factored | None) -> Tensor:
-    """Multiplies inputs [R, 1, N, I] that all draws share with the mean and with each column of the factor."""
+    """Multiplies inputs that all draws share, or of which each draw has one row, with the mean and with each column of
+    the factor; every draw is a sum of these."""
     assert bias is None or isinstance(bias, Factored)
-    mean = affine(x, weight.mean, None if bias is None else bias.mean)  # [R, 1, N, O]
-    replicas, fan_in, fan_out, columns = weight.factor.shape
-    flat = weight.factor.reshape(replicas, 1, fan_in, fan_out * columns)
-    shift = None if bias is None else bias.factor.reshape(replicas, 1, fan_out * columns)
-    deviations = affine(x, flat, shift).reshape(replicas, -1, columns)  # [R, N * O, C]
-    return torch.baddbmm(mean.flatten(2), weight.noise, deviations.mT).unflatten(2, (-1, fan_out))
+    shared, (replicas, fan_in, fan_out, _) = x.shape[1] == 1, weight.factor.shape
+    every = weight.columns.view(replicas, 1, fan_in, -1)
+    shift = None if bias is None else bias.columns.view(replicas, 1, -1)
+    parts = affine(x if shared else x.transpose(1, 2), every, shift).unflatten(3, (fan_out, -1))  # [R, 1, N, O, 1 + C]
+    noise = torch.cat([torch.ones_like(weight.noise[..., :1]), weight.noise], 2)  # [R, S, 1 + C]
+    if not shared:
+        return (parts * noise[:, None, :, None]).sum(4).transpose(1, 2)
+    return torch.bmm(noise, parts.reshape(replicas, -1, noise.shape[2]).mT).unflatten(2, (-1, fan_out))
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.shape[1] >= NARROW * weight.shape[2]:  # up to three times as fast
-        out = torch.bmm(weight.mT, x.mT) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight.mT, x.mT)
+def product(
+    x: Float[Tensor, "M N I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M 1 O"] | None = None
+) -> Float[Tensor, "M N O"]:
+    """Returns x @ weight + bias. What is less wide than high is made transposed: up to five times as fast."""
+    if weight.shape[2] < x.shape[1]:
+        out = torch.bmm(weight.mT, x.mT) if bias is None else torch.baddbmm(bias.mT, weight.mT, x.mT)
         return out.mT
-    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)

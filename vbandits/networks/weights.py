@@ -18,8 +18,8 @@ from vbandits.types import Layer, Network, Task, Weights
 class Factored:
     """Draws of a weight that are not multiplied out: mean + factor noise.
 
-    Where all draws have the same inputs it is cheaper to multiply these with the factor's C columns than with each of
-    the S draws.
+    Where all draws have the same inputs, or one row each, it is cheaper to multiply these with the factor's C columns
+    than with each of the S draws.
     """
 
     mean: Float[Tensor, "R 1 *shape"]
@@ -32,6 +32,16 @@ class Factored:
         shape = self.mean.shape[2:]
         flat = torch.baddbmm(self.mean.flatten(2), self.noise, self.factor.reshape(replicas, -1, columns).mT)
         return flat.view(replicas, draws, *shape)
+
+    @property
+    def pays(self) -> bool:
+        """Whether there are fewer columns than draws."""
+        return self.factor.shape[-1] + 1 < self.noise.shape[1]
+
+    @property
+    def columns(self) -> Float[Tensor, "R *shape C1"]:
+        """The mean, and behind it the columns of the factor."""
+        return torch.cat([self.mean[:, 0].unsqueeze(-1), self.factor], -1)
 
     @property
     def mT(self) -> "Factored":

@@ -65,7 +65,7 @@ def minimise(
     penalty: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
     masks: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
-    random: Callable[[], Tensor] | None = None,
+    random: Callable[[], tuple[Tensor, ...]] = tuple,
 ) -> None:
     """Trains on the loss of the weights, plus a penalty [R] on the leaves where there is one.
 

@@ -90,7 +90,7 @@ class Dropout:
             return self.weight_decay * torch.stack([leaves[name].square().sum(1) for name in decayed]).sum(0)
 
         masks = partial(self._masks, state)
-        minimise(state, data, masked, decay if self.weight_decay else None, masks=masks, random=random)
+        minimise(state, data, masked, decay if self.weight_decay else None, masks=masks, random=lambda: (random(),))
 
     def draw(self, state: DropoutState, draws: int) -> Functions:
         """Returns the network under fresh masks."""

@@ -12,6 +12,7 @@ from vbandits.posteriors import variational
 from vbandits.posteriors.common import network_of, noise_of
 from vbandits.posteriors.covariances import Family, covariance
 from vbandits.posteriors.gaussian import GaussianFamily, Layers
+from vbandits.posteriors.layers import Divergence
 from vbandits.posteriors.variational import Variational, VariationalState
 from vbandits.types import Data, Task
 
@@ -72,7 +73,10 @@ class ELBO(Variational):
         def penalty(leaves: Mapping[str, Tensor]) -> Tensor:
             return weight * divergence(state.family, leaves, prior, self.prior_scale)
 
-        return variational.minimise(state, data, self.samples, penalty)
+        scale = {name: own * self.prior_scale for name, own in prior.items()}
+        return variational.minimise(
+            state, data, self.samples, penalty, divergence=Divergence(weight.unsqueeze(1), scale)
+        )
 
 
 def divergence(

@@ -3,7 +3,7 @@ bias, with one of the covariances of `posteriors.covariances`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor
 from vbandits.networks.weights import Factored, initial, prior_std, rates, unflatten
 from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import evaluate, headed, network_of
-from vbandits.posteriors.covariances import Covariance, LowRank, linear
+from vbandits.posteriors.covariances import Covariance, Diagonal, LowRank, linear
 from vbandits.registry import unknown
 from vbandits.streams import Stream
 from vbandits.training import Parameters, factor_draw
@@ -163,9 +163,10 @@ class GaussianFamily:
 
     def backward(self, parameters: Parameters) -> Backward | None:
         """Returns the gradient of the expected loss, or None where autograd has to find it."""
-        if type(self.covariance) is not LowRank or self.noise_rank:
+        if type(self.covariance) not in (LowRank, Diagonal) or self.noise_rank:
             return None
-        return Backward.of(self.task, parameters, Stored("mean/", self.closed_form_head))
+        names = tuple(layer.name for layer in self.stochastic)
+        return Backward.of(self.task, parameters, Stored("mean/", names, cast(Any, self.covariance)))
 
     def drawn(self, noise: Float[Tensor, "R S Z"]) -> dict[str, Float[Tensor, "R S C"]]:
         """Returns the noise of each layer that is sampled."""

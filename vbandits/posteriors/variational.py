@@ -17,6 +17,7 @@ from vbandits.posteriors.common import (
     with_noise,
 )
 from vbandits.posteriors.gaussian import GaussianFamily
+from vbandits.posteriors.layers import Divergence
 from vbandits.streams import Stream
 from vbandits.training import Gradient, Parameters, train
 from vbandits.types import Batch, Data, Functions, Task
@@ -75,8 +76,19 @@ def minimise(
     penalty: Penalty | None = None,
     pull: Tensor | None = None,
     perturbation: Callable[[Batch], Tensor] | None = None,
+    divergence: Divergence | None = None,
 ) -> None:
-    """Trains on the expected loss plus a penalty, with a pull to the start and perturbed targets where there are."""
+    """Trains on the expected loss, and on what is added to it.
+
+    Args:
+        state: what is trained.
+        data: all rows.
+        samples: draws of the weights per minibatch.
+        penalty: added to the loss.
+        pull: to the start.
+        perturbation: of the targets.
+        divergence: the same as the penalty, where gradients by hand are to know it.
+    """
 
     def noise() -> Tensor:
         return state.noise.normal(samples, state.family.noise_size)
@@ -86,13 +98,16 @@ def minimise(
         expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise(), moved))
         return expected if penalty is None else expected + penalty(leaves)
 
-    by_hand = state.family.backward(state.parameters) if penalty is None and perturbation is None else None
+    unknown = (penalty is not None and divergence is None) or perturbation is not None
+    by_hand = None if unknown else state.family.backward(state.parameters)
 
-    def gradient(batch: Batch, noise: Tensor) -> Gradient:
+    def gradient(batch: Batch, noise: Tensor, *weight: Tensor) -> Gradient:
         assert by_hand is not None
-        return by_hand(batch, state.family.drawn(noise))
+        added = Divergence(weight[0], divergence.scale) if divergence is not None else None
+        return by_hand(batch, state.family.drawn(noise), divergence=added)
 
-    train(state, loss, data, pull, gradient=by_hand and gradient, random=noise)
+    more = () if divergence is None else (divergence.weight,)
+    train(state, loss, data, pull, gradient=by_hand and gradient, random=lambda: (noise(), *more))
 
 
 class Variational:

@@ -142,9 +142,10 @@ class _Beliefs:
         at = torch.from_numpy(batches.take(inputs.reshape(batches.inputs.shape))).to(rewards.device)  # [R, B, tau]
         replica = torch.arange(len(at), device=at.device)[:, None, None]
         y = rewards[replica, torch.arange(joint.TAU, device=at.device), at].unsqueeze(2)  # [R, B, 1, tau]
-        f = self._draws[replica, at].transpose(2, 3)  # [R, B, S, tau]
+        cells = (replica * self._draws.shape[1] + at).flatten()  # whole rows at once, which indexing by both is not
+        f = self._draws.flatten(0, 1).index_select(0, cells).view(*at.shape, -1).transpose(2, 3)  # [R, B, S, tau]
         noise = self._noise[replica, at].unsqueeze(2)
-        likelihood = -0.5 * ((y - f).square() / noise + noise.log() + scores.LOG_2PI)
+        likelihood = (f - y).square_().div_(-2 * noise).sub_(0.5 * (noise.log() + scores.LOG_2PI))
         if (binary := self._binary).any():
             likelihood[binary] = -scores.bernoulli_nll(f[binary].clamp(*PROBABILITY), y[binary].expand_as(f[binary]))
         both, marginal = (nll(likelihood).mean(1) for nll in (joint.joint_nll, joint.marginal_nll))
