@@ -68,6 +68,13 @@ def test_more_steps_than_fit_into_memory_are_refused_and_blocks_are_counted():
     assert resolve(WHEEL | many | {"block": 8}).block == 8
 
 
+def test_fifty_seeds_run_together_where_nothing_is_said():
+    unsaid = {name: value for name, value in WHEEL.items() if name != "seeds"}
+    experiment = resolve(unsaid | {"agents": [], "device": "cpu"})
+    assert experiment.seeds == tuple(range(50))
+    assert [len(job.seeds) for job in experiment.jobs()] == [50]  # of the uniform agent
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -30,7 +30,7 @@ from vbandits.serialize import has_code
 def run(
     environments: Sequence[Any] | None = None,
     agents: Sequence[Any] | None = None,
-    seeds: int | Sequence[int] = 8,
+    seeds: int | Sequence[int] | None = None,
     steps: int | None = None,
     *,
     data_dir: str | Path | None = None,
@@ -53,7 +53,7 @@ def run(
         agents: names of presets, "module:name" of your own, dicts as in an experiment file (a part may be a class or an
             instance, a list makes an agent each), or `AgentSpec`s, such as `preset` returns. The uniform agent always
             runs as well.
-        seeds: how many, counted from 0, or which.
+        seeds: how many, counted from 0, or which; by default those of an experiment file that says nothing, 50 mostly.
         steps: decisions per seed, or gradient steps; by default those of an experiment file that says nothing.
         data_dir: where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
         name: of the experiment.

@@ -249,7 +249,7 @@ class Experiment:
     problems: tuple[Any, ...]
     methods: tuple[Any, ...]
     options: Mapping[str, Any]
-    block: int = 32
+    block: int = 64
     device: str = "cpu"
     notes: tuple[str, ...] = ()
     tuning: Mapping[str, Any] | None = None

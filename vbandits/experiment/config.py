@@ -27,6 +27,8 @@ LONGEST_TIMEOUT = 1e6
 """Seconds that a job may be given, eleven days."""
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
+AT_ONCE = {"cpu": 64, "cuda": 1024}
+"""Seeds of a job where nothing else is said: on a GPU all that one is likely to be asked for."""
 MOST = 10**12
 """Of anything that is counted: more is a slip."""
 Count = Annotated[int, Field(ge=1, le=MOST, strict=True)]
@@ -43,14 +45,19 @@ class ExperimentFile(Entry):
     """The whole of an experiment file, but for the sections and options of its benchmark."""
 
     name: Name
-    seeds: Any = 8
-    block: Count = 32
+    seeds: Any = 50
+    block: Count | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     callbacks: Any = ()
     log: Path | None = None
     save: Annotated[bool, Field(strict=True)] = False
     checkpoint: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)] | None = None
+
+    @property
+    def at_once(self) -> int:
+        """The most seeds of a job."""
+        return self.block or AT_ONCE[device_of(self.device, [])]
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class Config:
             tuple(problems),
             tuple(methods),
             options,
-            self.parsed.block,
+            self.parsed.at_once,
             device,
             tuple(dict.fromkeys([*self.notes, *notes])),
             callbacks=callbacks,

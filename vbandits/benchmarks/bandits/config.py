@@ -243,7 +243,7 @@ class BanditConfig(Config):
         if self.parsed and self.parsed.save and own:
             notes.append(f"save: {', '.join(own)}: policies of your own are not kept, the agents are")
         if self.parsed:
-            together = min(self.parsed.block, len(seeds_of(self.document.get("seeds", 1), [])))
+            together = min(self.parsed.at_once, len(seeds_of(self.parsed.seeds, [])))
             self.errors += too_large(together, steps)
         known = [(problem.environment, forms[problem.label]) for problem in opened]
         names = [label for label, predicts_nothing in silent.items() if predicts_nothing and label != BASELINE]
