@@ -21,7 +21,8 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(measure, "REPEATS", 1)
     monkeypatch.setattr(decisions, "MORE", {"cpu": (1, 2)})
     monkeypatch.setattr(decisions, "TOGETHER", {"cpu": 2})
-    monkeypatch.setattr(decisions, "STEPS", (30, 50))
+    for name in ("WHOLE", "SHORT"):
+        monkeypatch.setattr(decisions, name, (30, 50))
     small = {name: replace(work, replicas=1, batch=4) for name, work in training.WORKS.items()}
     monkeypatch.setattr(training, "WORKS", small)
     monkeypatch.setattr(training, "LARGE", [*small.values()][1])
@@ -37,7 +38,7 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
         assert part in shown
     saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.iterdir()}
     assert saved.keys() == {"decisions", "posteriors", "training"}
-    made = saved["decisions"].set_index(["agent", "seeds"])
+    made = saved["decisions"].drop_duplicates(["agent", "seeds"]).set_index(["agent", "seeds"])
     assert {(name, 2) for name in PRESETS} < {*made.index}
     assert (made["decisions per second"] > 0).all()
     ours, theirs = made.loc[("ibvi", 2)], made.loc[("deterministic", 2)]

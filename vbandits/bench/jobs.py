@@ -9,7 +9,7 @@ from vbandits import api
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 
-JOBS = 2_000
+JOBS = 1_000
 STEPS = 2
 
 

@@ -14,9 +14,13 @@ REPEATS = 2
 
 
 def best(
-    console: Console, measures: Mapping[str, Callable[[], object]], times: int = 1, device: str = "cpu"
+    console: Console,
+    measures: Mapping[str, Callable[[], object]],
+    times: int = 1,
+    device: str = "cpu",
+    warm: bool = True,
 ) -> dict[str, float]:
-    """Returns the least time of each piece of work by name, in seconds; it is run once before.
+    """Returns the least time of each piece of work by name, in seconds.
 
     It is the CPU time of one thread; on a GPU, which works beside the CPU, the wall time until it is done.
 
@@ -25,10 +29,11 @@ def best(
         measures: work by name.
         times: how often the work is done in one measurement.
         device: "cpu" or "cuda".
+        warm: whether it is run once before, uncounted, because it is short.
     """
     seconds = dict.fromkeys(measures, float("inf"))
     with resources.one_thread(), console.status("measuring") as status:
-        for turn in range(REPEATS + 1):
+        for turn in range(0 if warm else 1, REPEATS + 1):
             for name, measure in measures.items():
                 status.update(f"measuring {name} ({turn} of {REPEATS})")
                 gc.collect()
