@@ -131,13 +131,14 @@ class Replay:
         )
 
     def _sum(self, row: int) -> None:
-        own = self._rows()[:, row].unflatten(1, (self._blocks, -1)).sum(1).double()
+        own = self._rows()[:, row].double()
+        if self._blocks > 1:  # all but one are zero
+            own = own.unflatten(1, (self._blocks, -1)).sum(1)
         values = torch.cat([own, self._rewards[:, row, None]], 1)
         if self._origin is None:
             self._origin = values  # deviations from it: no digits are lost where the mean is far from 0
         values = values - self._origin
-        self._sums[0] += values
-        self._sums[1] += values * values
+        self._sums.add_(torch.stack([values, values * values]))
         if self._standardize != "arms":
             return
         replica = torch.arange(len(values), device=values.device)
@@ -183,22 +184,18 @@ class NoiseVariance:
     """The least noise, as a part of the squared residual: a posterior may claim to explain 99% of it, not more."""
 
     def __init__(self, replicas: int, device: torch.device) -> None:
-        self._weight, self._residual, self._variance = torch.zeros(3, replicas, dtype=torch.float64, device=device)
-        self._prior_weight = torch.ones_like(self._weight)
+        # decaying sums [4, R] of weights, the prior's weight, squared residuals and variances, and what a reward adds
+        self._sums = torch.zeros(4, replicas, dtype=torch.float64, device=device)
+        self._new = torch.zeros_like(self._sums)
+        self._sums[1] = self._new[0] = 1
 
     def add(self, rewards: Tensor, draws: Tensor) -> None:
         """Takes rewards [R] and two draws of their prediction [R, 2], all in units of the reward; draws that are not
         finite count for nothing: NaN says that the unit was not known yet in which they were made."""
         draws = draws.double()
-        counts = draws.isfinite().all(1)
-        for name, new in (
-            ("_weight", 1.0),
-            ("_prior_weight", 0.0),
-            ("_residual", (rewards - draws.mean(1)).square()),
-            ("_variance", (draws[:, 0] - draws[:, 1]).square() / 2),
-        ):
-            old = getattr(self, name)
-            setattr(self, name, torch.where(counts, self.DECAY * old + new, old))
+        self._new[2] = (rewards - draws.mean(1)).square()
+        self._new[3] = (draws[:, 0] - draws[:, 1]).square() / 2
+        self._sums = torch.where(draws.isfinite().all(1), self._new.add(self._sums, alpha=self.DECAY), self._sums)
 
     def standardised(self, scale: Tensor) -> Tensor:
         """Returns the estimate [R] in units in which targets of the standard deviation `scale` [R] have variance 1.
@@ -206,7 +203,8 @@ class NoiseVariance:
         Their variance counts as one observation, the oldest.
         """
         prior = scale.double().square()
-        total = self._weight + self._prior_weight
-        residual = (self._residual + self._prior_weight * prior) / total
-        noise = (residual - 1.5 * self._variance / total).maximum(self.FLOOR * residual)
+        weight, prior_weight, residual, variance = self._sums
+        total = weight + prior_weight
+        residual = (residual + prior_weight * prior) / total
+        noise = (residual - 1.5 * variance / total).maximum(self.FLOOR * residual)
         return (noise / prior).clamp(min=1e-12)

@@ -156,7 +156,7 @@ class Parameters:
     def _move(self, gradient: Gradient, optimizer: Optimizer, rate: float, pull: Tensor | None) -> None:
         squared = torch.linalg.vector_norm(gradient.plain, dim=1).square()
         for _, own, noise in gradient.outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
-            squared = squared + (own @ own.mT * (noise @ noise.mT)).sum((1, 2))
+            squared = squared + (torch.bmm(own, own.mT) * torch.bmm(noise, noise.mT)).sum((1, 2))
         scale = (optimizer.clip / squared.sqrt().clamp(min=optimizer.clip)).unsqueeze(1)
         (self._sgd if optimizer.kind == "sgd" else self._adam)(gradient, scale, optimizer, rate)
         if pull is not None:

@@ -20,8 +20,8 @@ MORE = {"cpu": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "cuda": (1, 4, 16, 64, 2
 TOGETHER = {"cpu": 32, "cuda": 256}
 """Seeds in lockstep: a few, more, and those with which every preset is measured."""
 WHOLE, SHORT = (100, 1000), (60, 260)
-"""Steps of two runs: the difference of their times is that of decisions, without the beginning. The first are of runs as
-people make them. The second are for presets of which some are slow; it weighs more there that an agent is evaluated
+"""Steps of two runs: the difference of their times is that of decisions, without the beginning. The first are of runs
+as people make them. The second are for presets of which some are slow; it weighs more there that an agent is evaluated
 whenever its decisions have doubled."""
 SCHEDULE = {"every": 1, "gradient_steps": 1, "batch_size": peers.BATCH}
 BOTH = ("deterministic", "ibvi")
