@@ -28,7 +28,8 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(training, "LARGE", [*small.values()][1])
     monkeypatch.setattr(labels, "SEEDS", 2)
     monkeypatch.setattr(labels, "POOL", 100)
-    for name, size in {"posteriors": {"steps": 1}, "training": {"steps": 1}, "labels": {"queries": 1}}.items():
+    sizes = {"steps": 1}, {"steps": 1}, {"queries": 1}, {"steps": 160, "early": 40}
+    for name, size in zip(("posteriors", "training", "labels", "history"), sizes, strict=True):
         monkeypatch.setattr(bench, name, partial(getattr(bench, name), **size))
     monkeypatch.setattr(bench, "jobs", lambda console: jobs.jobs(console, 4))
     assert vbandits("bench", "--full", "--out", tmp_path) == 0
@@ -37,7 +38,10 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     for part in parts:
         assert part in shown
     saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.iterdir()}
-    assert saved.keys() == {"decisions", "posteriors", "training"}
+    assert saved.keys() == {"decisions", "history", "posteriors", "training"}
+    late = saved["history"].groupby("agent")["step"].max()
+    assert (late == 159).all(), "every run was looked at to its end"
+    assert saved["history"].groupby("agent")["seconds"].is_monotonic_increasing.all()
     made = saved["decisions"].drop_duplicates(["agent", "seeds"]).set_index(["agent", "seeds"])
     assert {(name, 2) for name in PRESETS} < {*made.index}
     assert (made["decisions per second"] > 0).all()

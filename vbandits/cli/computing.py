@@ -18,7 +18,7 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
     Parameters
     ----------
     full
-        Also more seeds, large networks and active learning; half an hour.
+        Also more seeds, large networks, long histories and active learning; an hour.
     device
         What decisions and training steps are measured on.
     out
@@ -34,6 +34,7 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
     parts["posteriors"] = bench.posteriors(console, device)
     if full:
         parts["training"] = bench.training(console, device)
+        parts["history"] = bench.history(console)
         bench.memory(console, device)
         bench.labels(console)
         bench.large_pool(console)
