@@ -281,6 +281,14 @@ def execute(
         return store.load()
 
 
+def missing(
+    experiment: Experiment, store: Store, workers: int | None, shard: tuple[int, int] | None, overwrite: bool
+) -> tuple[list[Job], int]:
+    """Returns the jobs that `execute` would run, and how many at a time, without a change to the folder."""
+    jobs = list(experiment.jobs()) if overwrite else store.missing(experiment, shard or (1, 1))
+    return jobs, _workers(experiment, len(jobs), workers)
+
+
 def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
 

@@ -26,7 +26,8 @@ class RunOptions:
     name
         Of the experiment, instead of the file's; by default made of what is run.
     seeds
-        How many, counted from 0, or which: 8, or 1,2,3, or 0-31; instead of the file's. By default 8, of datasets 3.
+        How many, counted from 0, or which: 8, or 1,2,3, or 0-31; instead of the file's. By default 50, of logs 8, of
+        datasets 3.
     steps
         Decisions per seed, or of datasets gradient steps, instead of the file's; 1000 by default. Problems and logs
         have none.
@@ -130,16 +131,31 @@ def run(file: Path | None = None, *, only: Chosen = ALL, how: RunOptions = HOW, 
     file
         Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
     """
-    from vbandits.experiment.resolve import ad_hoc, resolve, select
+    return _run(file, how, _resolved(file, only.with_others(others), how))
 
-    chosen = only.with_others(others)
 
-    def resolved(document: dict[str, Any], options: list[str]) -> Any:
-        settings = how.set_ or []
-        document = select(document, chosen, options, settings)
-        return resolve(document if file else ad_hoc(document, settings), settings, how.data_dir)
+@app.command
+def plan(file: Path | None = None, *, only: Chosen = ALL, how: RunOptions = HOW, **others: Others) -> int:
+    """Tell what a run will take, before it is run: jobs, time, memory, disk. Takes a few steps of each method and
+    problem; options are those of `run`, whose results folder is looked at and not changed.
 
-    return _run(file, how, resolved)
+    Parameters
+    ----------
+    file
+        Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
+    """
+    from vbandits.api import missing
+    from vbandits.experiment import planning
+    from vbandits.experiment.progress import output
+
+    asked = _asked(file, how, _resolved(file, only.with_others(others), how))
+    console = Console(stderr=True)
+    jobs, workers = missing(asked.experiment, asked.store, how.workers, asked.shard, how.overwrite)
+    with console.status("calibrating") as status:
+        found = planning.plan(jobs, workers, lambda what: status.update(f"calibrating: {what}"))
+    for line in planning.shown(found, asked.experiment, asked.store.folder):
+        output().print(line)
+    return FAILED if found.failed else 0
 
 
 @app.command
@@ -172,25 +188,44 @@ def tune(file: Path, *, only: Chosen = ALL, how: RunOptions = HOW, write: Path |
     return _run(file, how, resolved, write)
 
 
-def _run(
-    file: Path | None,
-    how: RunOptions,
-    resolved: Callable[[dict[str, Any], list[str]], Any],
-    presets: Path | None = None,
-) -> int:
-    """Runs an experiment, shows its results, and returns the exit code.
+Resolved = Callable[[dict[str, Any], list[str]], Any]
+"""Returns the experiment of a document, given also the names of all options."""
 
-    Args:
-        file: of the experiment, if there is one.
-        how: it is run.
-        resolved: returns the experiment of a document, given also the names of all options.
-        presets: where to write those of a tuning as well.
+
+def _resolved(file: Path | None, chosen: dict[str, str], how: RunOptions) -> Resolved:
+    """Returns what makes an experiment of a file, or of names alone."""
+    from vbandits.experiment.resolve import ad_hoc, resolve, select
+
+    def resolved(document: dict[str, Any], options: list[str]) -> Any:
+        settings = how.set_ or []
+        document = select(document, chosen, options, settings)
+        return resolve(document if file else ad_hoc(document, settings), settings, how.data_dir)
+
+    return resolved
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for.
+
+    Attributes:
+        experiment: what is to be run.
+        store: its results folder.
+        paths: where a user's modules are.
+        shard: (i, n) for a part of the jobs.
     """
-    from vbandits.api import execute
+
+    experiment: Any
+    store: Any
+    paths: list[str]
+    shard: tuple[int, int] | None
+
+
+def _asked(file: Path | None, how: RunOptions, resolved: Resolved) -> Asked:
+    """Returns what a file and options ask for, or raises a ConfigError."""
     from vbandits.errors import ConfigError
     from vbandits.experiment import engines
     from vbandits.experiment.engine import extend_path
-    from vbandits.experiment.progress import print_line
     from vbandits.experiment.resolve import read
     from vbandits.experiment.store import Store
 
@@ -207,27 +242,36 @@ def _run(
     if how.callback:
         document["callbacks"] = [*document.get("callbacks", []), *how.callback]
     experiment = resolved(document, [field.name.rstrip("_").replace("_", "-") for field in fields(how)])
+    return Asked(experiment, Store(how.out or Path("results") / experiment.name), paths, shard)
+
+
+def _run(file: Path | None, how: RunOptions, resolved: Resolved, presets: Path | None = None) -> int:
+    """Runs an experiment, shows its results, and returns the exit code; `presets` is where to write a tuning's."""
+    from vbandits.api import execute
+    from vbandits.experiment.progress import print_line
+
+    asked = _asked(file, how, resolved)
+    store = asked.store
     console = Console(stderr=True)
-    store = Store(how.out or Path("results") / experiment.name)
     command = shlex.join(["vbandits", *sys.argv[1:]])
     try:
         results = execute(
-            experiment,
+            asked.experiment,
             store,
             command=command,
             workers=how.workers,
             engine=how.engine,
             address=how.address,
             overwrite=how.overwrite,
-            paths=paths,
+            paths=asked.paths,
             console=console,
-            shard=shard,
+            shard=asked.shard,
             apart=True,
         )
     except KeyboardInterrupt:
         print_line(console, f"\nInterrupted. Finished jobs are kept in {store.folder}; to go on:\n  {command}")
         return INTERRUPTED
-    return show(results, store.folder, presets) if shard is None else show_shard(results, store.folder)
+    return show(results, store.folder, presets) if asked.shard is None else show_shard(results, store.folder)
 
 
 def shard_of(how: RunOptions) -> tuple[int, int] | None:

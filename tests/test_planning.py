@@ -1,0 +1,167 @@
+"""`vbandits plan` tells what a run will take, and changes nothing."""
+
+import time
+import tomllib
+
+import pytest
+
+from tests.test_running import EXPERIMENT, written
+from vbandits.api import execute
+from vbandits.cli import main
+from vbandits.experiment import planning
+from vbandits.experiment.benchmark import Outcome
+from vbandits.experiment.planning import Cost, _Enough, _product, _scheduled, _Watch, plan
+from vbandits.experiment.resolve import resolve
+from vbandits.experiment.store import Store
+
+WHEEL = {"name": "small", "seeds": 2, "steps": 20, "environments": ["vbandits/Wheel-v0"], "device": "cpu"}
+
+
+def said(capsys, *arguments):
+    """Returns the exit code of `vbandits plan`, and what it printed."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["plan", *map(str, arguments)])
+    return exit_.value.code, capsys.readouterr().out
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Has time pass only where it is said to."""
+    now = [0.0]
+    monkeypatch.setattr(time, "process_time", lambda: now[0])
+    return now
+
+
+def test_it_counts_what_is_missing_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    file = written(tmp_path, monkeypatch, EXPERIMENT)
+    monkeypatch.setattr(planning, "SECONDS", 0.05)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    code, shown = said(capsys, file)
+    assert code == 0
+    assert "small: 6 jobs for 24 runs" in shown
+    for part in ("time: about", "memory: about", "disk: about", "ibvi", "linear-ts", "uniform"):
+        assert part in shown
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    part = {**tomllib.loads(EXPERIMENT), "seeds": 3, "agents": ["linear-ts"]}
+    execute(resolve(part), Store("results/small"), command="", workers=1)
+    there = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    # three seeds of two methods on two problems
+    assert "6 jobs for 12 runs, one per seed, 12 runs need none" in said(capsys, file)[1]
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == there
+
+
+def test_nothing_to_do_takes_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    execute(resolve(WHEEL | {"agents": ["linear-ts"]}), Store("there"), command="", workers=1)
+    options = ["--environments", "vbandits/Wheel-v0", "--agents", "linear-ts", "--seeds", "2", "--steps", "20"]
+    code, shown = said(capsys, *options, "--out", "there")
+    assert (code, "0 jobs for 0 runs" in shown, "time" in shown) == (0, True, False)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "problems": [{"kwargs": {"pool": "two_moons", "budget": 4, "rows": 50, "test_rows": 50}}],
+            "learners": [{"id": "deterministic", "acquisition": ["random", "bald"], "training": {"full_steps": 5}}],
+        },
+        {"datasets": ["digits"], "methods": [{"id": "deterministic", "network": {"kind": "mlp"}}], "steps": 20},
+    ],
+    ids=["active", "supervised"],
+)
+def test_other_benchmarks_are_planned_alike(document, monkeypatch):
+    monkeypatch.setattr(planning, "SECONDS", 0.05)
+    experiment = resolve({"name": "it", "seeds": 2, "device": "cpu", **document})
+    found = plan([*experiment.jobs()], 2)
+    assert not found.failed
+    assert found.wall > 0
+    assert found.memory > 50
+    assert found.disk
+
+
+def test_a_job_costs_its_beginning_and_its_later_steps(clock):
+    watch = _Watch("cpu")
+    for step, when in ((1, 0.5), (2, 0.51), (3, 0.52), (4, 0.72), (6, 1.12)):
+        clock[0] = when
+        watch(step)
+    clock[0] = 2.1
+    with pytest.raises(_Enough):
+        watch(8)
+    assert watch.seconds(100, False) == pytest.approx(0.5 + (2.1 - 0.72) / 4 * 99)
+    assert watch.seconds(100, True) == pytest.approx(2.1)
+
+
+def test_one_step_and_none_are_told_apart(clock):
+    watch = _Watch("cpu")
+    assert watch.seconds(10, False) is None
+    clock[0] = 30.0
+    with pytest.raises(_Enough):
+        watch.beat()
+    clock[0] = 31.0
+    with pytest.raises(_Enough):
+        watch(2)
+    assert watch.seconds(10, False) == pytest.approx(155.0)
+
+
+def test_the_longest_job_is_waited_for():
+    assert _scheduled([1, 1, 1, 1], 2) == 2
+    assert _scheduled([1, 1, 10], 2) == 11
+    assert _scheduled([3], 4) == 3
+
+
+def test_a_pair_that_was_not_seen_costs_what_its_halves_say():
+    own = _product(Cost(6.0, 700.0), Cost(4.0, 600.0), Cost(2.0, 500.0))
+    assert own == Cost(12.0, 800.0)
+    assert _product(Cost(None, None), Cost(4.0, 600.0), Cost(2.0, 500.0)) == Cost(None, None)
+
+
+def test_all_seeds_and_jobs_count(monkeypatch):
+    """Every job takes a second for each step of the steps that are asked for."""
+    monkeypatch.setattr(planning, "_measured", lambda job, failed: Cost(float(job.steps), 100.0))
+    monkeypatch.setattr(planning, "_size", lambda job: 1000.0)
+    experiment = resolve(WHEEL | {"agents": ["ibvi", "linear-ts"], "seeds": 6, "block": 4})
+    found = plan([*experiment.jobs()], 2)
+    # of a block of four and one of two seeds: three methods
+    assert found.seconds == {"ibvi": 30.0, "linear-ts": 30.0, "uniform": 30.0}
+    assert found.wall == 50.0  # 20 + 20 + 10 beside 10 + 20 + 10
+    assert (found.memory, found.disk) == (100.0, 18_000.0)
+
+
+def test_what_cannot_begin_is_told(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run = planning.Job.run
+
+    def broken(job, *args) -> Outcome:
+        if job.method.label == "linear-ts":
+            raise ValueError("no such luck")
+        return run(job, *args)
+
+    monkeypatch.setattr(planning.Job, "run", broken)
+    options = ["--environments", "vbandits/Wheel-v0", "--agents", "linear-ts", "--seeds", "1", "--steps", "10"]
+    code, shown = said(capsys, *options)
+    assert code == 1
+    assert "linear-ts cannot begin: ValueError: no such luck" in " ".join(shown.split())
+
+
+def test_an_invalid_file_is_refused_before_anything_is_calibrated(tmp_path, monkeypatch, capsys):
+    file = written(tmp_path, monkeypatch, EXPERIMENT.replace("steps = 60", "steps = -1"))
+    monkeypatch.setattr(planning, "plan", lambda *args: pytest.fail("it was calibrated"))
+    assert said(capsys, file)[0] == 2
+
+
+def test_jobs_of_the_same_content_are_measured_once(monkeypatch):
+    measured = []
+
+    def counted(job, failed):
+        measured.append((job.problem.label, job.method.label, len(job.seeds)))
+        return Cost(1.0, 1.0)
+
+    monkeypatch.setattr(planning, "_measured", counted)
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    environments = [{"id": "vbandits/Wheel-v0", "label": name} for name in ("a", "b", "c")]
+    experiment = resolve(
+        WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"], "seeds": 3, "block": 2}
+    )
+    assert len(plan([*experiment.jobs()], 1).jobs) == 18
+    assert len(measured) == len({*measured}) == 5  # three methods on the first problem, and two more problems
+    assert {count for *_, count in measured} == {2}
