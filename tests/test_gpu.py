@@ -1,5 +1,9 @@
 """What holds on a GPU; most is skipped where there is none."""
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,6 +16,7 @@ from vbandits.envs.spec import EnvironmentSpec
 from vbandits.graphs import Replayed
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.dropout import Dropout
+from vbandits.posteriors.elbo import ELBO
 from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.presets import PRESETS
@@ -32,7 +37,7 @@ def test_every_preset_runs(preset):
 @on_gpu
 @pytest.mark.parametrize("anchor", [0.0, 0.1])
 @pytest.mark.parametrize(
-    "posterior", [Deterministic(), IBVI(), Ensemble(3), Dropout()], ids=lambda one: type(one).__name__
+    "posterior", [Deterministic(), IBVI(), Ensemble(3), Dropout(), ELBO()], ids=lambda one: type(one).__name__
 )
 def test_steps_that_are_replayed_are_those_that_are_not(posterior, anchor, monkeypatch):
     schedule, optimizer = Schedule(every=1, gradient_steps=2), Optimizer(anchor=anchor)
@@ -83,3 +88,16 @@ def test_what_is_replayed_gets_the_inputs_of_each_call_and_other_shapes_are_laun
     step(torch.ones(7), torch.ones(3))
     torch.testing.assert_close(total, 60 * torch.tensor([1.0, 2.0, 3.0]) + 7)
     assert seen == [(4,)] * 6 + [(7,)]
+
+
+@pytest.mark.slow
+def test_the_script_that_measures_a_gpu_is_ready(tmp_path):
+    script = runpy.run_path(str(Path(__file__).parent.parent / "experiments" / "gpu" / "measure.py"))
+    parts = [part for part in script["PARTS"] if part.__name__ != "tests"]
+    script["main"].__globals__["PARTS"] = parts
+    script["main"](tmp_path / "gpu.json", "cpu")
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert {part.__name__ for part in parts} < found.keys()
+    assert not [name for name, value in found.items() if isinstance(value, dict) and "failed" in value]
+    assert {row["seeds"] for row in found["speed"]} == {1, 2}
+    assert {row["two samples, p"] for row in found["same"]} == {1.0}, "a CPU finds what it finds"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# On a machine with a GPU, from the project's root: bash experiments/gpu/run.sh [cuda|cpu]. Under eight minutes; one JSON,
+# $OUT/gpu.json (OUT is gpu-out by default). Installs nothing but the wheels of .gpu-wheels, see fetch_wheels.sh.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+OUT=${OUT:-gpu-out}
+mkdir -p "$OUT/site"
+for wheel in .gpu-wheels/*.whl; do [ ! -e "$wheel" ] || python3 -m zipfile -e "$wheel" "$OUT/site"; done
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+mkdir -p "$OUT/site/vbandits-$version.dist-info" # what the package asks of itself
+printf 'Metadata-Version: 2.1\nName: vbandits\nVersion: %s\n' "$version" >"$OUT/site/vbandits-$version.dist-info/METADATA"
+for folder in envs agents; do [ -e "vbandits/$folder" ] || ln -s "../$folder" "vbandits/$folder"; done
+export PYTHONPATH=$PWD:$OUT/site OMP_NUM_THREADS=4
+python3 experiments/gpu/measure.py "$OUT/gpu.json" "${1:-cuda}" 2>&1 | tee "$OUT/log.txt"
