@@ -2,6 +2,7 @@
 
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from vbandits.api import execute
 from vbandits.cli import main
 from vbandits.experiment import planning
 from vbandits.experiment.benchmark import Outcome
-from vbandits.experiment.planning import Cost, _Enough, _product, _scheduled, _Watch, plan
+from vbandits.experiment.planning import Cost, Missing, _Enough, _product, _scheduled, _Watch, plan
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 
@@ -72,7 +73,7 @@ def test_nothing_to_do_takes_nothing(capsys, tmp_path, monkeypatch):
 def test_other_benchmarks_are_planned_alike(document, monkeypatch):
     monkeypatch.setattr(planning, "SECONDS", 0.05)
     experiment = resolve({"name": "it", "seeds": 2, "device": "cpu", **document})
-    found = plan([*experiment.jobs()], 2)
+    found = plan(Missing([*experiment.jobs()]), 2)
     assert not found.failed
     assert found.wall > 0
     assert found.memory > 50
@@ -120,11 +121,35 @@ def test_all_seeds_and_jobs_count(monkeypatch):
     monkeypatch.setattr(planning, "_measured", lambda job, failed: Cost(float(job.steps), 100.0))
     monkeypatch.setattr(planning, "_size", lambda job: 1000.0)
     experiment = resolve(WHEEL | {"agents": ["ibvi", "linear-ts"], "seeds": 6, "block": 4})
-    found = plan([*experiment.jobs()], 2)
+    found = plan(Missing([*experiment.jobs()]), 2)
     # of a block of four and one of two seeds: three methods
     assert found.seconds == {"ibvi": 30.0, "linear-ts": 30.0, "uniform": 30.0}
     assert found.wall == 50.0  # 20 + 20 + 10 beside 10 + 20 + 10
     assert (found.memory, found.disk) == (100.0, 18_000.0)
+
+
+def test_finished_jobs_tell_their_cost(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "_measured", lambda job, failed: pytest.fail(f"{job.key} was measured"))
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    store = Store(tmp_path)
+    execute(resolve(WHEEL | {"agents": ["linear-ts"]}), store, command="", workers=1)
+    spent = {marker["agent"]: sum(marker["seconds"].values()) for marker in store.markers()}
+    more = resolve(WHEEL | {"agents": ["linear-ts"], "seeds": [0, 1, 2, 3]})
+    missing = planning.missing(more, store)
+    assert (len(missing.jobs), missing.there) == (2, 4)
+    assert plan(missing, 1).seconds == pytest.approx(spent)  # of as many seeds again
+    assert planning.missing(more, store, overwrite=True) == Missing([*more.jobs()])
+    half = [planning.missing(more, store, (part, 2)) for part in (1, 2)]
+    assert [(len(one.jobs), one.there) for one in half] == [(1, 2), (1, 2)]
+
+
+def test_a_method_that_takes_no_step_in_time_is_told_of(monkeypatch):
+    monkeypatch.setattr(planning, "_measured", lambda job, failed: Cost(None, 100.0))
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    experiment = resolve(WHEEL | {"agents": ["linear-ts"]})
+    found = plan(Missing([*experiment.jobs()]), 1)
+    assert found.unknown == ("linear-ts", "uniform")
+    assert "linear-ts took no step within 20 s, and is not counted" in [*planning.shown(found, experiment, Path())]
 
 
 def test_what_cannot_begin_is_told(monkeypatch, capsys, tmp_path):
@@ -162,6 +187,6 @@ def test_jobs_of_the_same_content_are_measured_once(monkeypatch):
     experiment = resolve(
         WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"], "seeds": 3, "block": 2}
     )
-    assert len(plan([*experiment.jobs()], 1).jobs) == 18
+    assert len(plan(Missing([*experiment.jobs()]), 1).jobs) == 18
     assert len(measured) == len({*measured}) == 5  # three methods on the first problem, and two more problems
     assert {count for *_, count in measured} == {2}

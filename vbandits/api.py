@@ -265,7 +265,7 @@ def execute(
         if again:
             print_line(console, f"note: {again} jobs that had finished are made again, to keep what they train (save)")
         if jobs:
-            workers = _workers(experiment, len(jobs), workers) if address is None else workers
+            workers = workers_for(experiment, len(jobs), workers) if address is None else workers
             callbacks = experiment.callbacks
             for note in check_callbacks(callbacks, 2 if workers is None else workers):
                 print_line(console, f"note: {note}", "yellow")
@@ -281,14 +281,6 @@ def execute(
         return store.load()
 
 
-def missing(
-    experiment: Experiment, store: Store, workers: int | None, shard: tuple[int, int] | None, overwrite: bool
-) -> tuple[list[Job], int]:
-    """Returns the jobs that `execute` would run, and how many at a time, without a change to the folder."""
-    jobs = list(experiment.jobs()) if overwrite else store.missing(experiment, shard or (1, 1))
-    return jobs, _workers(experiment, len(jobs), workers)
-
-
 def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
 
@@ -299,7 +291,8 @@ def _foreign(jobs: Sequence[Job]) -> bool:
     return any(has_code(part.describe()) for part in parts.values())
 
 
-def _workers(experiment: Experiment, jobs: int, wanted: int | None) -> int:
+def workers_for(experiment: Experiment, jobs: int, wanted: int | None) -> int:
+    """Returns how many jobs run at a time on this machine."""
     available = 1 if experiment.device == "cuda" else joblib.cpu_count()
     return max(1, min(wanted or available, jobs))
 

@@ -144,15 +144,16 @@ def plan(file: Path | None = None, *, only: Chosen = ALL, how: RunOptions = HOW,
     file
         Experiment file (TOML). Without one, give --environments and --agents, or --datasets and --methods.
     """
-    from vbandits.api import missing
+    from vbandits.api import workers_for
     from vbandits.experiment import planning
     from vbandits.experiment.progress import output
 
     asked = _asked(file, how, _resolved(file, only.with_others(others), how))
     console = Console(stderr=True)
-    jobs, workers = missing(asked.experiment, asked.store, how.workers, asked.shard, how.overwrite)
+    missing = planning.missing(asked.experiment, asked.store, asked.shard or (1, 1), how.overwrite)
+    workers = workers_for(asked.experiment, len(missing.jobs), how.workers)
     with console.status("calibrating") as status:
-        found = planning.plan(jobs, workers, lambda what: status.update(f"calibrating: {what}"))
+        found = planning.plan(missing, workers, lambda what: status.update(f"calibrating: {what}"))
     for line in planning.shown(found, asked.experiment, asked.store.folder):
         output().print(line)
     return FAILED if found.failed else 0

@@ -1,15 +1,16 @@
 """What an experiment will take, told before it is run: jobs, time, memory and disk, from a short calibration.
 
-Of every method some steps are taken on the first problem, and of every problem some with one method; the cost of the
-others is the product of what the method and the problem are to these. A job's steps are taken by its own code, with all
-its seeds, until enough is known of them, and what they leave is thrown away.
+What has finished in the results folder tells its cost. Of every other method some steps are taken on the first problem,
+and of every other problem some with one method; the cost of the rest is the product of what the method and the problem
+are to these. A job's steps are taken by its own code, with all its seeds, until enough is known of them, and what they
+leave is thrown away. Memory is that of this process, which has loaded what a worker loads.
 """
 
 import heapq
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,46 +89,87 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """What is to be run.
+
+    Attributes:
+        jobs: in their order.
+        there: runs that have finished.
+        each: the cost of a seed by problem and method, as finished jobs had it.
+    """
+
+    jobs: list[Job]
+    there: int = 0
+    each: Mapping[tuple[str, str], Cost] = field(default_factory=dict)
+
+
+def missing(experiment: Experiment, store: Store, shard: tuple[int, int] = (1, 1), overwrite: bool = False) -> Missing:
+    """Returns what a run would compute, and changes nothing in its folder."""
+    part, parts = shard
+    whole = list(experiment.jobs(None, part - 1, parts))
+    if overwrite:
+        return Missing(whole)
+    jobs, each, axes = store.missing(experiment, shard), {}, experiment.benchmark.axes
+    wanted = len(experiment.seeds[: experiment.block])
+    for marker in store.markers_of(experiment.document(), torn=False):
+        if marker["status"] == "done" and 2 * len(marker["seeds"]) >= wanted:  # fewer seeds cost more each
+            seconds = sum(marker["seconds"].values()) / len(marker["seeds"])
+            each[marker[axes[0]], marker[axes[1]]] = Cost(seconds, marker["memory_mb"])
+    seeds = [sum(len(job.seeds) for job in some) for some in (whole, jobs)]
+    return Missing(jobs, seeds[0] - seeds[1], each)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What an experiment will take.
 
     Attributes:
-        jobs: that are to be run, and how many seeds they have together.
+        jobs: that are to be run.
+        there: runs that need none.
         seconds: of all jobs by the label of their method, on one core or on a GPU.
         wall: seconds from the beginning to the end, with so many workers.
         memory: MB of the largest job.
         disk: bytes of what is left; None where it is not known.
         calibration: seconds that it took to find out.
         failed: what was raised where a job could not even begin, by the labels of its problem and method.
+        unknown: labels of methods of which a job took no step in time: they count for nothing.
     """
 
     jobs: list[Job]
     workers: int
+    there: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     wall: float = 0.0
     memory: float = 0.0
     disk: float | None = None
     calibration: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
-def plan(jobs: Sequence[Job], workers: int, tell: Any = lambda what: None) -> Plan:
+def plan(missing: Missing, workers: int, tell: Any = lambda what: None) -> Plan:
     """Returns what jobs of an experiment will take.
 
     Args:
-        jobs: that are to be run.
+        missing: that are to be run, and what is known of those that have finished.
         workers: jobs at a time.
         tell: is told what is calibrated.
     """
-    begin, failed = time.perf_counter(), {}
+    begin, jobs = time.perf_counter(), missing.jobs
+    failed: dict[str, str] = {}
+    unknown: set[str] = set()
     if not jobs:
-        return Plan([], workers, disk=0.0)
+        return Plan([], workers, missing.there, disk=0.0)
     first = jobs[0].problem.label
     largest: dict[tuple[str, str], Job] = {}
     for job in jobs:
         at = job.problem.label, job.method.label
         largest[at] = max(job, largest.get(at, job), key=lambda one: len(one.seeds))
-    known: dict[tuple[str, str], Cost] = {}
+    known = {
+        at: Cost((own.seconds or 0.0) * len(largest[at].seeds), own.memory)
+        for at, own in missing.each.items()
+        if at in largest
+    }
 
     def cost(at: tuple[str, str]) -> Cost:
         if at not in known:
@@ -150,6 +192,8 @@ def plan(jobs: Sequence[Job], workers: int, tell: Any = lambda what: None) -> Pl
             own = cost(at)
         else:
             own = _product(*(cost(one) for one in there))
+        if own.seconds is None and " · ".join(at) not in failed:
+            unknown.add(at[1])
         seconds = (own.seconds or 0.0) * len(job.seeds) / len(largest[at].seeds)
         found[at[1]] += seconds
         memory = max(memory, own.memory or 0.0)
@@ -158,22 +202,23 @@ def plan(jobs: Sequence[Job], workers: int, tell: Any = lambda what: None) -> Pl
     size = _size(largest[first, middle])
     seeds = sum(len(job.seeds) for job in jobs)
     return Plan(
-        list(jobs),
+        jobs,
         workers,
+        missing.there,
         dict(found),
         _scheduled(each, workers),
         memory,
         None if size is None else size * seeds,
         time.perf_counter() - begin,
         failed,
+        tuple(sorted(unknown)),
     )
 
 
 def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     """Yields what a person is told of a plan: lines, and a table of methods."""
     runs = sum(len(job.seeds) for job in plan.jobs)
-    whole = len(experiment.problems) * len(experiment.methods) * len(experiment.seeds)
-    there = f", {count(whole - runs, 'run')} need none" if whole > runs else ""
+    there = f", {count(plan.there, 'run')} need none" if plan.there else ""
     yield f"{experiment.name}: {count(len(plan.jobs), 'job')} for {count(runs, 'run')}, one per seed{there}"
     if not plan.jobs:
         return
@@ -185,6 +230,8 @@ def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     yield f"memory: about {plan.memory:,.0f} MB for the largest job{together}"
     size = "not known" if plan.disk is None else f"about {plan.disk / 2**20:,.1f} MB in {folder}"
     yield f"disk: {size}, besides the report"
+    for method in plan.unknown:
+        yield f"{method} took no step within {LONGEST:g} s, and is not counted"
     for place, reason in plan.failed.items():
         yield f"{place} cannot begin: {reason}"
     table = Table(experiment.benchmark.axes[1], "time of its jobs", "share", box=box.SIMPLE)
