@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
 
-from tests.checking import checked
+from tests import checking
 
 ROOT = Path(__file__).parent.parent
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
@@ -15,7 +14,7 @@ COLLECTED = pytest.StashKey[list[pytest.Item]]()
 def pytest_configure(config):
     """Has shapes and types checked: by default where shapes are named, with slow tests or on request everywhere."""
     everywhere = config.option.markexpr != "not slow" or os.environ.get("VBANDITS_BEARTYPE") == "all"
-    install_import_hook("vbandits" if everywhere else modules_that_name_shapes(), f"{checked.__module__}.checked")
+    checking.install("vbandits" if everywhere else modules_that_name_shapes())
 
 
 def modules_that_name_shapes():
