@@ -37,11 +37,14 @@ def configuration() -> BeartypeConf:
 
     A whole number will do where a real one is expected, as type checkers have it. Of tables by problem and method only
     that they are a mapping is checked: a look at the first reads it from its file, which may be missing or damaged.
+    What is wrong is a TypeError.
     """
     import pandas as pd  # here: the process that only hands out tests does not wait for it
 
     tables: Any = Mapping[tuple[str, str], pd.DataFrame]
-    return BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({tables: Mapping}))
+    return BeartypeConf(
+        is_pep484_tower=True, hint_overrides=FrozenDict({tables: Mapping}), violation_type=jaxtyping.TypeCheckError
+    )
 
 
 def configured(function: Callable[..., Any]) -> Callable[..., Any]:
