@@ -8,6 +8,7 @@ import pytest
 
 import vbandits as library
 from tests.test_extending import FEW
+from tests.test_merging import made
 from tests.test_running import vbandits
 from vbandits.experiment.packs import Packs
 from vbandits.experiment.store import Store
@@ -57,14 +58,14 @@ def test_what_is_packed_is_read_as_before(folder, capsys):
     assert vbandits("report", folder) == 0
     assert (folder / "report" / "index.html").read_bytes() == page
     capsys.readouterr()
-    assert vbandits("run", "small.toml", "--out", "out", "--workers", 1) == 0
+    made("out", FEW)
     assert files(folder) == [], "nothing is computed again"
 
 
 def test_more_jobs_are_added_and_packed(folder):
     before = library.load(folder).records
     assert vbandits("pack", folder) == 0
-    assert vbandits("run", "small.toml", "--out", "out", "--seeds", 5, "--workers", 1) == 0
+    made("out", FEW, "--seeds", 5)
     added = files(folder)
     assert added, "the new seed"
     assert vbandits("pack", folder) == 0
@@ -77,7 +78,7 @@ def test_more_jobs_are_added_and_packed(folder):
 
 def test_packed_folders_are_merged(folder):
     shutil.copytree("out", "other")
-    assert vbandits("run", "small.toml", "--out", "other", "--seeds", "4,5", "--workers", 1) == 0
+    made("other", FEW, "--seeds", "4,5")
     for one in ("out", "other"):
         assert vbandits("pack", one) == 0
     merged = library.merge("out", "other", out="both")
@@ -104,7 +105,7 @@ def test_what_is_damaged_in_an_archive_is_made_again(folder, damage, capsys):
             for name, part in parts.items():
                 archive.writestr(name, part)
     capsys.readouterr()
-    assert vbandits("run", "small.toml", "--out", "out", "--workers", 1) == 0
+    made("out", FEW)
     again = [name for name in files(folder) if name.endswith(".json")]
     assert len(again) == (1 if damage == "a bit" else sum(name.endswith(".json") for name in parts))
     assert library.load(folder).records.equals(before)

@@ -18,6 +18,7 @@ import slow_environments
 import torch
 
 import vbandits
+from tests.registries import over
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Uniform
 from vbandits.benchmarks.bandits.run import job, run_job
@@ -51,7 +52,7 @@ def gone(processes, seconds=20):
     return False
 
 
-@pytest.mark.parametrize("source", [outsider_envs.Ads, outsider_envs.Walk, slow_environments.Slow])
+@over("source", [outsider_envs.Ads, outsider_envs.Walk, slow_environments.Slow], quick=[outsider_envs.Walk])
 def test_what_is_played_does_not_depend_on_processes(source):
     played = [run_job(job(spec(source, processes), UNIFORM, SEEDS, 20)).records for processes in (1, 2)]
     pd.testing.assert_frame_equal(*played, check_exact=True)
@@ -67,14 +68,20 @@ def test_a_pool_is_the_same_in_processes():
     torch.testing.assert_close(*found, rtol=0, atol=0)
 
 
-def test_every_process_has_an_equal_share_and_its_own_environments():
-    with contextlib.closing(spec(slow_environments.Slow, 3, shown=True).open(5)) as environment:
-        seen, _ = environment.reset(seed=list(SEEDS))
-        where = seen[:, 1].tolist()
+def test_every_process_has_an_equal_share_which_it_closes_and_none_stays(tmp_path):
+    before = children(os.getpid())
+    environment = spec(slow_environments.Slow, 3, shown=True, left=str(tmp_path / "closed")).open(5)
+    seen, _ = environment.reset(seed=list(SEEDS))
+    started = children(os.getpid()) - before
+    where = seen[:, 1].tolist()
+    environment.close()
     assert [where.count(one) for one in dict.fromkeys(where)] == [2, 2, 1]
-    assert os.getpid() not in where
+    assert {*where} == started
+    assert sorted((tmp_path / "closed").read_text().split()) == sorted(map(str, SEEDS))
+    assert gone(started, 0.2)
 
 
+@pytest.mark.slow
 def test_what_an_environment_prints_does_not_come_between():
     environments = [spec(slow_environments.Slow, processes, does="prints") for processes in (1, 2)]
     played = [run_job(job(one, UNIFORM, (0, 1), 6)).records for one in environments]
@@ -105,17 +112,7 @@ def test_a_process_that_dies_says_whose_it_was():
             environment.step(np.zeros(4, int))
 
 
-def test_environments_are_closed_and_no_process_stays(tmp_path):
-    before = children(os.getpid())
-    environment = spec(slow_environments.Slow, left=str(tmp_path / "closed")).open(3)
-    environment.reset(seed=[5, 6, 7])
-    started = children(os.getpid()) - before
-    environment.close()
-    assert sorted((tmp_path / "closed").read_text().split()) == ["5", "6", "7"]
-    assert len(started) == 2
-    assert gone(started, 0.2)
-
-
+@pytest.mark.slow
 def test_no_process_stays_where_one_cannot_be_made():
     before = children(os.getpid())
     with pytest.raises(ValueError, match=r"unknown parameter .*absent"):
@@ -159,6 +156,7 @@ def test_jobs_in_worker_processes_start_processes_of_their_own(tmp_path):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_it_and_go_on_with_others(tmp_path):
     entry = {"id": "slow_environments:Slow", "label": "slow"}
     first = vbandits.run([entry], ["uniform"], seeds=2, steps=4, out=tmp_path)
