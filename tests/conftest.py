@@ -1,5 +1,6 @@
 """Shapes in signatures are checked while the tests run; every test has one torch thread, as a worker has."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(config, items):
 
     torch.set_num_threads(1)
     config.stash[COLLECTED] = [*items]  # before slow tests are deselected
+
+
+def pytest_collection_finish():
+    """Has the garbage collector pass over what was imported and collected: it stays, and is most of what there is."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

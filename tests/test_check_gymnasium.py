@@ -92,7 +92,7 @@ def test_what_works_runs(name):
     registered = next(one for one in reversed(BARE) if one.startswith(f"{name}-v"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        results = vbandits.run([registered], ["linear-ts"], seeds=2, steps=30)
+        results = vbandits.run([registered], ["linear-ts"], seeds=2, steps=30, workers=1)
     assert {job["status"] for job in results.jobs} == {"done"}
 
 

@@ -335,7 +335,7 @@ def test_policies_begin_anew(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_within_its_job(file, capsys):
-    file.write_text(EXPERIMENT.replace("checkpoint = 0", "checkpoint = 0.2").replace("steps = 60", "steps = 1500"))
+    file.write_text(EXPERIMENT.replace("checkpoint = 0", "checkpoint = 0.2").replace("steps = 60", "steps = 600"))
     run = [sys.executable, "-m", "vbandits", "run", file, "--agents", "ibvi", "--workers", "1", "--out", "out"]
     started = subprocess.Popen(run, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240

@@ -55,11 +55,11 @@ def test_with_one_worker_code_that_ends_its_process_fails_its_jobs_alone(tmp_pat
 
 @pytest.mark.slow
 def test_a_job_that_hangs_fails_when_its_time_is_over(tmp_path, monkeypatch):
-    code, markers = ended(tmp_path, monkeypatch, "time.sleep(600)", "--timeout", 20)
+    code, markers = ended(tmp_path, monkeypatch, "time.sleep(600)", "--timeout", 20, "--agents", "uniform")
     assert code == 1
-    assert "longer than the timeout of 20 seconds" in markers["ending", "linear-ts"]["reason"]
-    assert "ending.py" in markers["ending", "linear-ts"]["details"], "it says where it hung"
-    assert markers["LinearBandit-v0", "linear-ts"]["status"] == "done"
+    assert "longer than the timeout of 20 seconds" in markers["ending", "uniform"]["reason"]
+    assert "ending.py" in markers["ending", "uniform"]["details"], "it says where it hung"
+    assert markers["LinearBandit-v0", "uniform"]["status"] == "done"
     assert not list((tmp_path / "out" / "cells").glob("*.temporary"))
 
 
