@@ -59,8 +59,8 @@ def test_a_failed_job_is_tried_again(workers):
     assert table("out").failures.tolist() == [0, 0]
 
 
-LONG = ("--steps", 1500, "--workers", 2)
-"""Long enough not to end before it is stopped."""
+LONG = ("--steps", 500, "--workers", 2)
+"""Long enough not to end before it is stopped, which is when the first of six jobs has ended."""
 
 
 @pytest.fixture(scope="module")
