@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import time
 from pathlib import Path
 
 import pytest
@@ -90,14 +91,50 @@ def test_what_is_replayed_gets_the_inputs_of_each_call_and_other_shapes_are_laun
     assert seen == [(4,)] * 6 + [(7,)]
 
 
+@pytest.fixture
+def script():
+    """The names of the script that measures a GPU."""
+    return runpy.run_path(str(Path(__file__).parent.parent / "experiments" / "gpu" / "measure.py"))
+
+
+def test_a_part_of_the_script_that_fails_or_takes_too_long_leaves_what_it_has(script, tmp_path, monkeypatch):
+    def card(device):
+        yield {"on": device}
+        time.sleep(60)
+
+    def tests(device):
+        yield {"a": 1}
+        raise ValueError("broken")
+
+    def speed(device):
+        yield {"b": 2}
+
+    monkeypatch.setitem(script["main"].__globals__, "PARTS", (card, tests, speed))
+    monkeypatch.setitem(script["main"].__globals__, "SECONDS", {"card": 0.2, "tests": 60, "speed": 60})
+    assert script["main"](tmp_path / "gpu.json", "cpu") == 1
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert found["card"]["rows"] == [{"on": "cpu"}]
+    assert "the time of this part is over" in found["card"]["failed"]
+    assert found["tests"]["rows"] == [{"a": 1}]
+    assert "ValueError: broken" in found["tests"]["failed"]
+    assert found["speed"] == {"rows": [{"b": 2}]}
+
+
+def test_the_script_says_where_there_is_no_gpu(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert script["main"](tmp_path / "gpu.json", "cuda") == 1
+    assert json.loads((tmp_path / "gpu.json").read_text()) == {"device": "not measured: there is no GPU"}
+
+
 @pytest.mark.slow
-def test_the_script_that_measures_a_gpu_is_ready(tmp_path):
-    script = runpy.run_path(str(Path(__file__).parent.parent / "experiments" / "gpu" / "measure.py"))
+def test_the_script_that_measures_a_gpu_is_ready(script, tmp_path):
+    assert sum(script["SECONDS"].values()) < 460
+    assert {part.__name__ for part in script["PARTS"]} == script["SECONDS"].keys()
     parts = [part for part in script["PARTS"] if part.__name__ != "tests"]
     script["main"].__globals__["PARTS"] = parts
-    script["main"](tmp_path / "gpu.json", "cpu")
+    assert script["main"](tmp_path / "gpu.json", "cpu") == 0
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert {part.__name__ for part in parts} < found.keys()
-    assert not [name for name, value in found.items() if isinstance(value, dict) and "failed" in value]
-    assert {row["seeds"] for row in found["speed"]} == {1, 2}
-    assert {row["two samples, p"] for row in found["same"]} == {1.0}, "a CPU finds what it finds"
+    assert all(found[part.__name__]["rows"] for part in parts)
+    assert {row["seeds"] for row in found["speed"]["rows"]} == {1, 2}
+    assert {row["two samples, p"] for row in found["same"]["rows"]} == {1.0}, "a CPU finds what it finds"

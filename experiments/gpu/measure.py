@@ -1,15 +1,18 @@
 """Measures the suite on a GPU, part by part, and writes one JSON: run by run.sh, which says how.
 
-Parts come in the order of what they are worth. Each has a share of the time; one that fails leaves its traceback, and
-the next begins. On "cpu" all sizes are tiny: that tries the script, and measures nothing.
+Parts come in the order of what they are worth. Each has a share of the time; one that fails, or whose time is over,
+leaves the rows that it has and a traceback, and the next begins. On "cpu" all sizes are tiny: that tries the script,
+and measures nothing.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
+import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,17 @@ import vbandits
 from vbandits.bench.decisions import job_of
 from vbandits.bench.training import SMALL, _step
 from vbandits.benchmarks.bandits.run import run_job
+from vbandits.experiment import resources
+from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.resolve import resolve
+from vbandits.files import versions
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.ibvi import IBVI
-from vbandits.presets import PRESETS
 
-WHOLE = 460.0
-"""Seconds for all parts: what is left when it is over is not begun."""
+SECONDS = {"card": 15, "tests": 75, "speed": 130, "same": 90, "precision": 50, "showdown": 80}
+"""Of each part; what one leaves goes to those after it."""
+AGAIN = 5.0
+"""Seconds until a part whose time is over is interrupted again, where what it calls went on after a failure."""
 WHEEL = {"id": "vbandits/Wheel-v0", "kwargs": {"delta": 0.5}, "label": "wheel"}
 LINEAR = {"id": "vbandits/LinearBandit-v0", "label": "linear"}
 SIZES = {
@@ -36,39 +43,47 @@ SIZES = {
 Row = dict[str, Any]
 
 
-def tests(device: str) -> Row:
+def card(device: str) -> Iterator[Row]:
+    """Yields the machine, its card and the versions."""
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**20 if device == "cuda" else None
+    yield {**machine(), "memory in MB": memory, "CUDA": torch.version.cuda, "commit": commit(), **versions()}
+
+
+def tests(device: str) -> Iterator[Row]:
     """Runs the tests of what holds on a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_gpu.py"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=150)
-    return {"passed": ran.returncode == 0, "said": ran.stdout[-1500:] + ran.stderr[-500:]}
+    options = ["-q", "-o", "addopts=", "-m", "not slow", "-p", "no:cacheprovider"]  # without plugins
+    command = [sys.executable, "-m", "pytest", *options, "tests/test_gpu.py"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    yield {"passed": ran.returncode == 0, "said": ran.stdout[-1500:] + ran.stderr[-500:]}
+    ran.check_returncode()
 
 
-def speed(device: str) -> list[Row]:
-    """Returns decisions per second of whole jobs, of the agent alone, scoring's share, and memory, by seeds."""
+def speed(device: str) -> Iterator[Row]:
+    """Yields decisions per second of whole jobs, of the agent alone, scoring's share, and memory, by seeds."""
     short, long = SIZES[device]["steps"]
-    rows = []
-    for preset in ("ibvi", "deterministic"):
-        for seeds in SIZES[device]["seeds"]:
+    one: dict[str, float] = {}
+    for seeds in SIZES[device]["seeds"]:
+        for preset in ("ibvi", "deterministic"):
             took: dict[int, float] = {}
             spent: dict[int, dict[str, float]] = {}
             for steps in (short, short, long):  # the first is not counted
                 work = job_of(preset, seeds, steps, device)
+                resources.reset(device)
                 begin = now(device)
                 spent[steps] = run_job(work).seconds
                 took[steps] = now(device) - begin
             each = (took[long] - took[short]) / (long - short)
             parts = {part: spent[long][part] - spent[short][part] for part in spent[long]}
             row = {"agent": preset, "seeds": seeds, "seconds per step": each, "decisions per second": seeds / each}
+            row["time over that of one seed"] = each / one.setdefault(preset, each)
             row["agent alone"] = seeds * (long - short) / parts["agent"]
             row["scoring's share"] = parts["scoring"] / sum(parts.values())
             row["memory in MB"] = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
-            rows.append(row)
-    return rows
+            yield row
 
 
-def same(device: str) -> list[Row]:
-    """Returns whether regrets on the device have the CPU's distribution, and how far a seed is from itself."""
-    rows = []
+def same(device: str) -> Iterator[Row]:
+    """Yields whether regrets on the device have the CPU's distribution, and how far a seed is from itself."""
     for preset in ("ibvi", "deterministic", "neural-linear", "elbo"):
         seeds, steps = SIZES[device]["replicas"], SIZES[device]["same"]
         results = {
@@ -81,13 +96,11 @@ def same(device: str) -> list[Row]:
             row["two samples, p"] = stats.ks_2samp(ours, theirs).pvalue
             row["mean difference"] = (ours - theirs).mean()
             row["its standard error"] = (ours - theirs).std() / len(ours) ** 0.5
-            rows.append(row)
-    return rows
+            yield row
 
 
-def precision(device: str) -> list[Row]:
-    """Returns the time of a training step by how products of float32 are made: in full, as TF32, or from bfloat16."""
-    rows = []
+def precision(device: str) -> Iterator[Row]:
+    """Yields the time of a training step by how products of float32 are made: in full, as TF32, or from bfloat16."""
     for wanted in ("highest", "high", "medium"):
         torch.set_float32_matmul_precision(wanted)
         for name, work in SMALL.items():
@@ -99,30 +112,30 @@ def precision(device: str) -> list[Row]:
                 for _ in range(SIZES[device]["times"]):
                     step()
                 each = (now(device) - begin) / SIZES[device]["times"]
-                rows.append({"precision": wanted, "network": name, "posterior": method, "seconds": each})
+                yield {"precision": wanted, "network": name, "posterior": method, "seconds": each}
         seeds, steps = SIZES[device]["replicas"], SIZES[device]["same"]
         found = vbandits.run([WHEEL], ["ibvi"], seeds=seeds, steps=steps, device=device, workers=1)
-        rows.append({"precision": wanted, "regret of ibvi": found.runs("wheel", "ibvi").mean()})
-    torch.set_float32_matmul_precision("highest")
-    return rows
+        yield {"precision": wanted, "regret of ibvi": found.runs("wheel", "ibvi").mean()}
 
 
-def showdown(device: str) -> Row:
-    """Returns what experiments/showdown.toml takes with 50 seeds, from each of its agents on its first problem."""
-    agents = [name for name in PRESETS if "posterior" in PRESETS[name]]
+def showdown(device: str) -> Iterator[Row]:
+    """Yields what experiments/showdown.toml takes with 50 seeds, from each of its agents on the wheel."""
+    document = tomllib.loads(Path(__file__).parents[1].joinpath("showdown.toml").read_text(encoding="utf-8"))
+    agents, problems = [entry["id"] for entry in document["agents"]], len(document["environments"])
     short, long = SIZES[device]["steps"]
     seconds = {}
     for preset in agents if device == "cuda" else agents[:2]:
         took = []
         for steps in (short, long):
-            document = {"name": "showdown", "seeds": 50 if device == "cuda" else 2, "steps": steps, "device": device}
-            experiment = resolve({**document, "environments": [WHEEL], "agents": [preset]})
+            how = {"name": "showdown", "seeds": 50 if device == "cuda" else 2, "steps": steps, "device": device}
+            experiment = resolve({**how, "environments": [WHEEL], "agents": [preset]})
             work = next(job for job in experiment.jobs() if job.method.label == preset)
             begin = now(device)
             run_job(work)
             took.append(now(device) - begin)
-        seconds[preset] = took[0] + (took[1] - took[0]) / (long - short) * (2000 - short)
-    return {"seconds of 2,000 steps on the wheel": seconds, "seconds of 14 such problems": 14 * sum(seconds.values())}
+        seconds[preset] = took[0] + (took[1] - took[0]) / (long - short) * (document["steps"] - short)
+        yield {"agent": preset, f"seconds of {document['steps']} steps": seconds[preset]}
+    yield {"problems": problems, "minutes of as many problems like this one": problems * sum(seconds.values()) / 60}
 
 
 def now(device: str) -> float:
@@ -132,27 +145,49 @@ def now(device: str) -> float:
     return time.perf_counter()
 
 
-PARTS: tuple[Callable[[str], Any], ...] = (speed, same, precision, showdown, tests)
+PARTS: tuple[Callable[[str], Iterator[Row]], ...] = (card, tests, speed, same, precision, showdown)
 
 
-def main(out: Path, device: str) -> None:
-    """Measures all parts."""
-    name = torch.cuda.get_device_name() if device == "cuda" else "cpu: tried, not measured"
-    found: Row = {"device": name, "torch": torch.__version__, "python": sys.version.split()[0]}
-    begin = time.perf_counter()
-    for part in PARTS:
+def measured(part: Callable[[str], Iterator[Row]], device: str, seconds: float) -> Row:
+    """Returns the rows of a part; with the traceback of what ended it where it failed, or its time was over."""
+
+    def interrupt(*_: Any) -> None:
+        raise TimeoutError("the time of this part is over")
+
+    rows: list[Row] = []
+    found: Row = {"rows": rows}
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), AGAIN)
+        rows.extend(part(device))
+    except Exception:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        found["failed"] = traceback.format_exc()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        torch.set_float32_matmul_precision("highest")
+    return found
+
+
+def main(out: Path, device: str) -> int:
+    """Measures all parts; exit code 1 where something failed, or there is no GPU."""
+    found: Row = {"device": device}
+    if device == "cuda" and not torch.cuda.is_available():
+        found["device"] = "not measured: there is no GPU"
+        print(found["device"])
+    begin = end = time.perf_counter()
+    for part in PARTS if found["device"] == device else ():
+        end += SECONDS[part.__name__]
         start = time.perf_counter()
-        if start - begin > WHOLE:
-            found[part.__name__] = "not begun: the time was over"
-        else:
-            try:
-                found[part.__name__] = part(device)
-            except Exception:
-                found[part.__name__] = {"failed": traceback.format_exc()}
+        found[part.__name__] = measured(part, device, end - start)
         found[f"seconds of {part.__name__}"] = round(time.perf_counter() - start, 1)
         print(part.__name__, json.dumps(found[part.__name__], indent=1, default=float), flush=True)
+        found["seconds"] = round(time.perf_counter() - begin, 1)
         out.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")
+    return int("seconds" not in found or any("failed" in own for own in found.values() if isinstance(own, dict)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
