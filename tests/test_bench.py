@@ -37,7 +37,9 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     parts = ("plain loop", "posterior_sampling", "BALD of a pool", "4 jobs of 2", *(name[:9] for name in small))
     for part in parts:
         assert part in shown
-    saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.iterdir()}
+    saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
+    [figure] = tmp_path.glob("*-cost.svg")
+    assert all(f">{name}<" in figure.read_text() for name in ("ibvi-limit", "in proportion to seeds"))
     assert saved.keys() == {"decisions", "history", "posteriors", "training"}
     late = saved["history"].groupby("agent")["step"].max()
     assert (late == 159).all(), "every run was looked at to its end"

@@ -39,8 +39,13 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
         bench.labels(console)
         bench.large_pool(console)
     bench.jobs(console)
-    for path in save(parts, out, device):
+    paths = save(parts, out, device)
+    for path in paths:
         console.print(f"Table: {path}")
+    if full:
+        figure = paths[0].with_name(paths[0].name.replace("decisions.csv", "cost.svg"))
+        bench.draw(parts, figure)
+        console.print(f"Figure: {figure}")
     return 0
 
 
