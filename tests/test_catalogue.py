@@ -105,7 +105,7 @@ def test_the_help_of_a_run_names_every_section_and_the_defaults(capsys):
         assert all(f"--{section}" in said for section in one.sections)
     assert "KEYWORD" not in said
     for file, field, told in (
-        (BanditFile, "seeds", "By default {}, of datasets 3"),
+        (BanditFile, "seeds", "By default {}, of logs 8, of datasets 3"),
         (BanditFile, "steps", "{} by default"),
     ):
         assert told.format(file.model_fields[field].default) in said

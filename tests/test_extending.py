@@ -187,7 +187,7 @@ def test_every_seed_is_counted_once():
 
 
 def test_files_of_older_runs_have_the_names_of_these():
-    job = next(resolve({"name": "x", "environments": ["vbandits/Wheel-v0"], "agents": ["ibvi"]}).jobs())
+    job = next(resolve({"name": "x", "seeds": 8, "environments": ["vbandits/Wheel-v0"], "agents": ["ibvi"]}).jobs())
     content = [job.problem.describe(), job.method.describe(), list(job.seeds), *job.options.values(), job.device]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     assert job.key == f"Wheel-v0--ibvi--0-7--{digest[:10]}"

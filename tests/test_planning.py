@@ -9,6 +9,7 @@ import pytest
 from tests.test_running import EXPERIMENT, written
 from vbandits.api import execute
 from vbandits.cli import main
+from vbandits.errors import ConfigError
 from vbandits.experiment import planning
 from vbandits.experiment.benchmark import Outcome
 from vbandits.experiment.planning import Cost, Missing, _Enough, _product, _scheduled, _Watch, plan
@@ -113,18 +114,18 @@ def test_the_longest_job_is_waited_for():
 def test_a_pair_that_was_not_seen_costs_what_its_halves_say():
     own = _product(Cost(6.0, 700.0), Cost(4.0, 600.0), Cost(2.0, 500.0))
     assert own == Cost(12.0, 800.0)
-    assert _product(Cost(None, None), Cost(4.0, 600.0), Cost(2.0, 500.0)) == Cost(None, None)
+    assert _product(Cost(None, None), Cost(4.0, 600.0), Cost(2.0, 500.0)) is None
 
 
 def test_all_seeds_and_jobs_count(monkeypatch):
-    """Every job takes a second for each step of the steps that are asked for."""
+    """Every job takes a second for each of its steps, however many its seeds are."""
     monkeypatch.setattr(planning, "_measured", lambda job, failed: Cost(float(job.steps), 100.0))
     monkeypatch.setattr(planning, "_size", lambda job: 1000.0)
     experiment = resolve(WHEEL | {"agents": ["ibvi", "linear-ts"], "seeds": 6, "block": 4})
     found = plan(Missing([*experiment.jobs()]), 2)
     # of a block of four and one of two seeds: three methods
-    assert found.seconds == {"ibvi": 30.0, "linear-ts": 30.0, "uniform": 30.0}
-    assert found.wall == 50.0  # 20 + 20 + 10 beside 10 + 20 + 10
+    assert found.seconds == {"ibvi": 40.0, "linear-ts": 40.0, "uniform": 40.0}
+    assert found.wall == 60.0
     assert (found.memory, found.disk) == (100.0, 18_000.0)
 
 
@@ -138,7 +139,9 @@ def test_finished_jobs_tell_their_cost(tmp_path, monkeypatch):
     missing = planning.missing(more, store)
     assert (len(missing.jobs), missing.there) == (2, 4)
     assert plan(missing, 1).seconds == pytest.approx(spent)  # of as many seeds again
-    assert planning.missing(more, store, overwrite=True) == Missing([*more.jobs()])
+    assert planning.missing(more, store, overwrite=True) == Missing([*more.jobs()])  # another experiment goes
+    same = resolve(WHEEL | {"agents": ["linear-ts"]})
+    assert planning.missing(same, store, overwrite=True).jobs == []  # the same one stays
     half = [planning.missing(more, store, (part, 2)) for part in (1, 2)]
     assert [(len(one.jobs), one.there) for one in half] == [(1, 2), (1, 2)]
 
@@ -150,6 +153,44 @@ def test_a_method_that_takes_no_step_in_time_is_told_of(monkeypatch):
     found = plan(Missing([*experiment.jobs()]), 1)
     assert found.unknown == ("linear-ts", "uniform")
     assert "linear-ts took no step within 20 s, and is not counted" in [*planning.shown(found, experiment, Path())]
+
+
+def test_a_pair_whose_halves_are_unknown_is_measured_itself(monkeypatch):
+    def measured(job, failed):
+        if (job.problem.label, job.method.label) == ("b", "linear-ts"):
+            failed["b · linear-ts"] = "ValueError: [/x]"
+            return Cost(None, None)
+        return Cost({"ibvi": 3.0, "linear-ts": 2.0, "uniform": 1.0}[job.method.label], 100.0)
+
+    monkeypatch.setattr(planning, "_measured", measured)
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    environments = [{"id": "vbandits/Wheel-v0", "label": name} for name in ("a", "b")]
+    experiment = resolve(WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"]})
+    found = plan(Missing([*experiment.jobs()]), 1)
+    assert found.seconds == {"ibvi": 6.0, "linear-ts": 2.0, "uniform": 2.0}
+    assert (found.unknown, [*found.failed]) == ((), ["b · linear-ts"])
+    assert r"b · linear-ts cannot begin: ValueError: \[/x]" in [*planning.shown(found, experiment, Path())]
+
+
+def test_jobs_that_are_left_need_not_begin_with_what_is_typical(tmp_path, monkeypatch):
+    """Of the first problem one method is left, of the second another block as well."""
+    monkeypatch.setattr(planning, "_measured", lambda job, failed: Cost(1.0, 100.0))
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    store, environments = Store(tmp_path), [{"id": "vbandits/Wheel-v0", "label": name} for name in ("a", "b")]
+    document = WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"], "seeds": 4, "block": 2}
+    part = WHEEL | {"environments": environments[:1], "agents": ["ibvi"], "seeds": 4, "block": 2}
+    execute(resolve(part), store, command="", workers=1)
+    missing = planning.missing(resolve(document), store)
+    assert {(job.problem.label, job.method.label) for job in missing.jobs if job.problem.label == "a"} == {
+        ("a", "linear-ts")
+    }
+    assert sum(plan(missing, 1).seconds.values()) > 6.0
+
+
+def test_a_folder_of_something_else_is_refused_as_a_run_refuses_it(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ConfigError, match="expected a results folder or an empty one"):
+        planning.missing(resolve(WHEEL | {"agents": []}), Store(tmp_path))
 
 
 def test_what_cannot_begin_is_told(monkeypatch, capsys, tmp_path):
@@ -188,5 +229,6 @@ def test_jobs_of_the_same_content_are_measured_once(monkeypatch):
         WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"], "seeds": 3, "block": 2}
     )
     assert len(plan(Missing([*experiment.jobs()]), 1).jobs) == 18
-    assert len(measured) == len({*measured}) == 5  # three methods on the first problem, and two more problems
-    assert {count for *_, count in measured} == {2}
+    # of as many seeds three methods on the first problem, and two more problems
+    assert len(measured) == len({*measured}) == 2 * 5
+    assert [count for *_, count in measured].count(2) == 5

@@ -11,7 +11,13 @@ from vbandits.agents.agent import Agent
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spaces import ObservationSpec
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.networks import MLP
+from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.dropout import Dropout
+from vbandits.posteriors.elbo import ELBO
+from vbandits.posteriors.ibvi import IBVI
 from vbandits.presets import PRESETS
+from vbandits.types import Data, Schedule, Task
 
 PROBLEMS = {
     "wheel": ("vbandits/Wheel-v0", {}),
@@ -45,6 +51,24 @@ def test_a_short_run_is_the_beginning_of_a_long_one(name):
     short, long = play(spec, range(3), 80, recorded=200), play(spec, range(3), 130, recorded=200)
     for column in ("action", "reward", "cumulative_regret"):
         assert long[long["step"] < 80][column].tolist() == short[column].tolist()
+
+
+@pytest.mark.parametrize("posterior", [Deterministic(), IBVI(samples=2), ELBO(), Dropout(0.2)], ids=repr)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_what_is_learned_does_not_depend_on_how_many_learn_beside(activation, posterior):
+    """Also of batches and widths that are no multiple of what a processor takes at once."""
+    kept = []
+    for replicas in (2, 7, 16):
+        network = MLP((50, 33), activation=activation).build(3, 5)
+        learned = Task(tuple(range(replicas)), 3, 5, network, schedule=Schedule(gradient_steps=5, batch_size=65))
+        random = torch.Generator().manual_seed(0)
+        x, y = torch.randn(1, 40, 3, generator=random), torch.randn(1, 40, generator=random, dtype=torch.float64)
+        output = torch.randint(5, (1, 40), generator=random)
+        state = posterior.init(learned)
+        posterior.update(state, Data.of(*(part.expand(replicas, *part.shape[1:]) for part in (x, output, y))))
+        values = posterior.draw(state, 3)(x[:, :7].expand(replicas, -1, -1))
+        kept.append((state.parameters.values[:2], values[:2]))
+    assert all(torch.equal(ours, own) for one in kept[1:] for ours, own in zip(kept[0], one, strict=True))
 
 
 def test_every_agent_meets_the_same_problem():

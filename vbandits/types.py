@@ -77,8 +77,9 @@ class Likelihood(Protocol):
     """How the target of a row follows from the network's values, and what training and prediction need to know of it.
 
     One of your own is a frozen dataclass with these attributes (of the class will do) and methods. It may have another,
-    with which MLPs are trained without autograd: `gradient(values [R, S, N, K], variance, output, y)` of each row's
-    loss, in the values and in their variance; this is a function, as not every loss looks at it.
+    with which MLPs are trained without autograd: `gradient(values [R, S, N, K], variance, output [R, N], y [R, 1, N])`
+    returns those of each row's loss in the values [R, S, N, K] and in their variance, of a shape that broadcasts to it.
+    `variance()` returns the variance [R, S, N, K], or None where there is none; not every loss needs to look at it.
     """
 
     @property

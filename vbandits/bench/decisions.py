@@ -105,7 +105,7 @@ def _row(case: Case, seconds: Mapping[str, float], found: Mapping[str, dict[str,
         return row | {"agent alone": 1 / each}
     spent = {part: found[long][part] - found[short][part] for part in found[long]}
     shares = {f"{part}'s share": own / sum(spent.values()) for part, own in spent.items()}
-    return row | {"agent alone": decisions / spent["agent"]} | shares
+    return row | {"agent alone": 1 / (each * shares["agent's share"])} | shares
 
 
 def _compare(rows: list[Row]) -> None:

@@ -146,10 +146,12 @@ def plan(file: Path | None = None, *, only: Chosen = ALL, how: RunOptions = HOW,
     """
     from vbandits.api import workers_for
     from vbandits.experiment import planning
-    from vbandits.experiment.progress import output
+    from vbandits.experiment.progress import output, print_line
 
     asked = _asked(file, how, _resolved(file, only.with_others(others), how))
     console = Console(stderr=True)
+    for note in asked.experiment.notes:
+        print_line(console, f"note: {note}", "yellow")
     missing = planning.missing(asked.experiment, asked.store, asked.shard or (1, 1), how.overwrite)
     workers = workers_for(asked.experiment, len(missing.jobs), how.workers)
     with console.status("calibrating") as status:

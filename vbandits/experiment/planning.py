@@ -10,13 +10,14 @@ import heapq
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from vbandits.experiment import resources
@@ -34,8 +35,8 @@ SIZED, WHOLE = 2, 1000
 """Seeds, and most steps, of the job whose tables are weighed: of more steps not more are recorded as a rule."""
 
 
-class _Enough(Exception):
-    """Ends a job whose cost is known."""
+class _Enough(BaseException):
+    """Ends a job whose cost is known; no exception that a user's code may catch."""
 
 
 class _Watch(Progress):
@@ -58,7 +59,7 @@ class _Watch(Progress):
         """Returns what a job of so many steps takes; None where not even one was taken.
 
         What goes before the first step is taken once; later steps are those of the second half of what was seen, as
-        the first decide without having learned.
+        the first decide without having learned. What comes rarely, or after the last step, is not told apart.
         """
         start = self.points[0][1]
         if ended:
@@ -69,6 +70,8 @@ class _Watch(Progress):
         if len(self.points) == 2:
             return (first - start) / taken * steps
         half, then = next(point for point in self.points[1:] if 2 * point[0] >= last or point is self.points[-2])
+        if half == last:  # it told one step several times
+            return (end - start) / last * steps
         return first - start + (end - then) / (last - half) * (steps - taken)
 
     def _now(self) -> float:
@@ -78,6 +81,10 @@ class _Watch(Progress):
             return time.process_time()
         torch.cuda.synchronize()
         return time.perf_counter()
+
+
+Pair = tuple[str, str]
+"""Labels of a problem and a method."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +102,28 @@ class Missing:
     Attributes:
         jobs: in their order.
         there: runs that have finished.
-        each: the cost of a seed by problem and method, as finished jobs had it.
+        each: the cost of a seed by problem and method, as finished jobs had it, and how many seeds these had.
     """
 
     jobs: list[Job]
     there: int = 0
-    each: Mapping[tuple[str, str], Cost] = field(default_factory=dict)
+    each: Mapping[Pair, tuple[Cost, int]] = field(default_factory=dict)
 
 
 def missing(experiment: Experiment, store: Store, shard: tuple[int, int] = (1, 1), overwrite: bool = False) -> Missing:
     """Returns what a run would compute, and changes nothing in its folder."""
     part, parts = shard
     whole = list(experiment.jobs(None, part - 1, parts))
-    if overwrite:
+    if overwrite and not store.holds(experiment):
         return Missing(whole)
-    jobs, each, axes = store.missing(experiment, shard), {}, experiment.benchmark.axes
-    wanted = len(experiment.seeds[: experiment.block])
+    store.require_ours()
+    jobs, axes = store.missing(experiment, shard), experiment.benchmark.axes
+    each: dict[Pair, tuple[Cost, int]] = {}
     for marker in store.markers_of(experiment.document(), torn=False):
-        if marker["status"] == "done" and 2 * len(marker["seeds"]) >= wanted:  # fewer seeds cost more each
-            seconds = sum(marker["seconds"].values()) / len(marker["seeds"])
-            each[marker[axes[0]], marker[axes[1]]] = Cost(seconds, marker["memory_mb"])
+        if marker["status"] == "done":
+            at, count = (marker[axes[0]], marker[axes[1]]), len(marker["seeds"])
+            if count >= each.get(at, (None, 0))[1]:
+                each[at] = Cost(sum(marker["seconds"].values()) / count, marker["memory_mb"]), count
     seeds = [sum(len(job.seeds) for job in some) for some in (whole, jobs)]
     return Missing(jobs, seeds[0] - seeds[1], each)
 
@@ -156,51 +165,18 @@ def plan(missing: Missing, workers: int, tell: Any = lambda what: None) -> Plan:
         tell: is told what is calibrated.
     """
     begin, jobs = time.perf_counter(), missing.jobs
-    failed: dict[str, str] = {}
-    unknown: set[str] = set()
+    costs = _Costs(missing.each, tell)
     if not jobs:
         return Plan([], workers, missing.there, disk=0.0)
-    first = jobs[0].problem.label
-    largest: dict[tuple[str, str], Job] = {}
-    for job in jobs:
-        at = job.problem.label, job.method.label
-        largest[at] = max(job, largest.get(at, job), key=lambda one: len(one.seeds))
-    known = {
-        at: Cost((own.seconds or 0.0) * len(largest[at].seeds), own.memory)
-        for at, own in missing.each.items()
-        if at in largest
-    }
-
-    def cost(at: tuple[str, str]) -> Cost:
-        if at not in known:
-            tell(" · ".join(at))
-            known[at] = _measured(largest[at], failed)
-        return known[at]
-
-    for at in largest:
-        if at[0] == first:
-            cost(at)
-    # of the methods that learn, the one in the middle: the cheapest would be all beginning
-    ranked = sorted((own.seconds or 0.0, at[1]) for at, own in known.items())
-    middle = ranked[len(ranked) // 2][1]
     found: dict[str, float] = defaultdict(float)
-    each, memory = [], 0.0
-    for job in jobs:
-        at = job.problem.label, job.method.label
-        there = [(at[0], middle), (first, at[1]), (first, middle)]
-        if at in known or not all(one in largest for one in there):
-            own = cost(at)
-        else:
-            own = _product(*(cost(one) for one in there))
-        if own.seconds is None and " · ".join(at) not in failed:
-            unknown.add(at[1])
-        seconds = (own.seconds or 0.0) * len(job.seeds) / len(largest[at].seeds)
-        found[at[1]] += seconds
-        memory = max(memory, own.memory or 0.0)
-        each.append(seconds)
+    each, memory, sizes = [], 0.0, [len(job.seeds) for job in jobs]
+    for size in dict.fromkeys(sizes):  # in lockstep, more seeds cost less each
+        for job, own in costs.of([job for job, seeds in zip(jobs, sizes, strict=True) if seeds == size]):
+            found[job.method.label] += own.seconds or 0.0
+            memory = max(memory, own.memory or 0.0)
+            each.append(own.seconds or 0.0)
     tell("the size of the tables")
-    size = _size(largest[first, middle])
-    seeds = sum(len(job.seeds) for job in jobs)
+    size = _size(costs.typical or jobs[0])
     return Plan(
         jobs,
         workers,
@@ -208,11 +184,61 @@ def plan(missing: Missing, workers: int, tell: Any = lambda what: None) -> Plan:
         dict(found),
         _scheduled(each, workers),
         memory,
-        None if size is None else size * seeds,
+        None if size is None else size * sum(sizes),
         time.perf_counter() - begin,
-        failed,
-        tuple(sorted(unknown)),
+        costs.failed,
+        tuple(sorted(costs.unknown)),
     )
+
+
+class _Costs:
+    """What jobs cost, from as few of them as will do.
+
+    Attributes:
+        failed, unknown: see `Plan`.
+        typical: a job of the first problem, whose method is neither cheap nor dear; None before the first cost.
+    """
+
+    def __init__(self, each: Mapping[Pair, tuple[Cost, int]], tell: Callable[[str], Any]) -> None:
+        """Takes what a seed of finished jobs cost, with how many seeds they had, and who is told what is measured."""
+        self.failed: dict[str, str] = {}
+        self.unknown: set[str] = set()
+        self.typical: Job | None = None
+        self._each, self._tell = each, tell
+
+    def of(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Cost]]:
+        """Yields the cost of jobs of as many seeds as each other."""
+        known: dict[Pair, Cost] = {}
+        by_pair = {(job.problem.label, job.method.label): job for job in jobs}
+        first = jobs[0].problem.label
+        for at, job in by_pair.items():
+            if at[0] == first:
+                known[at] = self._cost(job)
+        ranked = sorted((own.seconds, at[1]) for at, own in known.items() if own.seconds)
+        middle = ranked[len(ranked) // 2][1] if ranked else ""
+        self.typical = self.typical or by_pair.get((first, middle))
+        for job in jobs:
+            at, reference = (job.problem.label, job.method.label), (job.problem.label, middle)
+            if at not in known and reference in by_pair and (first, at[1]) in known:
+                if reference not in known:
+                    known[reference] = self._cost(by_pair[reference])
+                if at not in known and (own := _product(known[reference], known[first, at[1]], known[first, middle])):
+                    known[at] = own
+            if at not in known:
+                known[at] = self._cost(job)
+            yield job, known[at]
+
+    def _cost(self, job: Job) -> Cost:
+        """Returns the cost of a job, measured unless it is known of about as many seeds."""
+        at, count = (job.problem.label, job.method.label), len(job.seeds)
+        finished, seeds = self._each.get(at, (Cost(None, None), 0))
+        if finished.seconds is not None and seeds <= 2 * count and count <= 2 * seeds:
+            return Cost(finished.seconds * count, finished.memory)
+        self._tell(" · ".join(at))
+        own = _measured(job, self.failed)
+        if own.seconds is None and " · ".join(at) not in self.failed:
+            self.unknown.add(at[1])
+        return own
 
 
 def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
@@ -231,24 +257,25 @@ def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     size = "not known" if plan.disk is None else f"about {plan.disk / 2**20:,.1f} MB in {folder}"
     yield f"disk: {size}, besides the report"
     for method in plan.unknown:
-        yield f"{method} took no step within {LONGEST:g} s, and is not counted"
+        yield f"{escape(method)} took no step within {LONGEST:g} s, and is not counted"
     for place, reason in plan.failed.items():
-        yield f"{place} cannot begin: {reason}"
+        yield escape(f"{place} cannot begin: {reason}")
     table = Table(experiment.benchmark.axes[1], "time of its jobs", "share", box=box.SIMPLE)
     table.columns[1].justify = table.columns[2].justify = "right"
     for method, seconds in sorted(plan.seconds.items(), key=lambda item: -item[1]):
-        table.add_row(method, duration(seconds), f"{seconds / total:.0%}" if total else "")
+        table.add_row(escape(method), duration(seconds), f"{seconds / total:.0%}" if total else "")
     yield table
 
 
-def _product(problem: Cost, method: Cost, both: Cost) -> Cost:
-    """Returns the cost of a method on a problem, of which only the other halves of two pairs are known."""
-    seconds, memory = None, None
-    if problem.seconds and method.seconds and both.seconds:
-        seconds = problem.seconds * method.seconds / both.seconds
+def _product(problem: Cost, method: Cost, both: Cost) -> Cost | None:
+    """Returns the cost of a method on a problem, of which only the other halves of two pairs are known; None where one
+    of them is not."""
+    if not (problem.seconds and method.seconds and both.seconds):
+        return None
+    memory = None
     if problem.memory and method.memory and both.memory:
         memory = max(problem.memory + method.memory - both.memory, problem.memory, method.memory)
-    return Cost(seconds, memory)
+    return Cost(problem.seconds * method.seconds / both.seconds, memory)
 
 
 def _measured(job: Job, failed: dict[str, str]) -> Cost:
@@ -261,7 +288,7 @@ def _measured(job: Job, failed: dict[str, str]) -> Cost:
             ended = True
         except _Enough:
             pass
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failed[f"{job.problem.label} · {job.method.label}"] = f"{type(error).__name__}: {error}"
             return Cost(None, None)
         return Cost(watch.seconds(job.steps, ended), resources.peak(job.device))
@@ -278,7 +305,7 @@ def _size(job: Job) -> float | None:
         store.jobs.mkdir()
         try:
             store.finish(small, small.run(_Cap()), 0.0)
-        except Exception:  # the plan has told what cannot begin
+        except (Exception, SystemExit, _Enough):  # the plan has told what cannot begin
             return None
         total = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return total / len(small.seeds)

@@ -15,7 +15,8 @@ import torch
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 KEPT = {-3: 2**25, -1: 2**27}
-"""Of mallopt(3): the largest blocks that are taken from the heap, its most; and how much may lie free at its end."""
+"""Of mallopt(3): M_MMAP_THRESHOLD at the most that glibc takes, and M_TRIM_THRESHOLD, the bytes at the heap's end that
+stay with the process although they are free; set for good in every process that runs jobs."""
 PAUSE = 5.0
 """Seconds between two looks through all objects."""
 _collected: float | None = None

@@ -78,7 +78,7 @@ class Store:
             ConfigError: if the folder holds what is not ours, or another kind of experiment and `overwrite` is not set.
         """
         document = experiment.document()
-        self._check_ours()
+        self.require_ours()
         try:
             before = self.experiment() if self.described else None
         except DamagedError as error:  # jobs are known by their content
@@ -136,7 +136,7 @@ class Store:
         }
         write_json(self._described, {**document, **made})
 
-    def _check_ours(self) -> None:
+    def require_ours(self) -> None:
         """Raises a ConfigError if there are files of something else than a run, which may have been killed at once."""
         if self.described:
             return

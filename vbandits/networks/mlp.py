@@ -11,7 +11,13 @@ from vbandits.networks.parametrization import Parametrization
 from vbandits.networks.weights import Factored, dense
 from vbandits.types import Layer, Weights
 
-ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
+
+def gelu(x: Tensor) -> Tensor:
+    """Returns x Phi(x); of values side by side in memory, since for others its bits depend on how many there are."""
+    return torch.nn.functional.gelu(x.contiguous())
+
+
+ACTIVATIONS = {"relu": torch.relu_, "tanh": torch.tanh, "gelu": gelu}
 NARROW = 32
 """Outputs from which on a product is not much faster when it is made transposed."""
 

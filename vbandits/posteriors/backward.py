@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vbandits.networks.mlp import MLPNetwork
+from vbandits.networks.mlp import MLPNetwork, gelu
 from vbandits.posteriors.covariances import Diagonal, LowRank
 from vbandits.posteriors.layers import (
     DiagonalLayer,
@@ -36,7 +36,7 @@ aten: Any = torch.ops.aten
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     "relu": (torch.relu, lambda g, before, after: aten.threshold_backward(g, after, 0)),
     "tanh": (torch.tanh, lambda g, before, after: aten.tanh_backward(g, after)),
-    "gelu": (torch.nn.functional.gelu, lambda g, before, after: aten.gelu_backward(g, before)),
+    "gelu": (gelu, lambda g, before, after: aten.gelu_backward(g.contiguous(), before.contiguous())),
 }
 """The activation, and the gradient before it from the one behind it and the values before and behind it."""
 
@@ -154,5 +154,5 @@ class Backward:
         weight = self._stored.members / (rows * values.shape[1])  # a model's loss is a mean over rows
         in_mean = (weight * in_values).reshape(outputs.shape)
         if layer.certain:
-            return layer.behind(in_mean, None)
-        return layer.behind(in_mean, (weight * in_variance).expand(values.shape).reshape(outputs.shape))
+            return layer.backward(in_mean, None)
+        return layer.backward(in_mean, (weight * in_variance).expand(values.shape).reshape(outputs.shape))

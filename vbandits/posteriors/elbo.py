@@ -1,11 +1,9 @@
 """Variational inference with an explicit prior: the evidence lower bound (Graves, 2011; Blundell et al., 2015)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from vbandits.networks.weights import prior_std
 from vbandits.posteriors import variational
@@ -69,21 +67,5 @@ class ELBO(Variational):
         prior = prior_std(network_of(state.task), state.task, "sp")
         noise = noise_of(state.parameters, data.noise)
         weight = self.kl_weight * state.task.likelihood.nll_scale(noise) / data.count  # [R]
-
-        def penalty(leaves: Mapping[str, Tensor]) -> Tensor:
-            return weight * divergence(state.family, leaves, prior, self.prior_scale)
-
         scale = {name: own * self.prior_scale for name, own in prior.items()}
-        return variational.minimise(
-            state, data, self.samples, penalty, divergence=Divergence(weight.unsqueeze(1), scale)
-        )
-
-
-def divergence(
-    family: GaussianFamily, leaves: Mapping[str, Tensor], prior: Mapping[str, Tensor], scale: float = 1.0
-) -> Tensor:
-    """Returns the divergence [R] of stochastic layers to N(0, (scale * prior)^2), `prior` [P] by layer."""
-    return family.summed(
-        family.covariance.divergence(leaves, layer, leaves[f"mean/{layer.name}"], prior[layer.name] * scale)
-        for layer in family.stochastic
-    )
+        return variational.minimise(state, data, self.samples, divergence=Divergence(weight.unsqueeze(1), scale))

@@ -161,6 +161,13 @@ class GaussianFamily:
             values = evaluate(network, self.sample(leaves, noise), x, output_index)
         return likelihood.loss(values, variance, batch.output, y).mean((1, 2))
 
+    def divergence(self, leaves: Mapping[str, Tensor], scale: Mapping[str, Float[Tensor, " P"]]) -> Float[Tensor, " R"]:
+        """Returns the divergence of stochastic layers to N(0, scale^2), the scale by layer."""
+        return self.summed(
+            self.covariance.divergence(leaves, layer, leaves[f"mean/{layer.name}"], scale[layer.name])
+            for layer in self.stochastic
+        )
+
     def backward(self, parameters: Parameters) -> Backward | None:
         """Returns the gradient of the expected loss, or None where autograd has to find it."""
         if type(self.covariance) not in (LowRank, Diagonal) or self.noise_rank:

@@ -1,7 +1,8 @@
 """Layers of a fully connected network and their gradients by hand, see `posteriors.backward`: points and Gaussians.
 
 Weights w [I, O] and a bias b [1, O] are one matrix, the bias its last row; flat, they are a layer's P entries. A layer
-here lives for one gradient. It draws its weights, and gives the gradients in its leaves from those in its draws:
+here lives for one gradient, and is asked for outputs, variance and gradients in this order. It draws its weights, and
+gives the gradients in its leaves from those in its draws:
     low rank, w = mean + F z:        in the mean dw, in F the outer product dw z^T, which is not formed;
     diagonal, w = mean + spread z:   in the mean dw, in the spread dw * z.
 As the last layer it gives mean and variance of its outputs in closed form, given its inputs h:
@@ -58,7 +59,7 @@ class PointLayer:
         """Returns the variance of the outputs, or None where they have none."""
         return None
 
-    def behind(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Float[Tensor, "L n H"]]:
+    def backward(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Float[Tensor, "L n H"]]:
         """Returns the gradients in the leaves and in the inputs, from those in the outputs' mean and variance."""
         own = in_parameters(self.layer, self.inputs, in_mean)
         return {self.name: own}, in_inputs(self.layer, self.matrix, in_mean)
@@ -96,7 +97,7 @@ class LowRankLayer(PointLayer):
         """Returns |F^T h|^2."""
         return self._deviations.square().sum(3)
 
-    def behind(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Tensor]:
+    def backward(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Tensor]:
         """Returns all of them from one product each; the columns are written over."""
         assert in_variance is not None
         self._deviations.mul_((2 * in_variance).unsqueeze(3))
@@ -147,10 +148,10 @@ class DiagonalLayer(PointLayer):
         """Returns spread^2 . h^2."""
         return affine(self.layer, self.square, self.inputs.square())
 
-    def behind(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Tensor]:
+    def backward(self, in_mean: Tensor, in_variance: Tensor | None) -> tuple[Found, Tensor]:
         """Returns them from two products each."""
         assert in_variance is not None
-        found, gradient = super().behind(in_mean, None)
+        found, gradient = super().backward(in_mean, None)
         in_square = _joined(in_parameters(self.layer, self.inputs.square(), in_variance))
         through = in_inputs(self.layer, self.square, in_variance)
         own = self._in_leaves(_joined(found[self.name]), 2 * self.spread * in_square)

@@ -16,6 +16,7 @@ from vbandits.posteriors.common import (
     predictive,
     with_noise,
 )
+from vbandits.posteriors.covariances import Diagonal
 from vbandits.posteriors.gaussian import GaussianFamily
 from vbandits.posteriors.layers import Divergence
 from vbandits.streams import Stream
@@ -84,10 +85,10 @@ def minimise(
         state: what is trained.
         data: all rows.
         samples: draws of the weights per minibatch.
-        penalty: added to the loss.
+        penalty: added to the loss, which autograd then has to differentiate.
         pull: to the start.
         perturbation: of the targets.
-        divergence: the same as the penalty, where gradients by hand are to know it.
+        divergence: added to the loss as well.
     """
 
     def noise() -> Tensor:
@@ -96,10 +97,12 @@ def minimise(
     def loss(leaves: Mapping[str, Tensor], batch: Batch) -> Tensor:
         moved = None if perturbation is None else perturbation(batch)
         expected = with_noise(leaves, state.family.expected_loss(leaves, batch, noise(), moved))
+        if divergence is not None:
+            expected = expected + divergence.weight[:, 0] * state.family.divergence(leaves, divergence.scale)
         return expected if penalty is None else expected + penalty(leaves)
 
-    unknown = (penalty is not None and divergence is None) or perturbation is not None
-    by_hand = None if unknown else state.family.backward(state.parameters)
+    known = divergence is None or isinstance(state.family.covariance, Diagonal)
+    by_hand = state.family.backward(state.parameters) if known and penalty is None and perturbation is None else None
 
     def gradient(batch: Batch, noise: Tensor, *weight: Tensor) -> Gradient:
         assert by_hand is not None
