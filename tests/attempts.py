@@ -54,7 +54,7 @@ class Outside:
         if isinstance(path, int) or path is None:
             return
         place = os.path.abspath(os.fsdecode(path))
-        if "/__pycache__/" in place and ".pyc" in place:  # Python's own, of what is imported first
+        if "__pycache__" in Path(place).parts:  # Python's own, of what is imported first
             return
         if not place.startswith((f"{self.folder}/results", f"{self.folder}/__pycache__", os.devnull)):
             self.found.append(f"{event} {place}")
