@@ -82,7 +82,7 @@ def test_other_benchmarks_are_planned_alike(document, monkeypatch):
 
 
 def test_a_job_costs_its_beginning_and_its_later_steps(clock):
-    watch = _Watch("cpu")
+    watch = _Watch("cpu", planning.SECONDS)
     for step, when in ((1, 0.5), (2, 0.51), (3, 0.52), (4, 0.72), (6, 1.12)):
         clock[0] = when
         watch(step)
@@ -94,7 +94,7 @@ def test_a_job_costs_its_beginning_and_its_later_steps(clock):
 
 
 def test_one_step_and_none_are_told_apart(clock):
-    watch = _Watch("cpu")
+    watch = _Watch("cpu", planning.SECONDS)
     assert watch.seconds(10, False) is None
     clock[0] = 30.0
     with pytest.raises(_Enough):

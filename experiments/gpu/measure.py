@@ -69,9 +69,9 @@ def speed(device: str) -> Iterator[Row]:
             for steps in (short, short, long):  # the first is not counted
                 work = job_of(preset, seeds, steps, device)
                 resources.reset(device)
-                begin = now(device)
+                begin = resources.now(device)
                 spent[steps] = run_job(work).seconds
-                took[steps] = now(device) - begin
+                took[steps] = resources.now(device) - begin
             each = (took[long] - took[short]) / (long - short)
             parts = {part: spent[long][part] - spent[short][part] for part in spent[long]}
             row = {"agent": preset, "seeds": seeds, "seconds per step": each, "decisions per second": seeds / each}
@@ -111,10 +111,10 @@ def precision(device: str) -> Iterator[Row]:
                 step = _step(work, posterior, device)
                 for _ in range(3):
                     step()
-                begin = now(device)
+                begin = resources.now(device)
                 for _ in range(SIZES[device]["times"]):
                     step()
-                each = (now(device) - begin) / SIZES[device]["times"]
+                each = (resources.now(device) - begin) / SIZES[device]["times"]
                 yield {"precision": wanted, "network": name, "posterior": method, "seconds": each}
         seeds, steps = SIZES[device]["replicas"], SIZES[device]["same"]
         found = vbandits.run([WHEEL], ["ibvi"], seeds=seeds, steps=steps, device=device, workers=1)
@@ -133,19 +133,12 @@ def showdown(device: str) -> Iterator[Row]:
             how = {"name": "showdown", "seeds": 50 if device == "cuda" else 2, "steps": steps, "device": device}
             experiment = resolve({**how, "environments": [WHEEL], "agents": [preset]})
             work = next(job for job in experiment.jobs() if job.method.label == preset)
-            begin = now(device)
+            begin = resources.now(device)
             run_job(work)
-            took.append(now(device) - begin)
+            took.append(resources.now(device) - begin)
         seconds[preset] = took[0] + (took[1] - took[0]) / (long - short) * (document["steps"] - short)
         yield {"agent": preset, f"seconds of {document['steps']} steps": seconds[preset]}
     yield {"problems": problems, "minutes of as many problems like this one": problems * sum(seconds.values()) / 60}
-
-
-def now(device: str) -> float:
-    """Returns the time of day in seconds, when all work on the device is done."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 PARTS: tuple[Callable[[str], Iterator[Row]], ...] = (card, tests, speed, same, precision, showdown)

@@ -75,16 +75,14 @@ def decisions(console: Console, device: str = "cpu", full: bool = False) -> list
 
 def job_of(preset: str, seeds: int, steps: int, device: str = "cpu") -> Job:
     """Returns the job of a preset on the task, all seeds in lockstep."""
-    agent = {"id": preset} | ({"schedule": SCHEDULE} if "posterior" in PRESETS[preset] else {})
-    document = {
-        "name": "bench",
-        "seeds": seeds,
-        "block": seeds,
-        "steps": steps,
-        "recorded": steps // 2,
-        "device": device,
-    }
-    experiment = resolve({**document, "environments": [peers.WHEEL], "agents": [agent]})
+    how = {"schedule": SCHEDULE} if "posterior" in PRESETS[preset] else {}
+    return on_wheel(preset, how, seeds=seeds, block=seeds, steps=steps, recorded=steps // 2, device=device)
+
+
+def on_wheel(preset: str, how: Mapping[str, Any], **document: Any) -> Job:
+    """Returns the first job of a preset, with what is said of it, on the wheel, in an experiment of these options."""
+    agent = {"id": preset, **how}
+    experiment = resolve({"name": "bench", **document, "environments": [peers.WHEEL], "agents": [agent]})
     return next(job for job in experiment.jobs() if job.method.label == preset)
 
 

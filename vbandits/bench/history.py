@@ -8,11 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vbandits.bench.peers import WHEEL
+from vbandits.bench.decisions import on_wheel
 from vbandits.benchmarks.bandits.run import run_job
 from vbandits.experiment import resources
-from vbandits.experiment.benchmark import Job, Progress, Values
-from vbandits.experiment.resolve import resolve
+from vbandits.experiment.benchmark import Progress, Values
 from vbandits.presets import HERE, read
 
 STEPS, EARLY = 80_000, 2_000
@@ -65,7 +64,7 @@ def history(console: Console, steps: int = STEPS, early: int = EARLY) -> list[Ro
             status.update(f"playing {name} for {steps:,} steps")
             times = _Times([*kept, steps - 1])
             with contextlib.suppress(_Enough):
-                run_job(_job(name, steps), times)
+                run_job(on_wheel(name, {}, seeds=1, steps=steps, device="cpu"), times)
             last = max(times.seconds)
             first, late = times.each(before, early), times.each(max(kept & {*range(round((1 - SHARE) * last))}), last)
             table.add_row(name, f"{first:.2f}", f"{late:.2f}", f"{last:,}", f"{late / first:.2f}")
@@ -75,9 +74,3 @@ def history(console: Console, steps: int = STEPS, early: int = EARLY) -> list[Ro
             ]
     console.print(table)
     return rows
-
-
-def _job(preset: str, steps: int) -> Job:
-    document = {"name": "bench", "seeds": 1, "steps": steps, "device": "cpu"}
-    experiment = resolve({**document, "environments": [WHEEL], "agents": [preset]})
-    return next(job for job in experiment.jobs() if job.method.label == preset)

@@ -1,7 +1,6 @@
 """Seconds and memory of pieces of work, measured so that they can be compared."""
 
 import gc
-import time
 from collections.abc import Callable, Mapping
 
 import torch
@@ -37,20 +36,12 @@ def best(
             for name, measure in measures.items():
                 status.update(f"measuring {name} ({turn} of {REPEATS})")
                 gc.collect()
-                start = now(device)
+                start = resources.now(device)
                 for _ in range(times):
                     measure()
                 if turn:
-                    seconds[name] = min(seconds[name], (now(device) - start) / times)
+                    seconds[name] = min(seconds[name], (resources.now(device) - start) / times)
     return seconds
-
-
-def now(device: str) -> float:
-    """Returns the time by which work on a device is measured, when all of it is done."""
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def memory_of(work: Callable[[], object], device: str = "cpu") -> float:

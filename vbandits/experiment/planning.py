@@ -7,6 +7,7 @@ leave is thrown away. Memory is that of this process, which has loaded what a wo
 """
 
 import heapq
+import math
 import tempfile
 import time
 from collections import defaultdict
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -42,17 +42,18 @@ class _Enough(BaseException):
 class _Watch(Progress):
     """Keeps when steps were taken, and ends the job when that is enough."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self.points = [(0, self._now())]  # steps taken, and when
+    def __init__(self, device: str, enough: float = math.inf) -> None:
+        """Takes the device, and the seconds after which a few steps are enough; by default the job may end."""
+        self._device, self._enough = device, enough
+        self.points = [(0, resources.now(self._device))]  # steps taken, and when
 
     def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
-        self.points.append((step, self._now()))
+        self.points.append((step, resources.now(self._device)))
         self.beat()
 
     def beat(self, values: Values | None = None) -> None:
-        first, now = self.points[min(1, len(self.points) - 1)][1], self._now()
-        if now - self.points[0][1] > LONGEST or (now - first > SECONDS and len(self.points) > FEW):
+        first, now = self.points[min(1, len(self.points) - 1)][1], resources.now(self._device)
+        if now - self.points[0][1] > LONGEST or (now - first > self._enough and len(self.points) > FEW):
             raise _Enough
 
     def seconds(self, steps: int, ended: bool) -> float | None:
@@ -63,7 +64,7 @@ class _Watch(Progress):
         """
         start = self.points[0][1]
         if ended:
-            return self._now() - start
+            return resources.now(self._device) - start
         if len(self.points) == 1:
             return None
         (taken, first), (last, end) = self.points[1], self.points[-1]
@@ -73,14 +74,6 @@ class _Watch(Progress):
         if half == last:  # it told one step several times
             return (end - start) / last * steps
         return first - start + (end - then) / (last - half) * (steps - taken)
-
-    def _now(self) -> float:
-        """Returns CPU time, which other work on the machine does not change; on a GPU, which works beside it, the time
-        of day."""
-        if self._device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 Pair = tuple[str, str]
@@ -282,7 +275,7 @@ def _measured(job: Job, failed: dict[str, str]) -> Cost:
     """Returns what a job takes, from some of its steps."""
     with isolated(), resources.one_thread():
         resources.reset(job.device)
-        watch, ended = _Watch(job.device), False
+        watch, ended = _Watch(job.device, SECONDS), False
         try:
             job.run(watch)
             ended = True
@@ -304,25 +297,11 @@ def _size(job: Job) -> float | None:
         store = Store(folder)
         store.jobs.mkdir()
         try:
-            store.finish(small, small.run(_Cap()), 0.0)
+            store.finish(small, small.run(_Watch(small.device)), 0.0)
         except (Exception, SystemExit, _Enough):  # the plan has told what cannot begin
             return None
         total = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return total / len(small.seeds)
-
-
-class _Cap(Progress):
-    """Ends a job that takes too long."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
-        self.beat()
-
-    def beat(self, values: Values | None = None) -> None:
-        if time.perf_counter() - self._start > LONGEST:
-            raise _Enough
 
 
 def _scheduled(seconds: Iterable[float], workers: int) -> float:

@@ -53,6 +53,15 @@ def reset(device: str) -> None:
         CLEAR.write_text("5", encoding="utf-8")  # 5: reset the peak of the resident set (man proc)
 
 
+def now(device: str) -> float:
+    """Returns the seconds by which work on a device is measured, when all of it is done: CPU time, which other work on
+    the machine does not change; on a GPU, which works beside the CPU, the time of day."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def resident() -> float:
     """Returns the memory of the process now, in MB; 0 where it cannot be told."""
     return _status("VmRSS") or 0.0

@@ -117,10 +117,8 @@ def affine(x: Tensor, weight: Tensor | Factored, bias: Tensor | Factored | None)
     draws, fan_out = weight.shape[1], weight.shape[3]
     if draws == 1:  # one matrix for all draws: they become rows
         x = x.reshape(replicas, s * rows, fan_in)
-        if s > 1 and fan_out >= NARROW:  # draws are told apart again: rows stay rows in memory
-            out = torch.bmm(x, weight[:, 0]) if bias is None else torch.baddbmm(bias, x, weight[:, 0])
-        else:
-            out = product(x, weight[:, 0], bias)
+        kept = s > 1 and fan_out >= NARROW  # draws are told apart again: rows stay rows in memory
+        out = (_plain if kept else product)(x, weight[:, 0], bias)
         return out.view(replicas, s, rows, fan_out)
     x = x.expand(replicas, draws, rows, fan_in).reshape(replicas * draws, rows, fan_in)
     out = product(x, weight.flatten(0, 1), None if bias is None else bias.reshape(-1, 1, fan_out))
@@ -146,6 +144,9 @@ def product(
 ) -> Float[Tensor, "M N O"]:
     """Returns x @ weight + bias. What is less wide than high is made transposed: up to five times as fast."""
     if weight.shape[2] < x.shape[1]:
-        out = torch.bmm(weight.mT, x.mT) if bias is None else torch.baddbmm(bias.mT, weight.mT, x.mT)
-        return out.mT
+        return _plain(weight.mT, x.mT, None if bias is None else bias.mT).mT
+    return _plain(x, weight, bias)
+
+
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
