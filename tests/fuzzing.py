@@ -233,7 +233,8 @@ def registered():
     for section, cls in (("schedule", Schedule), ("optimizer", Optimizer)):
         for own in inspect.signature(cls).parameters:
             yield base | {"agents": [agent | {section: {}}]}, ("agents", 0, section, own)
-    for name in ("delay", "batch", "recorded", "block", "device", "log", "callbacks", "timeout", "save", "checkpoint"):
+    run = ("delay", "batch", "recorded", "block", "device", "precision", "log", "callbacks", "timeout", "save")
+    for name in (*run, "checkpoint"):
         yield base, (name,)
     for name in ("label", "kwargs", "delay", "batch", "log", "id"):
         yield base | {"environments": [{"id": LINEAR}]}, ("environments", 0, name)

@@ -14,6 +14,7 @@ from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment.devices import products
 from vbandits.graphs import Replayed
 from vbandits.posteriors.deterministic import Deterministic
 from vbandits.posteriors.dropout import Dropout
@@ -58,6 +59,21 @@ def test_steps_that_are_replayed_are_those_that_are_not(posterior, anchor, monke
     plain = run_job(work).records
     assert ours["action"].tolist() == plain["action"].tolist()
     torch.testing.assert_close(torch.tensor(ours["nll"]), torch.tensor(plain["nll"]), rtol=0, atol=0, equal_nan=True)
+
+
+@on_gpu
+def test_the_full_precision_is_that_of_float32_and_the_others_are_not():
+    chance = torch.Generator("cuda").manual_seed(0)
+    x, y = (torch.randn(512, 512, device="cuda", generator=chance) for _ in range(2))
+    images, kernels = x.view(16, 16, 32, 32), y[:, :400].reshape(-1)[: 16 * 16 * 25].view(16, 16, 5, 5)
+    exact = x.double() @ y.double(), torch.nn.functional.conv2d(images.double(), kernels.double())
+    error = {}
+    for precision in ("highest", "high", "medium"):
+        with products("cuda", precision):
+            found = x @ y, torch.nn.functional.conv2d(images, kernels)
+        error[precision] = [float((own - all_of_it).abs().mean()) for own, all_of_it in zip(found, exact, strict=True)]
+    assert max(error["highest"]) < 1e-4  # sums of 400 to 512 products, of the size of 20
+    assert 1e-3 < error["high"][0] <= error["medium"][0] < 0.5
 
 
 class Recorded:

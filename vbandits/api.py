@@ -69,7 +69,7 @@ def run(
         log: a file that lines of JSON are appended to, see `vbandits.callbacks.Log`.
         content: other sections of an experiment file, entries as above: `problems` and `learners`, `datasets` and
             `methods`, or those of `benchmark`, "module:name" of your own; and its other keys: delay, batch, block,
-            recorded, batch_size, evaluations, save, checkpoint, timeout.
+            recorded, batch_size, evaluations, save, checkpoint, timeout, precision.
 
     Returns:
         The results of the benchmark, such as `vbandits.Results` of agents.

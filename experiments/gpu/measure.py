@@ -24,6 +24,7 @@ from vbandits.bench.decisions import job_of
 from vbandits.bench.training import SMALL, _step
 from vbandits.benchmarks.bandits.run import run_job
 from vbandits.experiment import resources
+from vbandits.experiment.devices import products
 from vbandits.experiment.machine import commit, machine
 from vbandits.experiment.resolve import resolve
 from vbandits.files import versions
@@ -105,19 +106,20 @@ def same(device: str) -> Iterator[Row]:
 def precision(device: str) -> Iterator[Row]:
     """Yields the time of a training step by how products of float32 are made: in full, as TF32, or from bfloat16."""
     for wanted in ("highest", "high", "medium"):
-        torch.set_float32_matmul_precision(wanted)
         for name, work in SMALL.items():
             for method, posterior in (("deterministic", Deterministic()), ("ibvi", IBVI())):
-                step = _step(work, posterior, device)
-                for _ in range(3):
-                    step()
-                begin = resources.now(device)
-                for _ in range(SIZES[device]["times"]):
-                    step()
-                each = (resources.now(device) - begin) / SIZES[device]["times"]
+                with products(device, wanted):
+                    step = _step(work, posterior, device)
+                    for _ in range(3):
+                        step()
+                    begin = resources.now(device)
+                    for _ in range(SIZES[device]["times"]):
+                        step()
+                    each = (resources.now(device) - begin) / SIZES[device]["times"]
                 yield {"precision": wanted, "network": name, "posterior": method, "seconds": each}
         seeds, steps = SIZES[device]["replicas"], SIZES[device]["same"]
-        found = vbandits.run([WHEEL], ["ibvi"], seeds=seeds, steps=steps, device=device, workers=1)
+        how: dict[str, Any] = {"device": device, "precision": wanted, "workers": 1}
+        found = vbandits.run([WHEEL], ["ibvi"], seeds=seeds, steps=steps, **how)
         yield {"precision": wanted, "regret of ibvi": found.runs("wheel", "ibvi").mean()}
 
 
@@ -162,7 +164,6 @@ def measured(part: Callable[[str], Iterator[Row]], device: str, seconds: float) 
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        torch.set_float32_matmul_precision("highest")
     return found
 
 

@@ -35,6 +35,9 @@ class RunOptions:
         Where the files of datasets lie; by default what the environment variable VBANDITS_DATA names.
     device
         Where to compute; auto, the default, takes a GPU where there is one.
+    precision
+        Of products on a GPU: highest (full float32, the default), high (TF32) or medium (bfloat16 where that is
+        faster). On a CPU it changes nothing.
     set_
         Change a field in every section that has it: --set schedule.batch_size=128, --set kwargs.delta=0.9; or of one
         agent or environment: --set agents.ibvi.posterior.rank=10. A list, as posterior.rank=[2,5,10], makes one each.
@@ -64,6 +67,7 @@ class RunOptions:
     steps: int | None = None
     data_dir: Path | None = None
     device: Literal["auto", "cpu", "cuda"] | None = None
+    precision: Literal["highest", "high", "medium"] | None = None
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None
     workers: int | None = None
     engine: str = "local"
@@ -239,7 +243,7 @@ def _asked(file: Path | None, how: RunOptions, resolved: Resolved) -> Asked:
     paths = [str(Path.cwd()), *([str(file.resolve().parent)] if file else [])]
     extend_path(paths)
     document = read(file) if file else {}
-    for name in ("name", "seeds", "steps", "device", "log", "timeout"):
+    for name in ("name", "seeds", "steps", "device", "precision", "log", "timeout"):
         if (value := getattr(how, name)) is not None:
             document[name] = value
     if how.callback:

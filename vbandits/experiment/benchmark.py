@@ -18,7 +18,7 @@ from vbandits.serialize import canonical, slug
 MADE = ("schema", "fingerprint", "command", "started", "commit", "versions", "machine", "history", "edited", "told")
 """How an experiment was made, as far as its `experiment.json` says so, whether that is not as it was written, and
 what is told of its problems in words; the rest of it is what was asked for."""
-APART = ("kind", "name", "seeds", "block", "device", "tuning")
+APART = ("kind", "name", "seeds", "block", "device", "precision", "tuning")
 """What is asked for beside problems, methods and options."""
 Values = Callable[[], Mapping[str, Any]]
 """Returns what has happened by name, each [R, ...] or one for all seeds; called only where somebody wants to know."""
@@ -53,6 +53,8 @@ class Progress:
 
 
 UNHEARD = Progress()
+FULL = "highest"
+"""Precision of products in full float32, unless an experiment says otherwise; see `devices.products`."""
 CHECKPOINT = 300.0
 """Seconds from one checkpoint of a job to the next, unless an experiment says otherwise."""
 
@@ -147,19 +149,22 @@ class Keys:
         methods: Iterable[Mapping[str, Any]],
         options: Sequence[Any],
         device: str,
+        precision: str = FULL,
     ) -> None:
         """Takes problems and methods as they describe themselves, and what else results depend on."""
         self._problems, self._methods = (
             {entry["label"]: canonical(entry) for entry in entries} for entries in (problems, methods)
         )
-        self._rest = [canonical(value) for value in (*options, device)]
+        how = (device,) if precision == FULL else (device, precision)
+        self._rest = [canonical(value) for value in (*options, *how)]
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Keys":
         """Returns those of an experiment as `experiment.json` has it."""
         sections = benchmark(document.get("kind", DEFAULT_BENCHMARK)).sections
         options = [value for name, value in document.items() if name not in (*MADE, *APART, *sections)]
-        return cls(document[sections[0]], document[sections[1]], options, document["device"])
+        how = document["device"], document.get("precision", FULL)
+        return cls(document[sections[0]], document[sections[1]], options, *how)
 
     def content(self, problem: Any, method: Any) -> tuple[str, ...] | None:
         """Returns what the results of a problem and a method depend on beside the seeds; None of unknown labels."""
@@ -193,6 +198,7 @@ class Job:
         device: "cpu" or "cuda".
         save: whether what it trains is kept.
         checkpoint: seconds from one checkpoint to the next.
+        precision: of products on a GPU.
     """
 
     benchmark: Benchmark
@@ -203,6 +209,7 @@ class Job:
     device: str = "cpu"
     save: bool = False
     checkpoint: float = CHECKPOINT
+    precision: str = FULL
 
     @property
     def names(self) -> dict[str, str]:
@@ -217,13 +224,17 @@ class Job:
     @cached_property
     def key(self) -> str:
         """The name of its files."""
-        keys = Keys([self.problem.describe()], [self.method.describe()], [*self.options.values()], self.device)
+        how = [*self.options.values()], self.device, self.precision
+        keys = Keys([self.problem.describe()], [self.method.describe()], *how)
         return keys.of(self.problem.label, self.method.label, self.seeds)
 
     def run(self, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
         """Runs it from its first step to its last, or from that of a checkpoint on, where its benchmark has them."""
+        from vbandits.experiment.devices import products  # torch, which what only names a benchmark does without
+
         more = (checkpoint,) if self.benchmark.resumes and checkpoint is not None else ()
-        return load(self.benchmark.run)(self, progress, *more)
+        with products(self.device, self.precision):
+            return load(self.benchmark.run)(self, progress, *more)
 
 
 @dataclass(frozen=True)
@@ -241,6 +252,7 @@ class Experiment:
         save: whether what is trained is kept.
         checkpoint: seconds from one checkpoint of a job to the next.
         timeout: seconds that a job may take; None for any time.
+        precision: of products on a GPU: "highest", "high" or "medium", see `devices.products`.
     """
 
     benchmark: Benchmark
@@ -257,6 +269,7 @@ class Experiment:
     save: bool = False
     checkpoint: float = CHECKPOINT
     timeout: float | None = None
+    precision: str = FULL
 
     def document(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that its results depend on."""
@@ -270,6 +283,7 @@ class Experiment:
             methods: [method.describe() for method in self.methods],
             "block": self.block,
             "device": self.device,
+            **({} if self.precision == FULL else {"precision": self.precision}),
             **({} if self.tuning is None else {"tuning": dict(self.tuning)}),
         }
 
@@ -297,5 +311,5 @@ class Experiment:
         for problem, method, block in itertools.islice(whole, first, None, every):
             done = (finished or {}).get((problem.label, method.label), ())
             if seeds := tuple(seed for seed in block if seed not in done):
-                how = (self.device, self.saves(method), self.checkpoint)
+                how = (self.device, self.saves(method), self.checkpoint, self.precision)
                 yield Job(self.benchmark, problem, method, seeds, self.options, *how)

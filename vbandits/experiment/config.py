@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
 from vbandits.experiment import sweeps
-from vbandits.experiment.benchmark import CHECKPOINT, Benchmark, Experiment
+from vbandits.experiment.benchmark import CHECKPOINT, FULL, Benchmark, Experiment
 from vbandits.experiment.callbacks import callbacks_of
+from vbandits.experiment.devices import AT_ONCE, device_of, precision_of
 from vbandits.experiment.isolation import isolated
 from vbandits.experiment.sections import section, validate
 from vbandits.experiment.settings import Settings
@@ -27,8 +28,6 @@ LONGEST_TIMEOUT = 1e6
 """Seconds that a job may be given, eleven days."""
 MOST_SEEDS = 100_000
 """In a run that are counted: more is a seed that was meant, not a count."""
-AT_ONCE = {"cpu": 64, "cuda": 1024}
-"""Seeds of a job where nothing else is said: on a GPU all that one is likely to be asked for."""
 MOST = 10**12
 """Of anything that is counted: more is a slip."""
 Count = Annotated[int, Field(ge=1, le=MOST, strict=True)]
@@ -48,6 +47,7 @@ class ExperimentFile(Entry):
     seeds: Any = 50
     block: Count | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["highest", "high", "medium"] = FULL
     callbacks: Any = ()
     log: Path | None = None
     save: Annotated[bool, Field(strict=True)] = False
@@ -131,6 +131,7 @@ class Config:
         self._check_keeps()
         seeds = seeds_of(self.document.get("seeds", self.file.model_fields["seeds"].default), self.errors)
         device = device_of(self.parsed.device, self.errors) if self.parsed else "cpu"
+        precision = precision_of(self.parsed.precision, device, self.notes) if self.parsed else FULL
         for what, specs in zip(sections, (problems, methods), strict=True):
             check_labels(what, specs, self.errors)
         log = self.parsed.log if self.parsed else None
@@ -154,6 +155,7 @@ class Config:
             save=self.parsed.save,
             checkpoint=CHECKPOINT if self.parsed.checkpoint is None else self.parsed.checkpoint,
             timeout=self.parsed.timeout,
+            precision=precision,
         )
 
     def _check_keeps(self) -> None:
@@ -374,15 +376,6 @@ def _typed(text: str) -> Any:
             return None
         found += range(low, high + 1)
     return found if listed else found[0] if found else None
-
-
-def device_of(wanted: str, errors: list[str]) -> str:
-    """Returns the device that "auto", "cpu" or "cuda" stands for."""
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        errors.append("device: expected a CUDA device for 'cuda', got none: use --device cpu or auto")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def check_labels(what: str, specs: Iterable[Any], errors: list[str]) -> None:

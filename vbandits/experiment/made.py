@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vbandits.experiment.benchmark import FULL
 from vbandits.experiment.extend import asked
 from vbandits.experiment.results import StoredResults
 from vbandits.report import tables
@@ -29,6 +30,7 @@ def facts_of(results: StoredResults, more: Mapping[str, str | None]) -> Facts:
         **more,
         "Lockstep": f"blocks of at most {count(experiment['block'], 'seed')}" if experiment.get("block") else None,
         "Device": experiment.get("device"),
+        "Precision": experiment.get("precision", FULL) if experiment.get("device") == "cuda" else None,
         "Machine": _pairs(experiment.get("machine")),
         "Versions": _pairs(experiment.get("versions")),
         "Commit": experiment.get("commit")
