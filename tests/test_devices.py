@@ -1,18 +1,27 @@
 """What jobs on a GPU are given and keep, as far as it shows without one."""
 
+import os
+import subprocess
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
+from tests.test_engines import DASK
 from vbandits import preset
+from vbandits.api import workers_for
 from vbandits.benchmarks.bandits.run import job
 from vbandits.cli import main
 from vbandits.envs.spec import EnvironmentSpec
 from vbandits.errors import ConfigError
+from vbandits.experiment import engines, planning
 from vbandits.experiment.benchmark import Benchmark, Keys, Outcome
-from vbandits.experiment.devices import products
+from vbandits.experiment.devices import VISIBLE, one_gpu, products
+from vbandits.experiment.engines.local import Processes
+from vbandits.experiment.machine import machine
 from vbandits.experiment.made import facts_of
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
@@ -95,3 +104,74 @@ def test_on_a_cpu_a_file_with_a_precision_runs_in_full_and_says_so(tmp_path, cap
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ConfigError, match="precision: expected 'highest', 'high' or 'medium', got 'low'"):
         resolve(DOCUMENT | {"precision": "low"})
+
+
+@pytest.fixture
+def gpus(gpu, monkeypatch):
+    """Has everybody believe that there are two GPUs."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv(VISIBLE, raising=False)
+
+
+def test_workers_see_one_gpu_each_and_take_turns(gpus, monkeypatch):
+    assert [one_gpu(worker, "cuda") for worker in range(3)] == [{VISIBLE: "0"}, {VISIBLE: "1"}, {VISIBLE: "0"}]
+    monkeypatch.setenv(VISIBLE, "3, GPU-8932f937,1")  # torch sees two of them, the first ones
+    assert [one_gpu(worker, "cuda")[VISIBLE] for worker in range(3)] == ["3", "GPU-8932f937", "3"]
+    assert one_gpu(1, "cpu") == {}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert one_gpu(1, "cuda") == {}
+
+
+def test_there_is_a_worker_for_every_gpu(gpus, monkeypatch):
+    experiment = resolve(DOCUMENT)
+    assert experiment.device == "cuda"
+    assert workers_for(experiment, 9, None) == 2
+    assert workers_for(experiment, 1, None) == 1
+    assert workers_for(experiment, 9, 5) == 5
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert workers_for(experiment, 9, None) == 1
+
+
+def seen(seconds):
+    """What a process is to do: a function of the standard library, and what tells which GPU it sees after a while."""
+    return subprocess.getoutput, f"sleep {seconds}; echo ${VISIBLE}"
+
+
+def test_processes_have_a_gpu_each_and_one_that_takes_the_place_of_another_has_its_gpu(gpus):
+    with closing(Processes("cuda")) as processes:
+        first, second, third = [processes.submit(*seen(1)) for _ in range(3)]
+        assert [own.result(timeout=60) for own in (first, second, third)] == ["0", "1", "0"]
+        kept = processes.submit(*seen(2))
+        with pytest.raises(Exception, match="terminated"):
+            processes.submit(os._exit, 3).result(timeout=60)
+        also = processes.submit(*seen(1))
+        assert [own.result(timeout=60) for own in (processes.submit(*seen(0)), kept, also)] == ["1", "0", "0"]
+
+
+@pytest.mark.parametrize("name", ["local", pytest.param("dask", marks=[DASK, pytest.mark.slow])])
+def test_jobs_of_an_engine_are_on_different_gpus(gpus, name):
+    with engines.opened(name, 2, None, "cuda") as engine:
+        found = [engine.submit(*seen(seconds)) for seconds in (1.0, 1.1)]
+        assert {own.result(timeout=60) for own in found} == {"0", "1"}
+    with engines.opened(name, 2, None, "cpu") as engine:
+        assert engine.submit(*seen(0)).result(timeout=60) == ""
+
+
+def test_a_plan_tells_the_memory_of_one_gpu(gpus):
+    experiment = resolve(DOCUMENT)
+    jobs = [*experiment.jobs()]
+
+    def told(workers):
+        lines = planning.shown(planning.Plan(jobs, workers, memory=2048.0), experiment, Path("out"))
+        return next(line for line in lines if str(line).startswith("memory"))
+
+    assert told(1) == "memory: about 2,048 MB for the largest job"
+    assert told(2) == "memory: about 2,048 MB for the largest job on each of 2 GPUs"
+    assert told(3) == "memory: about 2,048 MB for the largest job, 4.0 GB with 2 workers on each of 2 GPUs"
+
+
+def test_the_machine_tells_how_many_gpus_there_are(gpus, monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Card")
+    assert machine()["gpu"] == "2 x Card"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert machine()["gpu"] == "Card"

@@ -14,6 +14,7 @@ from vbandits.agents.agent import AgentSpec
 from vbandits.agents.rules import Thompson
 from vbandits.benchmarks.bandits.run import job, run_job
 from vbandits.envs.spec import EnvironmentSpec
+from vbandits.experiment import engines
 from vbandits.experiment.devices import products
 from vbandits.graphs import Replayed
 from vbandits.posteriors.deterministic import Deterministic
@@ -74,6 +75,22 @@ def test_the_full_precision_is_that_of_float32_and_the_others_are_not():
         error[precision] = [float((own - all_of_it).abs().mean()) for own, all_of_it in zip(found, exact, strict=True)]
     assert max(error["highest"]) < 1e-4  # sums of 400 to 512 products, of the size of 20
     assert 1e-3 < error["high"][0] <= error["medium"][0] < 0.5
+
+
+def uuid():
+    """Which GPU a process is on, after a while."""
+    time.sleep(2.0)
+    return str(torch.cuda.get_device_properties(0).uuid)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+def test_workers_are_on_gpus_of_their_own():
+    how = {"seeds": 4, "block": 1, "steps": 20, "device": "cuda"}
+    found = vbandits.run("vbandits/Wheel-v0", "ibvi", **how)
+    assert {one["status"] for one in found.jobs} == {"done"}
+    with engines.opened("local", 2, None, "cuda") as engine:
+        found = [engine.submit(uuid) for _ in range(2)]
+        assert len({own.result(timeout=60) for own in found}) == 2
 
 
 class Recorded:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 from rich.console import Console
 
 from vbandits import registry
@@ -16,6 +15,7 @@ from vbandits.errors import ConfigError, require_writable
 from vbandits.experiment import comparing, engines, extend, merging
 from vbandits.experiment.benchmark import Experiment, Job
 from vbandits.experiment.callbacks import check_callbacks
+from vbandits.experiment.devices import places
 from vbandits.experiment.engine import run_jobs
 from vbandits.experiment.locking import LOCK, MOMENT, held, is_free, locked
 from vbandits.experiment.progress import ProgressDisplay, place, print_line
@@ -60,7 +60,7 @@ def run(
         out: results folder, in which a run goes on that was stopped, or that is asked for more: what is there already
             is not computed again; without one, results live in memory alone.
         device: "auto", "cpu" or "cuda".
-        workers: jobs at a time; by default one per processor, of the cluster if there is an address, or 1 on a GPU.
+        workers: jobs at a time; by default one per processor, of the cluster if there is an address, or per GPU.
         engine: what runs them: "local" processes, "dask" or "ray", which may run on other machines that see `out`.
         address: of a dask scheduler or a ray head; by default one is started here.
         overwrite: discards what another experiment left in `out`, instead of using it.
@@ -293,8 +293,7 @@ def _foreign(jobs: Sequence[Job]) -> bool:
 
 def workers_for(experiment: Experiment, jobs: int, wanted: int | None) -> int:
     """Returns how many jobs run at a time on this machine."""
-    available = 1 if experiment.device == "cuda" else joblib.cpu_count()
-    return max(1, min(wanted or available, jobs))
+    return max(1, min(wanted or places(experiment.device), jobs))
 
 
 @contextlib.contextmanager

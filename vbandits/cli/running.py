@@ -43,7 +43,7 @@ class RunOptions:
         agent or environment: --set agents.ibvi.posterior.rank=10. A list, as posterior.rank=[2,5,10], makes one each.
         `vbandits list posteriors` and others tell fields and defaults.
     workers
-        Jobs at a time; one per processor by default.
+        Jobs at a time; one per processor by default, or per GPU.
     engine
         What runs them: local (processes of this machine), dask or ray (also of others).
     address

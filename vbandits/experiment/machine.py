@@ -29,6 +29,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = f"{torch.cuda.device_count()} x {gpu}" if gpu and torch.cuda.device_count() > 1 else gpu
     return {"system": platform.platform(), "processor": _processor(), "cpus": os.cpu_count(), "gpu": gpu}
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Experiment, Job, Progress, Values
+from vbandits.experiment.devices import places
 from vbandits.experiment.isolation import isolated
 from vbandits.experiment.made import duration
 from vbandits.experiment.store import Store
@@ -245,8 +246,11 @@ def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     cores = "" if plan.workers == 1 else f" ({duration(total)} of one)"
     at_work = count(plan.workers, "worker")
     yield f"time: about {duration(plan.wall)} with {at_work}{cores}; calibration took {duration(plan.calibration)}"
-    together = f", {plan.memory * plan.workers / 1024:.1f} GB with {at_work}" if plan.workers > 1 else ""
-    yield f"memory: about {plan.memory:,.0f} MB for the largest job{together}"
+    gpus = min(places("cuda"), plan.workers) if experiment.device == "cuda" else 0
+    sharing = -(-plan.workers // max(gpus, 1))  # one memory
+    on = f" on each of {count(gpus, 'GPU')}" if gpus > 1 else ""
+    together = f", {plan.memory * sharing / 1024:.1f} GB with {count(sharing, 'worker')}" if sharing > 1 else ""
+    yield f"memory: about {plan.memory:,.0f} MB for the largest job{together}{on}"
     size = "not known" if plan.disk is None else f"about {plan.disk / 2**20:,.1f} MB in {folder}"
     yield f"disk: {size}, besides the report"
     for method in plan.unknown:

@@ -94,5 +94,5 @@ def opened(
         apart: whether jobs run in other processes also where one is enough.
     """
     if name == "local":
-        return importlib.import_module(f"{__name__}.local").opened(workers, apart)
+        return importlib.import_module(f"{__name__}.local").opened(workers, apart, device)
     return importlib.import_module(f"{__name__}.{name}_engine").opened(workers, address, device)

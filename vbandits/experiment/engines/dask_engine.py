@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from vbandits.errors import ConfigError
+from vbandits.experiment.devices import one_gpu
 from vbandits.experiment.engines import SECONDS, Engine, unreachable
 from vbandits.experiment.supervision import end_with
 
@@ -21,6 +22,8 @@ SETTINGS = {
 def opened(workers: int | None, address: str | None, device: str) -> Iterator[Engine]:
     """Runs jobs on the workers of a scheduler, which must have one thread each: jobs change what a process shares.
 
+    Workers that are started here have a GPU each, if that is the device; others what they were started with.
+
     Raises:
         ConfigError: if what is at the address is no scheduler, or has other workers.
     """
@@ -34,7 +37,7 @@ def opened(workers: int | None, address: str | None, device: str) -> Iterator[En
             own = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
             cluster = stack.enter_context(LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **own))
             client = stack.enter_context(Client(cluster, set_as_default=False))
-            client.register_plugin(_supervision(os.getpid()))
+            client.register_plugin(_supervision(os.getpid(), [one_gpu(own, device) for own in range(workers or 1)]))
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=SECONDS, set_as_default=False))
@@ -51,8 +54,9 @@ def opened(workers: int | None, address: str | None, device: str) -> Iterator[En
         yield Engine(executor.submit, workers or max(1, len(threads)), (KilledWorker,))
 
 
-def _supervision(parent: int) -> Any:
-    """Returns what has every worker, also one that takes the place of another, end with the process that started it.
+def _supervision(parent: int, environments: list[dict[str, str]]) -> Any:
+    """Returns what has every worker, also one that takes the place of another, end with the process that started it,
+    and see the GPU of its place.
 
     Dask's own watch is a thread of the worker: it does not see the end of a parent where the worker is stopped.
     """
@@ -61,5 +65,6 @@ def _supervision(parent: int) -> Any:
     class Supervision(WorkerPlugin):  # pyright: ignore[reportUntypedBaseClass]
         def setup(self, worker: Any) -> None:
             end_with(parent)
+            os.environ.update(environments[int(worker.name) % len(environments)])
 
     return Supervision()

@@ -4,10 +4,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from itertools import count
 from typing import Any
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
+from vbandits.experiment.devices import one_gpu
 from vbandits.experiment.engines import Engine
 from vbandits.experiment.supervision import end_with
 
@@ -16,12 +18,13 @@ LIBRARIES = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA", "NUMEX
 
 
 @contextlib.contextmanager
-def opened(workers: int | None, apart: bool) -> Iterator[Engine]:
-    """Runs jobs in so many processes; where one is enough in this one, unless they are to be apart."""
+def opened(workers: int | None, apart: bool, device: str) -> Iterator[Engine]:
+    """Runs jobs in so many processes, each on a GPU of its own where that is the device and there are as many; where
+    one process is enough in this one, unless they are to be apart."""
     if workers in (None, 1) and not apart:
         yield Engine(here, 1, apart=False)
         return
-    with contextlib.closing(Processes()) as processes:
+    with contextlib.closing(Processes(device)) as processes:
         yield Engine(processes.submit, workers or 1, (BrokenProcessPool,))
 
 
@@ -42,8 +45,10 @@ class Processes:
     They end with this process, however it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
         self._latest = dict[ProcessPoolExecutor, Future[Any]]()
+        self._numbers = dict[ProcessPoolExecutor, int]()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Calls a function in a process that is free, or else in a new one."""
@@ -51,10 +56,11 @@ class Processes:
             with contextlib.suppress(BrokenProcessPool):  # it died, under its last call or since
                 self._latest[process] = process.submit(function, *arguments)
                 return self._latest[process]
-            del self._latest[process]
-        threads = {f"{name}_NUM_THREADS": "1" for name in LIBRARIES}
-        process = ProcessPoolExecutor(1, initializer=end_with, initargs=(os.getpid(),), env=threads)
-        self._latest[process] = process.submit(function, *arguments)
+            del self._latest[process], self._numbers[process]
+        number = next(one for one in count() if one not in self._numbers.values())
+        own = {f"{name}_NUM_THREADS": "1" for name in LIBRARIES} | one_gpu(number, self._device)
+        process = ProcessPoolExecutor(1, initializer=end_with, initargs=(os.getpid(),), env=own)
+        self._numbers[process], self._latest[process] = number, process.submit(function, *arguments)
         return self._latest[process]
 
     def close(self) -> None:
