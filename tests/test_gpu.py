@@ -77,6 +77,28 @@ def test_the_full_precision_is_that_of_float32_and_the_others_are_not():
     assert 1e-3 < error["high"][0] <= error["medium"][0] < 0.5
 
 
+@on_gpu
+def test_a_job_that_does_not_fit_into_memory_is_run_in_parts():
+    how = {"seeds": 512, "steps": 60, "device": "cuda", "workers": 1}
+    whole = vbandits.run("vbandits/Wheel-v0", "ibvi", **how)
+    (job,) = (own for own in whole.jobs if own["agent"] == "ibvi")
+    room = 0.6 * job["memory_mb"] * 2**20
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(room / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        found = vbandits.run("vbandits/Wheel-v0", "ibvi", **how)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    (own,) = (own for own in found.jobs if own["agent"] == "ibvi")
+    assert own["status"] == "done"
+    assert own["key"] == job["key"]
+    assert own["parts"] > 1
+    assert own["memory_mb"] * 2**20 <= room
+    ours, theirs = (one.records[["agent", "seed", "step"]] for one in (found, whole))
+    assert ours.equals(theirs)
+    assert found.runs("Wheel-v0", "ibvi").mean() == pytest.approx(whole.runs("Wheel-v0", "ibvi").mean(), rel=0.1)
+
+
 def uuid():
     """Which GPU a process is on, after a while."""
     time.sleep(2.0)

@@ -130,6 +130,7 @@ class Outcome:
         held_out: a second table with a column `seed`, evaluated on held-out contexts; None if there are none.
         keep: writes what was trained to files that begin with a path; None if it is not to be kept, or cannot be.
         notes: what a person should know of it.
+        parts: in how many parts of its seeds it was run, one after another, for want of memory.
     """
 
     records: pd.DataFrame
@@ -138,6 +139,7 @@ class Outcome:
     held_out: pd.DataFrame | None = None
     keep: Callable[[Path], None] | None = None
     notes: tuple[str, ...] = ()
+    parts: int = 1
 
 
 class Keys:
@@ -199,6 +201,7 @@ class Job:
         save: whether what it trains is kept.
         checkpoint: seconds from one checkpoint to the next.
         precision: of products on a GPU.
+        whole: the seeds of the job that it is a part of, under whose key it goes; none of one that is whole.
     """
 
     benchmark: Benchmark
@@ -210,6 +213,7 @@ class Job:
     save: bool = False
     checkpoint: float = CHECKPOINT
     precision: str = FULL
+    whole: tuple[int, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -226,7 +230,7 @@ class Job:
         """The name of its files."""
         how = [*self.options.values()], self.device, self.precision
         keys = Keys([self.problem.describe()], [self.method.describe()], *how)
-        return keys.of(self.problem.label, self.method.label, self.seeds)
+        return keys.of(self.problem.label, self.method.label, self.whole or self.seeds)
 
     def run(self, progress: Progress = UNHEARD, checkpoint: Path | None = None) -> Outcome:
         """Runs it from its first step to its last, or from that of a checkpoint on, where its benchmark has them."""

@@ -53,7 +53,8 @@ class Step:
     Attributes:
         job: which takes it.
         step: how many are taken by now, from 1; of a stream, whose seeds are played in turn, by all of them.
-        seeds: that it was a step of: those of the job, or of a stream one of them.
+        seeds: that it was a step of: those of the job, or of a stream one of them; of a job that does not fit into the
+            memory of a GPU a part of them, whose steps are counted from 1 again.
         values: copies of what happened by name, each an array [R, ...], a row for every seed, that cannot be written
             to. Bandits: action, reward, regret (NaN where it is not known), cumulative_reward, cumulative_regret.
             Pools: row and label [R, b] bought, labels, cost, and what was measured last with `evaluated`, the purchases
@@ -78,7 +79,7 @@ class Update:
         job: whose method.
         step: how many steps were taken by then.
         seconds: wall time of it.
-        diverged: which of the seeds' posteriors have diverged [R].
+        diverged: which of the seeds' posteriors have diverged [R], of those seeds that learn together.
     """
 
     job: JobInfo

@@ -14,10 +14,9 @@ from typing import Any
 
 import cloudpickle
 
-from vbandits.experiment import resources
+from vbandits.experiment import parts
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.engines import Engine
-from vbandits.experiment.isolation import isolated
 from vbandits.experiment.observer import Observer
 from vbandits.experiment.store import Store
 from vbandits.source_hash import place
@@ -167,15 +166,13 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], callbacks: tuple[Any,
     with Observer(job, store.jobs / f"{job.key}.progress", callbacks) as observer:
         records = None
         try:
-            with isolated(), resources.one_thread():
-                resources.reset(job.device)
-                outcome = job.run(observer, store.checkpoint(job.key))
-            marker = store.finish(job, outcome, resources.peak(job.device), observer.last())
-            records = outcome.records
-            store.checkpoint(job.key).unlink(missing_ok=True)
+            ran = parts.run(job, observer, store)
+            marker = store.finish(job, ran.outcome, ran.memory, ran.last)
+            records = ran.outcome.records
+            parts.forget(job, store)
         except faults as error:
             told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
-            store.checkpoint(job.key).unlink(missing_ok=True)  # it would come to the same
+            parts.forget(job, store)  # it would come to the same
             marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
         observer.end(marker, records)
     return marker | {"warnings": observer.warnings}

@@ -31,6 +31,7 @@ class Observer(Progress):
         """Takes the job, the file of its progress, and callbacks."""
         self.warnings: list[str] = []
         self._job, self._path = job, path
+        self._part, self._before = job, 0
         self._begun = self._noted = time.monotonic()
         self._step, self._values = 0, dict
         self._callbacks: list[tuple[str, dict[str, Callable[[Any], None]]]] = []
@@ -44,11 +45,26 @@ class Observer(Progress):
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)
 
+    def begin(self, part: Job, before: int) -> None:
+        """Takes the part of the job that is told of from now on, and how many of the job's seeds have ended before."""
+        self._part, self._before = part, before
+        self._step, self._values = self._counted(0), dict
+
+    def _counted(self, step: int) -> int:
+        """Returns how many steps of the whole job those are that the part has taken."""
+        job, part = self._job, self._part
+        taken = self._before * part.steps + len(part.seeds) * step
+        return taken * job.steps // max(len(job.seeds) * part.steps, 1)
+
+    def _told(self, step: int) -> int:
+        """Returns what callbacks are told of a step of the part: of seeds in lockstep it is theirs."""
+        return step if self._part.steps == self._job.steps else self._counted(step)
+
     def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
         """Tells callbacks of a step, and notes it, if the last note is old enough."""
-        self._step, self._values = step, values
+        self._step, self._values = self._counted(step), values
         if self._heard("on_step"):
-            own = tuple(self._job.seeds if seeds is None else seeds)
+            own, step = tuple(self._part.seeds if seeds is None else seeds), self._told(step)
             happened = copied(values(), len(own))
             self._tell("on_step", Step(self._info, step, own, MappingProxyType(happened)))
         self.beat()
@@ -70,14 +86,14 @@ class Observer(Progress):
         yield
         if self._heard("on_update"):
             seconds = time.perf_counter() - begun
-            failed = copied({"diverged": diverged()}, len(self._job.seeds))["diverged"]
-            self._tell("on_update", Update(self._info, step, seconds, failed))
+            failed = copied({"diverged": diverged()}, len(self._part.seeds))["diverged"]
+            self._tell("on_update", Update(self._info, self._told(step), seconds, failed))
 
     def last(self) -> dict[str, float]:
         """Returns what was told last of what is shown of a running job: means over seeds."""
         found = self._values()
         shown = {name: found[name] for name in self._job.benchmark.live if name in found}
-        return means(copied(shown, len(self._job.seeds)))
+        return means(copied(shown, len(self._part.seeds)))
 
     def end(self, marker: Mapping[str, Any], records: pd.DataFrame | None) -> None:
         """Tells callbacks that the job has ended."""

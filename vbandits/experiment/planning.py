@@ -20,7 +20,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from vbandits.experiment import resources
+from vbandits.experiment import parts, resources
 from vbandits.experiment.benchmark import Experiment, Job, Progress, Values
 from vbandits.experiment.devices import places
 from vbandits.experiment.isolation import isolated
@@ -279,16 +279,22 @@ def _measured(job: Job, failed: dict[str, str]) -> Cost:
     """Returns what a job takes, from some of its steps."""
     with isolated(), resources.one_thread():
         resources.reset(job.device)
-        watch, ended = _Watch(job.device, SECONDS), False
+        watch, ended, smaller = _Watch(job.device, SECONDS), False, None
         try:
             job.run(watch)
             ended = True
         except _Enough:
             pass
         except (Exception, SystemExit) as error:
-            failed[f"{job.problem.label} · {job.method.label}"] = f"{type(error).__name__}: {error}"
-            return Cost(None, None)
-        return Cost(watch.seconds(job.steps, ended), resources.peak(job.device))
+            if len(job.seeds) == 1 or not resources.exhausted(error):
+                failed[f"{job.problem.label} · {job.method.label}"] = f"{type(error).__name__}: {error}"
+                return Cost(None, None)
+            smaller = replace(job, seeds=job.seeds[: parts.half(len(job.seeds))])
+        if smaller is None:
+            return Cost(watch.seconds(job.steps, ended), resources.peak(job.device))
+    own = _measured(smaller, failed)  # it will be run in parts
+    each = None if own.seconds is None else own.seconds / len(smaller.seeds)
+    return Cost(None if each is None else each * len(job.seeds), own.memory)
 
 
 def _size(job: Job) -> float | None:

@@ -84,6 +84,13 @@ def peak(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def exhausted(error: BaseException | None) -> bool:
+    """Says whether an error is that the memory of a GPU does not suffice, or comes of that."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Has torch compute on one thread inside, as a worker does."""

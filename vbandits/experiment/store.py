@@ -310,6 +310,7 @@ class Store:
             status="done",
             reason=None,
             **({"notes": list(outcome.notes)} if outcome.notes else {}),
+            **({"parts": outcome.parts} if outcome.parts > 1 else {}),
             failures=len(outcome.diverged),
             diverged=list(outcome.diverged),
             seconds=outcome.seconds,
