@@ -1,5 +1,6 @@
 """`vbandits plan` tells what a run will take, and changes nothing."""
 
+import math
 import time
 import tomllib
 from pathlib import Path
@@ -89,8 +90,27 @@ def test_a_job_costs_its_beginning_and_its_later_steps(clock):
     clock[0] = 2.1
     with pytest.raises(_Enough):
         watch(8)
-    assert watch.seconds(100, False) == pytest.approx(0.5 + (2.1 - 0.72) / 4 * 99)
+    rare = (0.98 - 0.4) / 2 / 2  # the second half has two steps of 0.2 and two of 0.49
+    assert watch.seconds(100, False) == pytest.approx(0.5 + (2.1 - 0.72 - rare) / 4 * 99 + rare * math.log2(100 / 4))
     assert watch.seconds(100, True) == pytest.approx(2.1)
+
+
+def test_what_comes_when_the_steps_have_doubled_is_not_taken_for_a_step(clock):
+    def evaluated_at(*times):
+        clock[0] = total = 0.0
+        watch = _Watch("cpu")
+        for step in range(1, 41):
+            total += 0.01 + (0.5 if step in times else 0.0)
+            clock[0] = total
+            watch(step)
+            if step % 10 == 0:  # learning is no such thing, however rare
+                with watch.update(step, dict):
+                    clock[0] = total = total + 0.3
+        return watch.seconds(1000, False)
+
+    plain = 0.01 + (20 * 0.01 + 2 * 0.3) / 20 * 999
+    assert evaluated_at() == pytest.approx(plain)
+    assert evaluated_at(8, 16, 32) == pytest.approx(plain + 0.5 * math.log2(1000 / 20))
 
 
 def test_one_step_and_none_are_told_apart(clock):

@@ -8,13 +8,16 @@ leave is thrown away. Memory is that of this process, which has loaded what a wo
 
 import heapq
 import math
+import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.markup import escape
@@ -40,41 +43,70 @@ class _Enough(BaseException):
     """Ends a job whose cost is known; no exception that a user's code may catch."""
 
 
+class _Taken(NamedTuple):
+    """Where a job is: steps taken, the time, and how much of it was learning."""
+
+    steps: int
+    at: float
+    learning: float
+
+
 class _Watch(Progress):
     """Keeps when steps were taken, and ends the job when that is enough."""
 
     def __init__(self, device: str, enough: float = math.inf) -> None:
         """Takes the device, and the seconds after which a few steps are enough; by default the job may end."""
         self._device, self._enough = device, enough
-        self.points = [(0, resources.now(self._device))]  # steps taken, and when
+        self._learning = 0.0
+        self.points = [_Taken(0, resources.now(self._device), 0.0)]
 
     def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
-        self.points.append((step, resources.now(self._device)))
+        self.points.append(_Taken(step, resources.now(self._device), self._learning))
         self.beat()
 
     def beat(self, values: Values | None = None) -> None:
-        first, now = self.points[min(1, len(self.points) - 1)][1], resources.now(self._device)
-        if now - self.points[0][1] > LONGEST or (now - first > self._enough and len(self.points) > FEW):
+        first, now = self.points[min(1, len(self.points) - 1)].at, resources.now(self._device)
+        if now - self.points[0].at > LONGEST or (now - first > self._enough and len(self.points) > FEW):
             raise _Enough
+
+    @contextmanager
+    def update(self, step: int, diverged: Callable[[], Any]) -> Iterator[None]:
+        """Takes the time of what is done inside for learning."""
+        before = resources.now(self._device)
+        yield
+        self._learning += resources.now(self._device) - before
 
     def seconds(self, steps: int, ended: bool) -> float | None:
         """Returns what a job of so many steps takes; None where not even one was taken.
 
         What goes before the first step is taken once; later steps are those of the second half of what was seen, as
-        the first decide without having learned. What comes rarely, or after the last step, is not told apart.
+        the first decide without having learned. What is done in one of these alone, and is not learning, comes again
+        when twice as many are taken: so an agent is evaluated. What comes after the last step is not told.
         """
-        start = self.points[0][1]
+        start = self.points[0].at
         if ended:
             return resources.now(self._device) - start
         if len(self.points) == 1:
             return None
-        (taken, first), (last, end) = self.points[1], self.points[-1]
+        first, last = self.points[1], self.points[-1]
         if len(self.points) == 2:
-            return (first - start) / taken * steps
-        half, then = next(point for point in self.points[1:] if 2 * point[0] >= last or point is self.points[-2])
-        if half == last:  # it told one step several times
-            return (end - start) / last * steps
-        return first - start + (end - then) / (last - half) * (steps - taken)
+            return (first.at - start) / first.steps * steps
+        half = next(point for point in self.points[1:] if 2 * point.steps >= last.steps or point is self.points[-2])
+        if half.steps == last.steps:  # it told one step several times
+            return (last.at - start) / last.steps * steps
+        rare = self._rare(half)
+        each = (last.at - half.at - rare) / (last.steps - half.steps)
+        return first.at - start + each * (steps - first.steps) + rare * math.log2(steps / half.steps)
+
+    def _rare(self, half: _Taken) -> float:
+        """Returns by how much one step since a half took longer than is usual, apart from learning."""
+        since = self.points[self.points.index(half) :]
+        each = [
+            (after.at - before.at - (after.learning - before.learning)) / (after.steps - before.steps)
+            for before, after in pairwise(since)
+            if after.steps > before.steps
+        ]
+        return max(each) - statistics.median(each)
 
 
 Pair = tuple[str, str]
