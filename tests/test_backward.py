@@ -46,7 +46,7 @@ NETWORKS = {
 }
 
 
-def trained(posterior, network, likelihood, monkeypatch, by_hand, optimizer=None, dtype=torch.float64):
+def trained(posterior, network, likelihood, monkeypatch, by_hand, optimizer=None, dtype=torch.float64, seeds=(3, 8)):
     """Returns what a posterior has trained after some steps, and how often a gradient was found by hand."""
     used = []
     own = backward.Backward.__call__
@@ -59,12 +59,12 @@ def trained(posterior, network, likelihood, monkeypatch, by_hand, optimizer=None
         patch.setattr(backward.Backward, "__call__", counted)
         if not by_hand:
             patch.setattr(backward.Backward, "of", classmethod(lambda cls, *args: None))
-        task = Task((3, 8), 4, 3, network.build(4, 3), likelihood, dtype=dtype)
+        task = Task(seeds, 4, 3, network.build(4, 3), likelihood, dtype=dtype)
         task = replace(task, schedule=Schedule(gradient_steps=6, batch_size=16), optimizer=optimizer or Optimizer(0.05))
         random = torch.Generator().manual_seed(0)
-        x = torch.randn(2, 40, 4, generator=random, dtype=dtype)
-        output = torch.randint(3, (2, 40), generator=random)
-        y = torch.randn(2, 40, generator=random, dtype=torch.float64)
+        x = torch.randn(len(seeds), 40, 4, generator=random, dtype=dtype)
+        output = torch.randint(3, (len(seeds), 40), generator=random)
+        y = torch.randn(len(seeds), 40, generator=random, dtype=torch.float64)
         state = posterior.init(task)
         posterior.update(state, Data.of(x, output, y))
         parameters = state.parameters if hasattr(state, "parameters") else state.held.network.parameters
@@ -82,6 +82,33 @@ def test_training_by_hand_ends_where_autograd_does(posterior, network, likelihoo
     assert (used, unused) == (6, 0)
     assert torch.isfinite(by_hand).all()
     torch.testing.assert_close(by_hand, autograd, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("network", ["two layers", "gelu"])
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_replicas_that_are_not_computed_together_have_the_same_bits(posterior, network, monkeypatch):
+    sizes, own = [], backward.Backward._gradient
+
+    def counted(self, given, plain):
+        sizes.append(len(given.batch.output))
+        return own(self, given, plain)
+
+    monkeypatch.setattr(backward.Backward, "_gradient", counted)
+    args = (
+        POSTERIORS[posterior],
+        NETWORKS[network],
+        Gaussian(),
+        monkeypatch,
+        True,
+        None,
+        torch.float32,
+        tuple(range(5)),
+    )
+    whole, _ = trained(*args)
+    monkeypatch.setattr(backward, "AT_ONCE", 1)
+    parts, _ = trained(*args)
+    assert sizes == [5] * 6 + [2, 3] * 6
+    assert torch.equal(whole, parts)
 
 
 @pytest.mark.parametrize(

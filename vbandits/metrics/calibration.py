@@ -51,7 +51,7 @@ def neighbours(values: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     lower, upper = np.full((2, len(values), len(steps)), np.nan)
     for run, low, high in zip(values, lower, upper, strict=True):
-        distinct, first = np.unique(run, return_index=True)
+        distinct, first = np.unique(_telling(run), return_index=True)
         some = np.argsort(first, kind="stable")[: DISTINCT + 1]  # one more than are looked at tells when they are many
         distinct, first = distinct[some], first[some]
         seen = first <= steps[:, None]  # [G, V]
@@ -62,6 +62,14 @@ def neighbours(values: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nd
         low[discrete] = ((run[steps] + below) / 2)[discrete]
         high[discrete] = ((run[steps] + above) / 2)[discrete]
     return lower, upper
+
+
+def _telling(run: np.ndarray) -> np.ndarray:
+    """Returns the beginning of a run that tells whether it is discrete: what comes after too many values does not."""
+    size = 4 * DISTINCT
+    while size < len(run) and len(np.unique(run[:size])) <= DISTINCT:
+        size *= 2
+    return run[:size]
 
 
 class Bins(NamedTuple):

@@ -6,9 +6,11 @@ outputs h W + b, backpropagation is
 What dW is to the mean and the covariance of Gaussian weights is said in `posteriors.layers`.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,11 +29,13 @@ from vbandits.posteriors.layers import (
     in_parameters,
     matrix,
 )
-from vbandits.training import Gradient, Parameters
+from vbandits.training import Gradient, OuterProduct, Parameters
 from vbandits.types import Batch, Layer, Task
 
 MOST_OUTPUTS = 32
 """Here all outputs are computed, of which a row may need one: with more of them autograd's way costs less."""
+AT_ONCE = 2**17
+"""Numbers behind a layer that are computed together on a CPU: what one operation writes, the next finds in a cache."""
 aten: Any = torch.ops.aten
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     "relu": (torch.relu, lambda g, before, after: aten.threshold_backward(g, after, 0)),
@@ -59,6 +63,35 @@ class Stored:
     members: int = 1
 
 
+class _Given(NamedTuple):
+    """What a gradient is of, see `Backward.__call__`, and the leaves."""
+
+    batch: Batch
+    leaves: Mapping[str, Tensor]
+    noise: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
+    offset: Tensor | None
+    divergence: Divergence | None
+
+    @property
+    def draws(self) -> int:
+        """S."""
+        return next((own.shape[1] for own in (*self.noise.values(), *self.masks.values())), 1)
+
+    def of(self, first: int, last: int, members: int) -> "_Given":
+        """Returns what it is of some replicas, each with so many members."""
+        if last - first == len(self.batch.output):
+            return self
+        x, output, y, rows = (part[first:last] for part in self.batch[:4])
+        models = slice(members * first, members * last)
+        leaves, noise, masks = (
+            {name: part[models] for name, part in parts.items()} for parts in (self.leaves, self.noise, self.masks)
+        )
+        offset = None if self.offset is None else self.offset[first:last]
+        divergence = self.divergence and self.divergence._replace(weight=self.divergence.weight[models])
+        return _Given(Batch(x, output, y, rows), leaves, noise, masks, offset, divergence)
+
+
 class Backward:
     """The gradient of the mean loss of a minibatch, for L models of an MLP side by side."""
 
@@ -69,6 +102,7 @@ class Backward:
         self._layers, self._leaves = task.network.layers, parameters.detached
         self._activation, self._before_activation = ACTIVATIONS[task.network.activation]
         self._order = [name for name in self._leaves if name not in parameters.leaves.drawn_factors]
+        self._entries = sum(self._leaves[name][0].numel() for name in self._order)
 
     @classmethod
     def of(cls, task: Task, parameters: Parameters, stored: Stored) -> "Backward | None":
@@ -96,11 +130,31 @@ class Backward:
             offset: added to the outputs of each of a replica's models.
             divergence: added to the loss, of diagonal covariances alone.
         """
-        noise, masks = noise or {}, masks or {}
-        draws = next((own.shape[1] for own in (*noise.values(), *masks.values())), 1)
-        models = self._stored.members * draws  # of each replica
+        whole = _Given(batch, self._leaves, noise or {}, masks or {}, offset, divergence)
+        members, (replicas, rows) = self._stored.members, batch.output.shape
+        plain = batch.x.new_empty(replicas * members, self._entries)
+        parts = max(1, replicas // self._at_once(members * whole.draws * rows, batch.x.device.type))
+        ends = [replicas * i // parts for i in range(parts + 1)]
+        outer = [
+            self._gradient(whole.of(first, last, members), plain[members * first : members * last])
+            for first, last in pairwise(ends)
+        ]
+        return Gradient(plain, [_joined(products) for products in zip(*outer, strict=True)])
+
+    def _at_once(self, rows: int, device: str) -> int:
+        """Returns how many replicas, of so many rows each, are small enough together, but at least two: products of a
+        single matrix have other last bits."""
+        if device != "cpu":
+            return sys.maxsize
+        widest = max(layer.fan_out for layer in self._layers)
+        return max(2, AT_ONCE // (rows * widest))
+
+    def _gradient(self, given: _Given, plain: Float[Tensor, "L P"]) -> list[OuterProduct]:
+        """Writes the gradient of some replicas to `plain`, and returns what of it are outer products."""
+        batch, noise, masks = given.batch, given.noise, given.masks
+        models = self._stored.members * given.draws  # of each replica
         x = batch.x.unsqueeze(1).expand(-1, models, -1, -1).flatten(0, 1)  # [M, N, D]
-        layers = [self._layer(layer, divergence) for layer in self._layers]
+        layers = [self._layer(layer, given.leaves, given.divergence) for layer in self._layers]
         drawn = [noise.get(layer.name) for layer in self._layers]
         masked = [
             masks[layer.name].flatten(0, 1).unsqueeze(1) if layer.name in masks else None for layer in self._layers
@@ -111,7 +165,7 @@ class Backward:
             before.append(affine(own.layer, weights, inputs[-1]))
             after.append(self._activation(before[-1]).reshape(len(x), -1, own.layer.fan_out))
             inputs.append(after[-1] if mask is None else after[-1] * mask)
-        found, gradient = self._last(layers[-1], batch, inputs[-1], offset)
+        found, gradient = self._last(layers[-1], batch, inputs[-1], given.offset)
         outer = []
         for i in reversed(range(len(matrices))):
             layer, weights, mask = self._layers[i], matrices[i], masked[i + 1]
@@ -125,15 +179,16 @@ class Backward:
             outer += products
             if i:
                 gradient = in_inputs(layer, weights, gradient)
-        return Gradient(torch.cat([part.flatten(1) for name in self._order for part in found[name]], 1), outer)
+        torch.cat([part.flatten(1) for name in self._order for part in found[name]], 1, out=plain)
+        return outer
 
-    def _layer(self, layer: Layer, divergence: Divergence | None) -> PointLayer:
+    def _layer(self, layer: Layer, leaves: Mapping[str, Tensor], divergence: Divergence | None) -> PointLayer:
         covariance = self._stored.covariance
         if covariance is None or layer.name not in self._stored.stochastic:
-            return PointLayer(layer, self._leaves, self._stored.prefix)
+            return PointLayer(layer, leaves, self._stored.prefix)
         if isinstance(covariance, Diagonal):
-            return DiagonalLayer(layer, self._leaves, covariance, divergence)
-        return LowRankLayer(layer, self._leaves)
+            return DiagonalLayer(layer, leaves, covariance, divergence)
+        return LowRankLayer(layer, leaves)
 
     def _last(
         self, layer: PointLayer, batch: Batch, inputs: Float[Tensor, "M N H"], offset: Tensor | None
@@ -156,3 +211,11 @@ class Backward:
         if layer.certain:
             return layer.backward(in_mean, None)
         return layer.backward(in_mean, (weight * in_variance).expand(values.shape).reshape(outputs.shape))
+
+
+def _joined(parts: tuple[OuterProduct, ...]) -> OuterProduct:
+    """Returns the outer products of some replicas each as that of all."""
+    if len(parts) == 1:
+        return parts[0]
+    gradient, noise = (torch.cat(own) for own in ([one.gradient for one in parts], [one.noise for one in parts]))
+    return OuterProduct(parts[0].name, gradient, noise)
