@@ -312,13 +312,19 @@ class Data:
         x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
         return Batch(x.to(self.noise.dtype), self.output[replica, index], y.to(self.noise.dtype), index)
 
+    def between(self, first: int, last: int) -> Batch:
+        """Returns the rows from one up to another, standardised."""
+        x, y = self.scaling.x(self.x[:, first:last]), self.scaling.y(self.y[:, first:last])
+        index = torch.arange(first, last, device=self.x.device).expand(len(self.x), -1)
+        return Batch(x.to(self.noise.dtype), self.output[:, first:last], y.to(self.noise.dtype), index)
+
     def batches(self, rows: int = 512) -> Iterator[Batch]:
         """Returns all rows that have a weight in their order, standardised, a block at a time."""
         last = self.x.shape[1]
-        first = 0 if self.forgetting is None else max(last - self.forgetting.rows, 0)
-        for part in torch.arange(first, last, device=self.x.device).split(rows):
-            weight = None if self.forgetting is None else self.forgetting.weights(last - 1 - part)
-            yield self.rows(part.expand(len(self.x), -1))._replace(weight=weight)
+        begin = 0 if self.forgetting is None else max(last - self.forgetting.rows, 0)
+        for first in range(begin, last, rows):
+            batch = self.between(first, min(first + rows, last))
+            yield batch._replace(weight=self.forgetting and self.forgetting.weights(last - 1 - batch.rows[0]))
 
 
 @runtime_checkable

@@ -93,7 +93,7 @@ def with_constant(inputs: Float[Tensor, "R N I"], constant: bool) -> Float[Tenso
 def rows_after(seen: int, data: Data) -> Iterator[Batch]:
     """Yields the rows after the first `seen`, standardised, one of every replica at a time."""
     for row in range(seen, data.x.shape[1]):
-        yield data.rows(torch.full((len(data.x), 1), row, device=data.x.device))
+        yield data.between(row, row + 1)
 
 
 def noise_of(trained: Parameters, given: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
