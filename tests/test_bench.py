@@ -9,11 +9,17 @@ import pytest
 
 from tests.test_running import vbandits
 from vbandits import bench
+from vbandits.benchmarks.bandits.held_out import times
 from vbandits.presets import PRESETS
 
 decisions, jobs, labels, measure, training = (  # modules: the package has functions of the same names
     import_module(f"vbandits.bench.{name}") for name in ("decisions", "jobs", "labels", "measure", "training")
 )
+
+
+def test_short_runs_are_evaluated_as_often_as_each_other():
+    short, long = (len(times(steps)) for steps in decisions.SHORT)
+    assert short == long
 
 
 @pytest.mark.slow

@@ -19,10 +19,10 @@ SEEDS = {"cpu": (1, 8, 32), "cuda": (1, 32, 256, 1024)}
 MORE = {"cpu": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512), "cuda": (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)}
 TOGETHER = {"cpu": 32, "cuda": 256}
 """Seeds in lockstep: a few, more, and those with which every preset is measured."""
-WHOLE, SHORT = (100, 1000), (60, 260)
+WHOLE, SHORT = (100, 1000), (64, 127)
 """Steps of two runs: the difference of their times is that of decisions, without the beginning. The first are of runs
-as people make them. The second are for presets of which some are slow; it weighs more there that an agent is evaluated
-whenever its decisions have doubled."""
+as people make them. The second are for presets of which some are slow: both are evaluated three times, see
+`benchmarks.bandits.held_out.times`, so that the difference is of decisions alone."""
 SCHEDULE = {"every": 1, "gradient_steps": 1, "batch_size": peers.BATCH}
 BOTH = ("deterministic", "ibvi")
 Row = dict[str, Any]

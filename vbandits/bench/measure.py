@@ -28,19 +28,21 @@ def best(
         measures: work by name.
         times: how often the work is done in one measurement.
         device: "cpu" or "cuda".
-        warm: whether it is run once before, uncounted, because it is short.
+        warm: whether it is done once before each measurement, uncounted, because it is short.
     """
     seconds = dict.fromkeys(measures, float("inf"))
+    resources.reset(device)  # memory is kept as in a job
     with resources.one_thread(), console.status("measuring") as status:
-        for turn in range(0 if warm else 1, REPEATS + 1):
+        for turn in range(1, REPEATS + 1):
             for name, measure in measures.items():
                 status.update(f"measuring {name} ({turn} of {REPEATS})")
-                gc.collect()
+                gc.collect(1)  # all objects take longer than a step
+                if warm:
+                    measure()
                 start = resources.now(device)
                 for _ in range(times):
                     measure()
-                if turn:
-                    seconds[name] = min(seconds[name], (resources.now(device) - start) / times)
+                seconds[name] = min(seconds[name], (resources.now(device) - start) / times)
     return seconds
 
 

@@ -54,7 +54,7 @@ WORKS = {
 LARGE = Work(ResNet18(), 3072, 10, Categorical(), 16, replicas=2)
 
 
-def posteriors(console: Console, device: str = "cpu", steps: int = 4) -> list[Row]:
+def posteriors(console: Console, device: str = "cpu", steps: int = 6) -> list[Row]:
     """Measures and prints the time of a training step of every posterior, and returns a row for each.
 
     The rate of arithmetic that the deterministic network's step has is compared with that of one batched product of the

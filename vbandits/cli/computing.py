@@ -13,7 +13,7 @@ from vbandits.cli.app import FAILED, app
 
 @app.command
 def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Path = Path("results/bench")) -> int:
-    """Measure speed and memory, as ratios within one run: decisions, training steps, jobs. Under three minutes.
+    """Measure speed and memory, as ratios within one run: decisions, training steps, jobs. Two minutes at most.
 
     Parameters
     ----------
