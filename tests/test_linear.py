@@ -139,17 +139,31 @@ def test_thompson_sampling_beats_greedy_on_the_gaussian_bandit():
     assert final["thompson"].mean() < 55
 
 
-def test_replicas_that_are_solved_one_by_one_have_the_same_bits(monkeypatch):
-    """Where moments are large, not all replicas are solved at once."""
+@pytest.mark.parametrize("cells", [1, 2, 5])
+def test_replicas_and_outputs_that_are_not_solved_together_have_the_same_bits(cells, monkeypatch):
+    """Where moments are large, not all are solved at once."""
     data, task_of_three = rows(replicas=3), task(seeds=(0, 1, 2))
-    means = []
-    for at_once in (linear.AT_ONCE, 1):
-        monkeypatch.setattr(linear, "AT_ONCE", at_once)
+    found = []
+    for at_once in (linear.AT_ONCE["cpu"], None):
         state = Linear().init(task_of_three)
+        size = at_once or cells * state.moments[0, 0].numel()
+        monkeypatch.setitem(linear.AT_ONCE, "cpu", size)
+        assert (len([*linear._blocks(state.moments)]) > 1) == (at_once is None)
         Linear().update(state, data)
-        means.append(state.location)
-    assert torch.equal(*means)
-    assert means[0].unique().numel() == means[0].numel()
+        found.append(state)
+    for name in ("location", "root", "shape", "rate"):
+        assert torch.equal(*(getattr(state, name) for state in found))
+    assert found[0].location.unique().numel() == found[0].location.numel()
+
+
+def test_moments_of_many_inputs_are_those_of_few(monkeypatch):
+    data, found = rows(replicas=3), []
+    for large in (linear.LARGE, 1):
+        monkeypatch.setattr(linear, "LARGE", large)
+        state = Linear().init(task(seeds=(0, 1, 2)))
+        Linear().update(state, data)
+        found.append(state.moments)
+    torch.testing.assert_close(*found, rtol=1e-13, atol=1e-13)
 
 
 def test_rows_that_are_added_are_rows_learned_at_once():

@@ -100,8 +100,10 @@ class Conjugate(ABC):
             Stream(task.seeds, "noise variance", device=task.device),
         )
 
-    def _solve(self, state: Regression, moments: Float[Tensor, "R K M M"], replicas: slice = ALL) -> None:
-        """Sets the posterior of some replicas from their sums of z z^T with z = (..., 1, y).
+    def _solve(
+        self, state: Regression, moments: Float[Tensor, "R K M M"], block: tuple[slice, slice] = (ALL, ALL)
+    ) -> None:
+        """Sets the posterior of some replicas and outputs from their sums of z z^T with z = (..., 1, y).
 
         The inputs are the first W entries of z, so that a constant is one of them or is not.
         """
@@ -110,9 +112,9 @@ class Conjugate(ABC):
         eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
         location, root = solve(gram + self.prior_precision * eye, cross)
         explained = (location * cross).sum(-1)
-        state.location[replicas], state.root[replicas] = location, root
-        state.shape[replicas] = self.noise_shape + moments[..., -2, -2] / 2
-        state.rate[replicas] = self.noise_rate + (square - explained).clamp(min=0) / 2
+        state.location[block], state.root[block] = location, root
+        state.shape[block] = self.noise_shape + moments[..., -2, -2] / 2
+        state.rate[block] = self.noise_rate + (square - explained).clamp(min=0) / 2
 
     def _add(self, state: Regression, batch: Batch) -> None:
         """Adds one row of every replica."""

@@ -1,5 +1,6 @@
 """Exact Bayesian linear regression on the contexts, conjugate normal-inverse-gamma, in float64."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -7,10 +8,12 @@ from torch import Tensor
 
 from vbandits.posteriors.common import rows_after, with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
+from vbandits.posteriors.regression import LARGE
 from vbandits.types import Data, Scaling, Task
 
-AT_ONCE = 2**23
-"""Numbers in the moments that are standardised at once: an image's are six million for each replica."""
+AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
+"""Numbers in the moments that are solved for together: few enough for a core's cache, or to fill a GPU. An image's are
+600,000 for each replica and output."""
 SMALL = 1e-100
 """The weight below which the moments are multiplied by it, long before it is too small for a float."""
 
@@ -68,10 +71,8 @@ class Linear(Conjugate):
             return self.condition_on(state, data)
         _count(state, data)
         state.scaling = data.scaling
-        at_once = max(1, AT_ONCE // state.moments[0].numel())
-        for first in range(0, len(state.moments), at_once):
-            block = slice(first, first + at_once)
-            self._solve(state, _standardised(state, data.scaling, block), block)
+        for block in _blocks(state.moments):
+            self._solve(state, _standardised(state, data.scaling, *block), block)
 
     def condition_on(self, state: LinearState, data: Data) -> None:
         """Learns from the rows that are new since the last call."""
@@ -81,6 +82,16 @@ class Linear(Conjugate):
 
     def _inputs(self, state: LinearState, x: Tensor) -> Tensor:
         return with_constant(x.double(), self.intercept)
+
+
+def _blocks(moments: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Yields some replicas, or one of them, and some of its outputs, until all were there."""
+    replicas, outputs = moments.shape[:2]
+    size = max(1, AT_ONCE.get(moments.device.type, AT_ONCE["cuda"]) // moments[0, 0].numel())
+    whole = max(1, size // outputs)
+    for first in range(0, replicas, whole):
+        for output in range(0, outputs, size):
+            yield slice(first, first + whole), slice(output, output + size)
 
 
 def _count(state: LinearState, data: Data) -> None:
@@ -111,13 +122,19 @@ def _add_row(state: LinearState, data: Data, row: int, weight: float) -> None:
     origin = state.origin[:, :-1] if anchor is None else state.origin[:, :-1] * x[:, anchor]
     y = data.y[:, row, None].double() - state.origin[:, -1:]
     z = torch.cat([x - origin, torch.ones_like(y), y], 1)
-    replica = torch.arange(len(z), device=z.device)
-    state.moments[replica, data.output[:, row]] += weight * z.unsqueeze(2) * z.unsqueeze(1)
+    output = data.output[:, row]
+    if z.shape[1] > LARGE:
+        for r, k in enumerate(output.tolist()):
+            state.moments[r, k].addr_(weight * z[r], z[r])
+    else:
+        replica = torch.arange(len(z), device=z.device)
+        state.moments[replica, output] += weight * z.unsqueeze(2) * z.unsqueeze(1)
 
 
-def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
-    """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some replicas."""
-    moments, origin, one = state.moments[block], state.origin[block], torch.ones_like(scaling.y_scale[block])
+def _standardised(state: LinearState, scaling: Scaling, block: slice, outputs: slice) -> Tensor:
+    """Returns the moments of ((x - shift) / scale, 1, (y - shift) / scale) of some outputs of some replicas."""
+    moments, origin = state.moments[block, outputs], state.origin[block]
+    one = torch.ones_like(scaling.y_scale[block])
     moments = moments if state.weight == 1 else state.weight * moments
     x_shift = scaling.x_shift[block, 0] - origin[:, :-1]
     shift = torch.cat([x_shift, 0 * one, scaling.y_shift[block] - origin[:, -1:]], 1)[:, None, :]  # [R, 1, D + 2]
@@ -130,5 +147,5 @@ def _standardised(state: LinearState, scaling: Scaling, block: slice) -> Tensor:
         sums = moments[..., places]
         count = sums[..., places, :]
     cross = sums * shift.unsqueeze(2)
-    centred = moments - cross - cross.mT + count * shift.unsqueeze(3) * shift.unsqueeze(2)
-    return centred / (scale.unsqueeze(3) * scale.unsqueeze(2))
+    centred = (moments - cross).sub_(cross.mT).add_(count * shift.unsqueeze(3) * shift.unsqueeze(2))
+    return centred.div_(scale.unsqueeze(3) * scale.unsqueeze(2))

@@ -31,7 +31,8 @@ def solve(precision: Float[Tensor, "*C W W"], cross: Float[Tensor, "*C W"]) -> t
     Both are NaN for a matrix that is not positive definite.
     """
     factor, failed = torch.linalg.cholesky_ex(precision)
-    factor = torch.where(failed[..., None, None] > 0, float("nan"), factor)
+    if failed.any():
+        factor = torch.where(failed[..., None, None] > 0, float("nan"), factor)
     eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     root = torch.linalg.solve_triangular(factor.mT, eye.expand_as(factor), upper=True)
     return torch.cholesky_solve(cross.unsqueeze(-1), factor).squeeze(-1), root
