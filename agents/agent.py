@@ -19,11 +19,11 @@ from vbandits.posteriors.common import PREDICTIVE_DRAWS
 from vbandits.streams import Stream
 from vbandits.types import Functions, Optimizer, Predictive, Task
 
-NUMBERS, LARGEST, WIDE = 2**20, {"cpu": 32, "cuda": 256}, 64
-"""Of decisions that are looked at together: numbers in their rows, for every output; the decisions, few enough that
-what a core computes of them stays near it; and what a row counts at least, as those of a network's layers do."""
-
-
+NUMBERS, WIDE = 2**18, 64
+"""Of decisions that are looked at together: numbers in their rows, for every output; and what a row counts at least, as
+those of a network's layers do."""
+ROWS = {"cpu": 32, "cuda": 256}
+"""Rows that functions are evaluated at together: few enough that what a core computes of them stays near it."""
 PHI = 0.6180339887498949
 """The golden ratio's part behind the point: its multiples are spread evenly."""
 
@@ -230,12 +230,21 @@ class Agent:
 
     def marginals(self, observed: Observation) -> tuple[Float[Tensor, "R S N A"], Float[Tensor, "R 1 A"]]:
         """Returns what `look` does, some decisions at a time, and the noise variance; float64."""
+        assert self.model is not None, "an agent without a posterior has no draws"
         size, count = self.decisions_at_once, next(part for part in observed if part is not None).shape[1]
-        parts = []
+        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
+        functions = self.model.look()
+        found: Tensor | None = None
         for start in range(0, count, size):
             some = (None if part is None else part[:, start : start + size] for part in observed)
-            parts.append(self.look(Observation(*some)).double())
-        return torch.cat(parts, 2), self.noise_variance(observed).double().unsqueeze(1)
+            values = self._valued(Observation(*some), functions)
+            if found is None:  # once: all together may be most of what a job takes
+                found = torch.empty(
+                    *values.shape[:2], count, values.shape[3], dtype=torch.float64, device=values.device
+                )
+            found[:, :, start : start + size] = shift + scale * values
+        assert found is not None, "expected at least one decision"
+        return found, self.noise_variance(observed).double().unsqueeze(1)
 
     def noise_variance(self, observed: Observation) -> Float[Tensor, "R A"]:
         """Returns the variance of each arm's rewards about what it is expected to pay, in units of the reward.
@@ -260,7 +269,7 @@ class Agent:
         """
         rows = self.encoding.form.arms if self.encoding.rows_are_arms else 1
         numbers = rows * max(self.encoding.features, WIDE) * self.encoding.outputs
-        return max(1, min(LARGEST.get(self.device.type, LARGEST["cuda"]), NUMBERS // numbers))
+        return max(1, NUMBERS // numbers)
 
     def _rows(self, observed: Observation) -> Float[Tensor, "RN n W"]:
         """Returns the rows of N decisions of every replica, one decision after another."""
@@ -275,9 +284,11 @@ class Agent:
         """Returns what functions say that every arm pays, standardised."""
         assert self.model is not None
         rows = self._rows(observed)
-        flat = rows.view(len(self.task.seeds), -1, rows.shape[2])  # [R, N * n, W]
+        x = self.model.scaling.x(rows.view(len(self.task.seeds), -1, rows.shape[2])).to(self.task.dtype)
+        some = x.split(ROWS.get(x.device.type, ROWS["cuda"]), 1)
         with torch.no_grad():
-            values = functions(self.model.scaling.x(flat).to(self.task.dtype))  # [R, S, N * n, K]
+            parts = [functions(own) for own in some]
+        values = parts[0] if len(parts) == 1 else torch.cat(parts, 2)  # [R, S, N * n, K]
         return values[..., 0].unflatten(2, (-1, self.encoding.form.arms)) if self.encoding.rows_are_arms else values
 
     def warm_start(self, observed: Observation, actions: Int64[Tensor, "R N"], rewards: Float[Tensor, "R N"]) -> None:

@@ -204,10 +204,13 @@ class NativeBandit(Native):
         twins = [copy.copy(self) for _ in range(REWARDS)]
         for number, twin in enumerate(twins):
             twin.aside = Aside(played, number)
-        found = [[twin._beginning(seed) for twin in twins] for seed in seeds]
-        first = [own[0] for own in found]
-        if first[0] is None or not all(twin.aside and twin.aside.used for twin in twins):
-            return None
+        first, paid = [], []
+        for seed in seeds:
+            own = [twin._beginning(seed) for twin in twins]
+            if own[0] is None or not all(twin.aside and twin.aside.used for twin in twins):
+                return None
+            first.append(own[0])
+            paid.append([block.rewards for block in own])  # of the others no more is needed
         context = None
         if self.features and self._pool is None:
             context = self._stacked([block.contexts for block in first], self.number_type)
@@ -215,8 +218,7 @@ class NativeBandit(Native):
             context = self._gathered(self._stacked([block.contexts for block in first], np.int64))
         arms = self._stacked([block.arms for block in first], self.number_type) if self.form.arm_features else None
         mask = self._stacked([block.mask for block in first], np.int8).bool() if self.form.masked else None
-        rewards = np.array([[block.rewards for block in own] for own in found])
-        held = HeldOut(Observation(context, arms, mask), np.array([block.expected for block in first]), rewards)
+        held = HeldOut(Observation(context, arms, mask), np.array([block.expected for block in first]), np.array(paid))
         if not any(twin.aside.dated for twin in twins if twin.aside):
             self._held = tuple(seeds), held
         return held

@@ -9,13 +9,13 @@ What dW is to the mean and the covariance of Gaussian weights is said in `poster
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.blocks import blocks
 from vbandits.networks.mlp import MLPNetwork, gelu
 from vbandits.posteriors.covariances import Diagonal, LowRank
 from vbandits.posteriors.layers import (
@@ -78,16 +78,16 @@ class _Given(NamedTuple):
         """S."""
         return next((own.shape[1] for own in (*self.noise.values(), *self.masks.values())), 1)
 
-    def of(self, first: int, last: int, members: int) -> "_Given":
+    def of(self, own: slice, members: int) -> "_Given":
         """Returns what it is of some replicas, each with so many members."""
-        if last - first == len(self.batch.output):
+        if own.stop - own.start == len(self.batch.output):
             return self
-        x, output, y, rows = (part[first:last] for part in self.batch[:4])
-        models = slice(members * first, members * last)
+        x, output, y, rows = (part[own] for part in self.batch[:4])
+        models = slice(members * own.start, members * own.stop)
         leaves, noise, masks = (
             {name: part[models] for name, part in parts.items()} for parts in (self.leaves, self.noise, self.masks)
         )
-        offset = None if self.offset is None else self.offset[first:last]
+        offset = None if self.offset is None else self.offset[own]
         divergence = self.divergence and self.divergence._replace(weight=self.divergence.weight[models])
         return _Given(Batch(x, output, y, rows), leaves, noise, masks, offset, divergence)
 
@@ -133,21 +133,19 @@ class Backward:
         whole = _Given(batch, self._leaves, noise or {}, masks or {}, offset, divergence)
         members, (replicas, rows) = self._stored.members, batch.output.shape
         plain = batch.x.new_empty(replicas * members, self._entries)
-        parts = max(1, replicas // self._at_once(members * whole.draws * rows, batch.x.device.type))
-        ends = [replicas * i // parts for i in range(parts + 1)]
+        size = self._at_once(members * whole.draws * rows, batch.x.device.type)
         outer = [
-            self._gradient(whole.of(first, last, members), plain[members * first : members * last])
-            for first, last in pairwise(ends)
+            self._gradient(whole.of(own, members), plain[members * own.start : members * own.stop])
+            for own in blocks(replicas, size)
         ]
         return Gradient(plain, [_joined(products) for products in zip(*outer, strict=True)])
 
     def _at_once(self, rows: int, device: str) -> int:
-        """Returns how many replicas, of so many rows each, are small enough together, but at least two: products of a
-        single matrix have other last bits."""
+        """Returns how many replicas, of so many rows each, are small enough together."""
         if device != "cpu":
             return sys.maxsize
         widest = max(layer.fan_out for layer in self._layers)
-        return max(2, AT_ONCE // (rows * widest))
+        return AT_ONCE // (rows * widest)
 
     def _gradient(self, given: _Given, plain: Float[Tensor, "L P"]) -> list[OuterProduct]:
         """Writes the gradient of some replicas to `plain`, and returns what of it are outer products."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from vbandits.types import Batch
 
 LARGE = 256
-"""Inputs beyond which a row's outer product is added in place, a replica at a time, instead of in a copy of all."""
+"""Inputs beyond which matrices are used where they stand, one at a time, instead of in a copy of all."""
 
 
 def outer_sums(z: Float[Tensor, "R N M"], batch: Batch, outputs: int) -> Float[Tensor, "R K M M"]:
@@ -55,6 +55,9 @@ def variance(
     inputs: Float[Tensor, "R N W"], root: Float[Tensor, "R K W W"], output: Int64[Tensor, "R N"]
 ) -> Float[Tensor, "R N"]:
     """Returns h^T precision^-1 h of every row's inputs, at its output."""
+    if root.shape[3] > LARGE and output.shape[1] > 1:  # a row's own root at a time
+        each = zip(inputs.split(1, 1), output.split(1, 1), strict=True)
+        return torch.cat([variance(own, root, index) for own, index in each], 1)
     replica = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
     return (inputs.unsqueeze(2) @ root[replica, output]).squeeze(2).square().sum(2)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vbandits.agents.player import Player
 from vbandits.benchmarks.bandits.recorder import PROBABILITY, best_shares
+from vbandits.blocks import blocks
 from vbandits.envs.base import HeldOut
 from vbandits.experiment.benchmark import Job
 from vbandits.metrics import calibration, joint, scores
@@ -18,6 +19,8 @@ TIMES, FEWEST = 8, 16
 """Most times at which an agent is evaluated, and decisions before the first of them."""
 BATCHES = 128
 """Of rows that are predicted jointly."""
+AT_ONCE = 2**23
+"""Draws of what arms pay that are scored together: of all replicas they may be more than the memory holds."""
 SCORED, RANKED = 256, 64
 """About how many rewards of a seed are scored, in the first contexts, and by the continuous ranked probability score,
 which looks at all pairs of draws. What is without noise is of all contexts."""
@@ -65,29 +68,37 @@ class Evaluator:
     def _measured(self, held: HeldOut) -> dict[str, np.ndarray]:
         """Returns what is measured by name, each [R]; it is computed where the agent's beliefs are."""
         values, noise = self._agent.marginals(held.observed)  # [R, S, N, A] and [R, n, A]
-        expected, rewards = (torch.from_numpy(part).to(values) for part in held[1:])
+        parts = [
+            self._of_some(own, values[own], noise[own], held)
+            for own in blocks(len(values), AT_ONCE // values[0].numel())
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _of_some(self, own: slice, values: Tensor, noise: Tensor, held: HeldOut) -> dict[str, np.ndarray]:
+        """Returns what is measured of some replicas."""
+        expected, rewards = (torch.from_numpy(part[own]).to(values) for part in held[1:])
         mask = held.observed.mask
-        there = torch.ones_like(expected, dtype=torch.bool) if mask is None else mask.to(values.device)
+        there = torch.ones_like(expected, dtype=torch.bool) if mask is None else mask[own].to(values.device)
         shares = best_shares(values, None if mask is None else there) if self._agent.has_draws else None
         draws = values.flatten(2).transpose(1, 2).contiguous()  # [R, N * A, S]: cells, as all that follows
-        del values  # it is as large
         mean, cells = draws.mean(2), there.flatten(1)
         binary = ((rewards == 0) | (rewards == 1)).flatten(1).all(1)
-        own = _Beliefs(draws, mean, noise.expand_as(expected).flatten(1), cells, binary)
+        beliefs = _Beliefs(draws, mean, noise.expand_as(expected).flatten(1), cells, binary)
         found = _errors(mean, expected.flatten(1), cells)
         if shares is not None:
-            found |= own.noiseless(expected.flatten(1), self._first("coverage", cells.shape[1]))
-        found |= own.rewards(rewards[:, 0].flatten(1), self._first("PIT", cells.shape[1]), expected.shape[2])
+            found |= beliefs.noiseless(expected.flatten(1), self._first(own, "coverage", cells.shape[1]))
+        uniform = self._first(own, "PIT", cells.shape[1])
+        found |= beliefs.rewards(rewards[:, 0].flatten(1), uniform, expected.shape[2])
         found |= _greedy(mean.view_as(expected), expected, there)
         if shares is not None:
-            uniform = self._first("batches", BATCHES, joint.ANCHORS + joint.TAU)
-            found |= own.joint(rewards.flatten(2), uniform)
+            uniform = self._first(own, "batches", BATCHES, joint.ANCHORS + joint.TAU)
+            found |= beliefs.joint(rewards.flatten(2), uniform)
         found = {name: part.cpu().numpy() if isinstance(part, Tensor) else part for name, part in found.items()}
         return found if shares is None else found | _thompson(shares, expected, there)
 
-    def _first(self, purpose: str, *shape: int) -> np.ndarray:
-        """Returns uniform numbers [R, ...], the same ones every time."""
-        return Stream(self._seeds, f"held-out {purpose}").uniform(*shape).numpy()
+    def _first(self, own: slice, purpose: str, *shape: int) -> np.ndarray:
+        """Returns uniform numbers [R, ...] of some replicas, the same ones every time."""
+        return Stream(self._seeds[own], f"held-out {purpose}").uniform(*shape).numpy()
 
 
 class _Beliefs:
