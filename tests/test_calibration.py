@@ -38,10 +38,13 @@ def test_the_values_of_a_run_are_those_that_it_has_had_so_far():
 
 def test_continuous_rewards_and_many_values_are_left_alone():
     many = np.concatenate([np.tile(np.arange(20.0), 3), [20.0], np.zeros(40)])
-    for values, discrete in ((random.normal(size=200), np.zeros(200, bool)), (many, np.arange(101) < 60)):
+    late = np.concatenate([np.tile(np.arange(20.0), 10), [20.0], np.zeros(40)])
+    never = random.normal(size=200), np.zeros(200, bool)
+    for values, discrete in (never, (many, np.arange(101) < 60), (late, np.arange(241) < 200)):
         found = ~np.isnan(calibration.neighbours(values[None], np.arange(len(values)))[0][0])
         assert (found <= discrete).all()
         assert found.any() == discrete.any()
+        assert found.sum() >= discrete.sum() - 40, "but for the first, when no value has come twice on average"
 
 
 @pytest.mark.parametrize("agent", WIDTHS)

@@ -132,29 +132,36 @@ def test_there_is_a_worker_for_every_gpu(gpus, monkeypatch):
     assert workers_for(experiment, 9, None) == 1
 
 
-def seen(seconds):
-    """What a process is to do: a function of the standard library, and what tells which GPU it sees after a while."""
-    return subprocess.getoutput, f"sleep {seconds}; echo ${VISIBLE}"
+def seen(file=None):
+    """What a process is to do: a function of the standard library, and what tells which GPU it sees, once a file is
+    there."""
+    waits = f"while [ ! -e {file} ]; do sleep 0.01; done; " if file else ""
+    return subprocess.getoutput, f"{waits}echo ${VISIBLE}"
 
 
-def test_processes_have_a_gpu_each_and_one_that_takes_the_place_of_another_has_its_gpu(gpus):
+def test_processes_have_a_gpu_each_and_one_that_takes_the_place_of_another_has_its_gpu(gpus, tmp_path):
     with closing(Processes("cuda")) as processes:
-        first, second, third = [processes.submit(*seen(1)) for _ in range(3)]
-        assert [own.result(timeout=60) for own in (first, second, third)] == ["0", "1", "0"]
-        kept = processes.submit(*seen(2))
+        begun = [processes.submit(*seen(tmp_path / "first")) for _ in range(3)]
+        (tmp_path / "first").touch()
+        assert [own.result(timeout=60) for own in begun] == ["0", "1", "0"]
+        kept = processes.submit(*seen(tmp_path / "last"))
         with pytest.raises(Exception, match="terminated"):
             processes.submit(os._exit, 3).result(timeout=60)
-        also = processes.submit(*seen(1))
-        assert [own.result(timeout=60) for own in (processes.submit(*seen(0)), kept, also)] == ["1", "0", "0"]
+        also = processes.submit(*seen(tmp_path / "last"))
+        assert processes.submit(*seen()).result(timeout=60) == "1", "the GPU of the one that has died"
+        (tmp_path / "last").touch()
+        assert [own.result(timeout=60) for own in (kept, also)] == ["0", "0"]
 
 
 @pytest.mark.parametrize("name", ["local", pytest.param("dask", marks=[DASK, pytest.mark.slow])])
-def test_jobs_of_an_engine_are_on_different_gpus(gpus, name):
+def test_jobs_of_an_engine_are_on_different_gpus(gpus, name, tmp_path):
     with engines.opened(name, 2, None, "cuda") as engine:
-        found = [engine.submit(*seen(seconds)) for seconds in (1.0, 1.1)]
+        found = [engine.submit(*seen(tmp_path / f"{name}{number}")) for number in range(2)]
+        for number in range(2):
+            (tmp_path / f"{name}{number}").touch()
         assert {own.result(timeout=60) for own in found} == {"0", "1"}
     with engines.opened(name, 2, None, "cpu") as engine:
-        assert engine.submit(*seen(0)).result(timeout=60) == ""
+        assert engine.submit(*seen()).result(timeout=60) == ""
 
 
 def test_a_plan_tells_the_memory_of_one_gpu(gpus):

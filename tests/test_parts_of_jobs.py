@@ -14,7 +14,8 @@ import vbandits
 from tests.following import History
 from tests.test_callbacks import BANDITS, CLASSES, POOL, STREAM, ran
 from vbandits.experiment import observer, planning, resources
-from vbandits.experiment.benchmark import Progress
+from vbandits.experiment.benchmark import Outcome, Progress
+from vbandits.experiment.parts import Ran, together
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 from vbandits.report.formats import count
@@ -114,10 +115,13 @@ def test_the_progress_of_a_job_in_parts_counts_the_steps_of_all_seeds(kind, tmp_
     assert second <= counted[-1]
     assert counted[-1] == states[0]["steps"] == results.jobs[0]["steps"]
     assert {tuple(own["seeds"]) for own in states} == {tuple(SEEDS)}
-    parts = [own for own in history.steps if own.job.key == key][2:]
-    heard = [seed for own in parts for seed in own.seeds if own.step == own.job.steps]
-    assert heard == ([2] if kind == "stream" else SEEDS)
-    assert all(len(values) == len(own.seeds) for own in parts for values in own.values.values())
+    heard = [own for own in history.steps if own.job.key == key]
+    told = [own.step for own in heard]
+    assert told == sorted(set(told)), "callbacks are told of rising steps"
+    assert told[-1] == heard[0].job.steps
+    later = [*dict.fromkeys(seed for own in heard[1:] for seed in own.seeds)]  # than the first attempt
+    assert later == (SEEDS[2:] if kind in ("pool", "supervised") else SEEDS), "of few steps the attempt has told many"
+    assert all(len(values) == len(own.seeds) for own in heard for values in own.values.values())
     assert len(history.ends) == len(results.jobs)
 
 
@@ -142,8 +146,12 @@ def test_a_run_that_is_stopped_goes_on_within_a_part(tmp_path, monkeypatch):
     found, _ = ran(tmp_path / "parts", document)
     assert not [*cells.glob("*checkpoint*")]
     assert_same(found, whole)
-    notes = [own["notes"] for own in markers(tmp_path / "parts").values() if "notes" in own]
-    assert notes == [[f"went on from a checkpoint after {step} steps" for step in (19, 11)]]
+    notes = [note for own in markers(tmp_path / "parts").values() for note in own["notes"]]
+    split = "its seeds did not fit into the memory together: it was run in 3 parts"
+    assert [note for note in notes if note != split] == [
+        f"went on from a checkpoint after {step} steps" for step in (19, 11)
+    ]
+    assert notes.count(split) == len(found.jobs)
 
 
 def test_agents_of_a_job_in_parts_are_kept(tmp_path, monkeypatch):
@@ -164,6 +172,12 @@ def test_agents_of_a_job_in_parts_are_kept(tmp_path, monkeypatch):
     names = sorted(path.name for path in (tmp_path / "parts" / "agents").glob("*linear-ts*"))
     endings = [re.sub(r".*--[0-9a-f]{10}", "", name) for name in names]
     assert endings == sorted(f"{part}.{kind}" for part in ("", ".part2", ".part3") for kind in ("json", "safetensors"))
+    monkeypatch.undo()
+    for table in (tmp_path / "parts" / "cells").glob("*.parquet"):
+        table.write_bytes(b"damaged")
+    ran(tmp_path / "parts", BANDITS | how)
+    assert not [*(tmp_path / "parts" / "agents").glob("*.part*")], "the whole is in the place of the parts"
+    assert vbandits.load_agent(tmp_path / "parts", agent="linear-ts", seed="all").seeds == tuple(SEEDS)
 
 
 def test_what_an_attempt_has_held_is_free_when_the_next_begins(tmp_path, monkeypatch):
@@ -206,6 +220,13 @@ def test_what_comes_of_a_full_memory_is_known():
     assert resources.exhausted(full(1))
     assert resources.exhausted(error)
     assert not resources.exhausted(other)
+    other.__cause__ = other
+    assert not resources.exhausted(other), "an error may be its own cause"
+
+
+def test_what_parts_took_is_summed_by_purpose():
+    parts = [Ran(1, Outcome(pd.DataFrame(), (), own), 1.0, {}) for own in ({"agent": 1.0}, {"agent": 2.0, "own": 3.0})]
+    assert together(parts).outcome.seconds == {"agent": 3.0, "own": 3.0}
 
 
 def test_a_plan_counts_on_parts(tmp_path, monkeypatch):
@@ -216,3 +237,6 @@ def test_a_plan_counts_on_parts(tmp_path, monkeypatch):
     assert not found.failed
     assert min(found.seconds.values()) > 0
     assert tried[:3] == [(4, 9, 0, 7, 2), (4, 9, 0), (4, 9)]
+    monkeypatch.setattr(planning._Watch, "seconds", lambda *_: 6.0)
+    again = planning.plan(missing, 1)
+    assert {*again.seconds.values()} == {6.0 / 2 * 5}, "two seeds take six seconds, five take more"

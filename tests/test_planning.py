@@ -90,22 +90,19 @@ def test_a_job_costs_its_beginning_and_its_later_steps(clock):
     clock[0] = 2.1
     with pytest.raises(_Enough):
         watch(8)
-    rare = (0.98 - 0.4) / 2 / 2  # the second half has two steps of 0.2 and two of 0.49
-    assert watch.seconds(100, False) == pytest.approx(0.5 + (2.1 - 0.72 - rare) / 4 * 99 + rare * math.log2(100 / 4))
+    assert watch.seconds(100, False) == pytest.approx(0.5 + (2.1 - 0.72) / 4 * 99)
     assert watch.seconds(100, True) == pytest.approx(2.1)
 
 
-def test_what_comes_when_the_steps_have_doubled_is_not_taken_for_a_step(clock):
+def test_evaluations_are_counted_by_doublings(clock):
     def evaluated_at(*times):
-        clock[0] = total = 0.0
+        clock[0] = 0.0
         watch = _Watch("cpu")
         for step in range(1, 41):
-            total += 0.01 + (0.5 if step in times else 0.0)
-            clock[0] = total
+            clock[0] += 0.01 + (0.3 if step % 10 == 0 else 0.0)  # learning is of the steps, however rare
+            with watch.evaluation():
+                clock[0] += 0.5 if step in times else 0.0
             watch(step)
-            if step % 10 == 0:  # learning is no such thing, however rare
-                with watch.update(step, dict):
-                    clock[0] = total = total + 0.3
         return watch.seconds(1000, False)
 
     plain = 0.01 + (20 * 0.01 + 2 * 0.3) / 20 * 999
@@ -190,6 +187,26 @@ def test_a_pair_whose_halves_are_unknown_is_measured_itself(monkeypatch):
     assert found.seconds == {"ibvi": 6.0, "linear-ts": 2.0, "uniform": 2.0}
     assert (found.unknown, [*found.failed]) == ((), ["b · linear-ts"])
     assert r"b · linear-ts cannot begin: ValueError: \[/x]" in [*planning.shown(found, experiment, Path())]
+
+
+@pytest.mark.parametrize(("costly", "taken"), [(10.0, 500.0), (1.5, 1.5 * 2)])
+def test_every_method_is_measured_on_a_problem_that_is_costly(costly, taken, monkeypatch):
+    """A method may take far more of it than what it takes of the first."""
+    seconds = {
+        ("a", "ibvi"): 1.0,
+        ("a", "linear-ts"): 2.0,
+        ("a", "uniform"): 0.1,
+        ("b", "ibvi"): costly,
+        ("b", "linear-ts"): 500.0,
+        ("b", "uniform"): 0.1,
+    }
+    monkeypatch.setattr(
+        planning, "_measured", lambda job, failed: Cost(seconds[job.problem.label, job.method.label], 100.0)
+    )
+    monkeypatch.setattr(planning, "_size", lambda job: None)
+    environments = [{"id": "vbandits/Wheel-v0", "label": name} for name in ("a", "b")]
+    experiment = resolve(WHEEL | {"environments": environments, "agents": ["ibvi", "linear-ts"]})
+    assert plan(Missing([*experiment.jobs()]), 1).seconds["linear-ts"] == 2.0 + taken
 
 
 def test_jobs_that_are_left_need_not_begin_with_what_is_typical(tmp_path, monkeypatch):

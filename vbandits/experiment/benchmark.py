@@ -51,6 +51,10 @@ class Progress:
         """
         return nullcontext()
 
+    def evaluation(self) -> AbstractContextManager[None]:
+        """Tells that what is done inside comes again only when twice as many steps are taken."""
+        return nullcontext()
+
 
 UNHEARD = Progress()
 FULL = "highest"

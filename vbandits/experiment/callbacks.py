@@ -54,7 +54,7 @@ class Step:
         job: which takes it.
         step: how many are taken by now, from 1; of a stream, whose seeds are played in turn, by all of them.
         seeds: that it was a step of: those of the job, or of a stream one of them; of a job that does not fit into the
-            memory of a GPU a part of them, whose steps are counted from 1 again.
+            memory of a GPU a part of them, whose steps count as many of the job's as their seeds are of its seeds.
         values: copies of what happened by name, each an array [R, ...], a row for every seed, that cannot be written
             to. Bandits: action, reward, regret (NaN where it is not known), cumulative_reward, cumulative_regret.
             Pools: row and label [R, b] bought, labels, cost, and what was measured last with `evaluated`, the purchases

@@ -22,7 +22,7 @@ from vbandits.report.formats import plural
 
 SHOWN = 4
 """Differences that are told of a problem."""
-MADE = ("command", "started", "commit", "fingerprint", "device", "machine", "versions")
+MADE = ("command", "started", "commit", "fingerprint", "device", "precision", "machine", "versions")
 """How folders were made, as far as their `experiment.json` says so."""
 MARKER = "compared.json"
 """Written beside the report of a comparison: such a report may be replaced by another."""

@@ -169,10 +169,10 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], callbacks: tuple[Any,
             ran = parts.run(job, observer, store)
             marker = store.finish(job, ran.outcome, ran.memory, ran.last)
             records = ran.outcome.records
-            parts.forget(job, store)
+            parts.forget(job, observer, store)
         except faults as error:
             told = (f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), place(error))
-            parts.forget(job, store)  # it would come to the same
+            parts.forget(job, observer, store)  # it would come to the same
             marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
         observer.end(marker, records)
     return marker | {"warnings": observer.warnings}

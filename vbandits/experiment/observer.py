@@ -31,7 +31,7 @@ class Observer(Progress):
         """Takes the job, the file of its progress, and callbacks."""
         self.warnings: list[str] = []
         self._job, self._path = job, path
-        self._part, self._before = job, 0
+        self._part, self._before, self._furthest = job, 0, 0
         self._begun = self._noted = time.monotonic()
         self._step, self._values = 0, dict
         self._callbacks: list[tuple[str, dict[str, Callable[[Any], None]]]] = []
@@ -50,23 +50,29 @@ class Observer(Progress):
         self._part, self._before = part, before
         self._step, self._values = self._counted(0), dict
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether it was told of a part of the job."""
+        return self._part is not self._job
+
     def _counted(self, step: int) -> int:
         """Returns how many steps of the whole job those are that the part has taken."""
         job, part = self._job, self._part
         taken = self._before * part.steps + len(part.seeds) * step
         return taken * job.steps // max(len(job.seeds) * part.steps, 1)
 
-    def _told(self, step: int) -> int:
-        """Returns what callbacks are told of a step of the part: of seeds in lockstep it is theirs."""
-        return step if self._part.steps == self._job.steps else self._counted(step)
+    def _further(self, step: int) -> bool:
+        """Says whether callbacks have not been told of as many steps yet: steps rise, also where a part begins anew."""
+        further, self._furthest = step > self._furthest, max(step, self._furthest)
+        return further
 
     def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
         """Tells callbacks of a step, and notes it, if the last note is old enough."""
         self._step, self._values = self._counted(step), values
-        if self._heard("on_step"):
-            own, step = tuple(self._part.seeds if seeds is None else seeds), self._told(step)
+        if self._heard("on_step") and self._further(self._step):
+            own = tuple(self._part.seeds if seeds is None else seeds)
             happened = copied(values(), len(own))
-            self._tell("on_step", Step(self._info, step, own, MappingProxyType(happened)))
+            self._tell("on_step", Step(self._info, self._step, own, MappingProxyType(happened)))
         self.beat()
 
     def beat(self, values: Values | None = None) -> None:
@@ -87,7 +93,7 @@ class Observer(Progress):
         if self._heard("on_update"):
             seconds = time.perf_counter() - begun
             failed = copied({"diverged": diverged()}, len(self._part.seeds))["diverged"]
-            self._tell("on_update", Update(self._info, self._told(step), seconds, failed))
+            self._tell("on_update", Update(self._info, self._counted(step), seconds, failed))
 
     def last(self) -> dict[str, float]:
         """Returns what was told last of what is shown of a running job: means over seeds."""

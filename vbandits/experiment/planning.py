@@ -1,21 +1,20 @@
 """What an experiment will take, told before it is run: jobs, time, memory and disk, from a short calibration.
 
 What has finished in the results folder tells its cost. Of every other method some steps are taken on the first problem,
-and of every other problem some with one method; the cost of the rest is the product of what the method and the problem
-are to these. A job's steps are taken by its own code, with all its seeds, until enough is known of them, and what they
-leave is thrown away. Memory is that of this process, which has loaded what a worker loads.
+and on the costliest if that is another one by far; of every other problem some with one method. The cost of the rest is
+the product of what the method and the problem are to these. A job's steps are taken by its own code, with all its
+seeds, until enough is known of them, and what they leave is thrown away. Memory is that of this process, which has
+loaded what a worker loads.
 """
 
 import heapq
 import math
-import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +32,8 @@ from vbandits.report.formats import count
 
 SECONDS, LONGEST = 1.5, 20.0
 """That a job's steps are taken for: as a rule, and where even a few of them take longer."""
+COSTLY = 2.0
+"""How many times as much as on the first problem a job takes where every method is measured as well."""
 FEW = 4
 """Steps that are taken in any case, if time allows."""
 SIZED, WHOLE = 2, 1000
@@ -44,11 +45,11 @@ class _Enough(BaseException):
 
 
 class _Taken(NamedTuple):
-    """Where a job is: steps taken, the time, and how much of it was learning."""
+    """Where a job is: steps taken, the time, and how much of it was evaluation."""
 
     steps: int
     at: float
-    learning: float
+    evaluation: float
 
 
 class _Watch(Progress):
@@ -57,11 +58,11 @@ class _Watch(Progress):
     def __init__(self, device: str, enough: float = math.inf) -> None:
         """Takes the device, and the seconds after which a few steps are enough; by default the job may end."""
         self._device, self._enough = device, enough
-        self._learning = 0.0
+        self._evaluation = 0.0
         self.points = [_Taken(0, resources.now(self._device), 0.0)]
 
     def __call__(self, step: int, values: Values = dict, seeds: Sequence[int] | None = None) -> None:
-        self.points.append(_Taken(step, resources.now(self._device), self._learning))
+        self.points.append(_Taken(step, resources.now(self._device), self._evaluation))
         self.beat()
 
     def beat(self, values: Values | None = None) -> None:
@@ -70,18 +71,18 @@ class _Watch(Progress):
             raise _Enough
 
     @contextmanager
-    def update(self, step: int, diverged: Callable[[], Any]) -> Iterator[None]:
-        """Takes the time of what is done inside for learning."""
+    def evaluation(self) -> Iterator[None]:
+        """Takes the time of what is done inside."""
         before = resources.now(self._device)
         yield
-        self._learning += resources.now(self._device) - before
+        self._evaluation += resources.now(self._device) - before
 
     def seconds(self, steps: int, ended: bool) -> float | None:
         """Returns what a job of so many steps takes; None where not even one was taken.
 
         What goes before the first step is taken once; later steps are those of the second half of what was seen, as
-        the first decide without having learned. What is done in one of these alone, and is not learning, comes again
-        when twice as many are taken: so an agent is evaluated. What comes after the last step is not told.
+        the first decide without having learned. An evaluation in that half comes again whenever the steps have doubled.
+        What comes after the last step is not told.
         """
         start = self.points[0].at
         if ended:
@@ -94,19 +95,9 @@ class _Watch(Progress):
         half = next(point for point in self.points[1:] if 2 * point.steps >= last.steps or point is self.points[-2])
         if half.steps == last.steps:  # it told one step several times
             return (last.at - start) / last.steps * steps
-        rare = self._rare(half)
-        each = (last.at - half.at - rare) / (last.steps - half.steps)
-        return first.at - start + each * (steps - first.steps) + rare * math.log2(steps / half.steps)
-
-    def _rare(self, half: _Taken) -> float:
-        """Returns by how much one step since a half took longer than is usual, apart from learning."""
-        since = self.points[self.points.index(half) :]
-        each = [
-            (after.at - before.at - (after.learning - before.learning)) / (after.steps - before.steps)
-            for before, after in pairwise(since)
-            if after.steps > before.steps
-        ]
-        return max(each) - statistics.median(each)
+        evaluation = last.evaluation - half.evaluation
+        each = (last.at - half.at - evaluation) / (last.steps - half.steps)
+        return first.at - start + each * (steps - first.steps) + evaluation * math.log2(steps / half.steps)
 
 
 Pair = tuple[str, str]
@@ -234,24 +225,26 @@ class _Costs:
 
     def of(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Cost]]:
         """Yields the cost of jobs of as many seeds as each other."""
-        known: dict[Pair, Cost] = {}
         by_pair = {(job.problem.label, job.method.label): job for job in jobs}
-        first = jobs[0].problem.label
-        for at, job in by_pair.items():
-            if at[0] == first:
-                known[at] = self._cost(job)
+        problems = [*dict.fromkeys(problem for problem, _ in by_pair)]
+        first = problems[0]
+        known = {at: self._cost(job) for at, job in by_pair.items() if at[0] == first}
         ranked = sorted((own.seconds, at[1]) for at, own in known.items() if own.seconds)
         middle = ranked[len(ranked) // 2][1] if ranked else ""
         self.typical = self.typical or by_pair.get((first, middle))
+        for problem in problems:
+            at = problem, middle
+            if at in by_pair and at not in known:
+                known[at] = self._cost(by_pair[at])
+        costs = {problem: known[problem, middle].seconds or 0.0 for problem in problems if (problem, middle) in known}
+        costliest = max(costs, key=lambda problem: costs[problem], default=first)
+        if costs and costs[costliest] > COSTLY * costs[first]:
+            known |= {at: self._cost(job) for at, job in by_pair.items() if at[0] == costliest and at not in known}
         for job in jobs:
-            at, reference = (job.problem.label, job.method.label), (job.problem.label, middle)
-            if at not in known and reference in by_pair and (first, at[1]) in known:
-                if reference not in known:
-                    known[reference] = self._cost(by_pair[reference])
-                if at not in known and (own := _product(known[reference], known[first, at[1]], known[first, middle])):
-                    known[at] = own
+            at = job.problem.label, job.method.label
             if at not in known:
-                known[at] = self._cost(job)
+                halves = (known.get(pair) for pair in ((at[0], middle), (first, at[1]), (first, middle)))
+                known[at] = _product(*halves) or self._cost(job)
             yield job, known[at]
 
     def _cost(self, job: Job) -> Cost:
@@ -277,7 +270,8 @@ def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     total = sum(plan.seconds.values())
     cores = "" if plan.workers == 1 else f" ({duration(total)} of one)"
     at_work = count(plan.workers, "worker")
-    yield f"time: about {duration(plan.wall)} with {at_work}{cores}; calibration took {duration(plan.calibration)}"
+    yield f"time: about {duration(plan.wall)} with {at_work}{cores}, besides starting and the report"
+    yield f"calibration took {duration(plan.calibration)}"
     gpus = min(places("cuda"), plan.workers) if experiment.device == "cuda" else 0
     sharing = -(-plan.workers // max(gpus, 1))  # one memory
     on = f" on each of {count(gpus, 'GPU')}" if gpus > 1 else ""
@@ -296,9 +290,11 @@ def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     yield table
 
 
-def _product(problem: Cost, method: Cost, both: Cost) -> Cost | None:
+def _product(problem: Cost | None, method: Cost | None, both: Cost | None) -> Cost | None:
     """Returns the cost of a method on a problem, of which only the other halves of two pairs are known; None where one
     of them is not."""
+    if problem is None or method is None or both is None:
+        return None
     if not (problem.seconds and method.seconds and both.seconds):
         return None
     memory = None

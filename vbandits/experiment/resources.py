@@ -86,9 +86,13 @@ def peak(device: str) -> float:
 
 def exhausted(error: BaseException | None) -> bool:
     """Says whether an error is that the memory of a GPU does not suffice, or comes of that."""
-    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+    seen = set[int]()  # an error may be its own cause
+    while error is not None and id(error) not in seen:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error is not None
+    return False
 
 
 @contextlib.contextmanager

@@ -185,7 +185,8 @@ def play(environment: Any, game: Game, job: Job, progress: Progress, checkpoints
         with clock.of("scoring"):
             if agent.due or last:
                 recorder.score()  # by the beliefs that decided, before they change
-            game.evaluator.evaluate(step)
+            with progress.evaluation():
+                game.evaluator.evaluate(step)
         progress(step + 1, partial(recorder.happened, step))
         if agent.due and not last:
             with progress.update(step + 1, lambda: agent.diverged), clock.of("agent"):
