@@ -116,11 +116,13 @@ def test_the_progress_of_a_job_in_parts_counts_the_steps_of_all_seeds(kind, tmp_
     assert counted[-1] == states[0]["steps"] == results.jobs[0]["steps"]
     assert {tuple(own["seeds"]) for own in states} == {tuple(SEEDS)}
     heard = [own for own in history.steps if own.job.key == key]
-    told = [own.step for own in heard]
+    failed = 2 if kind == "stream" else sum(len(own.seeds) > 2 for own in heard)  # of attempts
+    parts = heard[failed:]
+    told = [own.step for own in parts]
     assert told == sorted(set(told)), "callbacks are told of rising steps"
     assert told[-1] == heard[0].job.steps
-    later = [*dict.fromkeys(seed for own in heard[1:] for seed in own.seeds)]  # than the first attempt
-    assert later == (SEEDS[2:] if kind in ("pool", "supervised") else SEEDS), "of few steps the attempt has told many"
+    later = [*dict.fromkeys(seed for own in parts for seed in own.seeds)]
+    assert later == SEEDS
     assert all(len(values) == len(own.seeds) for own in heard for values in own.values.values())
     assert len(history.ends) == len(results.jobs)
 

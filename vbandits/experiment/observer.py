@@ -49,6 +49,7 @@ class Observer(Progress):
         """Takes the part of the job that is told of from now on, and how many of the job's seeds have ended before."""
         self._part, self._before = part, before
         self._step, self._values = self._counted(0), dict
+        self._furthest = self._step
 
     @property
     def in_parts(self) -> bool:
@@ -62,7 +63,7 @@ class Observer(Progress):
         return taken * job.steps // max(len(job.seeds) * part.steps, 1)
 
     def _further(self, step: int) -> bool:
-        """Says whether callbacks have not been told of as many steps yet: steps rise, also where a part begins anew."""
+        """Says whether callbacks have not been told of as many steps yet: steps rise from one part to the next."""
         further, self._furthest = step > self._furthest, max(step, self._furthest)
         return further
 
