@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +15,7 @@ from vbandits.bench.measure import best, memory_of
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, LeNet5, ResNet18
 from vbandits.posteriors.deterministic import Deterministic
+from vbandits.posteriors.ensemble import Ensemble
 from vbandits.posteriors.ibvi import IBVI
 from vbandits.registry import POSTERIORS, load
 from vbandits.types import Data, Likelihood, Optimizer, Posterior, Schedule, Task
@@ -61,20 +63,20 @@ def posteriors(console: Console, device: str = "cpu", steps: int = 6) -> list[Ro
     same sizes: rows times the widest layer.
     """
     made: dict[str, Posterior] = {name: load(POSTERIORS[name])() for name in TRAINED}
+    made["ensemble"] = Ensemble(members=10)
     products = {f"product {name}": _product(work, device) for name, work in SMALL.items()}
     rows = _measured(console, SMALL, made, device, steps, products)
-    table = Table(
-        "network",
-        "posterior",
-        "step",
-        "over deterministic",
-        "of the rate of a product",
-        title="A training step, 32 replicas, " + ("one thread" if device == "cpu" else device),
-    )
-    for row in rows:
-        part = "" if row[SHARE] is None else f"{row[SHARE]:.0%}"
-        table.add_row(row["network"], row["posterior"], f"{1e3 * row['seconds']:.2f} ms", f"{row['ratio']:.2f}", part)
-    console.print(table)
+    for name in SMALL:
+        own = [row for row in rows if row["network"] == name]
+        title = f"A training step of {name}, 32 replicas, {'one thread' if device == 'cpu' else device}"
+        table = Table("posterior", title=title, box=box.SIMPLE)
+        for head in ("step", "over deterministic"):
+            table.add_column(head, justify="right")
+        for row in own:
+            label = "ensemble of ten" if row["posterior"] == "ensemble" else row["posterior"]
+            table.add_row(label, f"{1e3 * row['seconds']:.2f} ms", f"{row['ratio']:.2f}")
+        console.print(table)
+        console.print(f"The deterministic step has {own[0][SHARE]:.0%} of the rate of a batched product of its sizes.")
     return rows
 
 
