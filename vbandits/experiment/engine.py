@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import gc
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 
-from vbandits.experiment import parts
+from vbandits.experiment import parts, resources
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.engines import Engine
 from vbandits.experiment.observer import Observer
@@ -137,6 +138,9 @@ def receive(sent: bytes, folder: str, paths: tuple[str, ...], timeout: float | N
         job, callbacks = cloudpickle.loads(sent)
     except Exception as error:
         raise NotReceived(f"{type(error).__name__}: {error}") from None
+    if not gc.get_freeze_count():  # libraries stay: to look through them before each job takes as long as a small one
+        gc.collect()
+        gc.freeze()
     with ONE_AT_A_TIME, _within(timeout, Store(folder).jobs / f"{job.key}{OVERDUE}"):
         return execute(job, folder, paths, callbacks)
 
@@ -175,6 +179,7 @@ def execute(job: Job, folder: str, paths: tuple[str, ...], callbacks: tuple[Any,
             parts.forget(job, observer, store)  # it would come to the same
             marker = store.fail(job, " ".join(filter(None, told)), traceback.format_exc())
         observer.end(marker, records)
+    resources.give_back()
     return marker | {"warnings": observer.warnings}
 
 

@@ -45,12 +45,17 @@ def reset(device: str) -> None:
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    give_back()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems, and C libraries without it
-        library = ctypes.CDLL(None)
-        library.malloc_trim(0)
         for parameter, value in KEPT.items():
-            library.mallopt(parameter, value)
+            ctypes.CDLL(None).mallopt(parameter, value)
         CLEAR.write_text("5", encoding="utf-8")  # 5: reset the peak of the resident set (man proc)
+
+
+def give_back() -> None:
+    """Gives the system what a job has freed; a process that grew by much is ended by joblib, and begun anew."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def now(device: str) -> float:
