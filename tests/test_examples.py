@@ -55,10 +55,10 @@ def test_the_showdown_has_every_preset_and_problems_that_agents_were_not_tuned_o
     assert {entry["id"] for entry in content["agents"]} == PRESETS.keys() - {"uniform"}
     assert all(entry.keys() == {"id"} for entry in content["agents"])
     assert len(content["environments"]) >= 12
-    assert len(range(content["seeds"])) == 20
+    assert content["seeds"] == 50
     reported = [(entry["id"], entry.get("kwargs")) for entry in content["environments"]]
     assert not [entry for entry in tuning["environments"] if (entry["id"], entry.get("kwargs")) in reported]
-    assert not set(tuning["seeds"]) & set(range(20))
+    assert not set(tuning["seeds"]) & set(range(content["seeds"]))
 
 
 def test_the_tuning_makes_every_preset_with_the_parts_that_it_has(monkeypatch):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import signal
 import weakref
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 import vbandits
 from tests.following import History
 from tests.test_callbacks import BANDITS, CLASSES, POOL, STREAM, ran
-from vbandits.experiment import observer, planning, resources
+from vbandits.experiment import engine, observer, planning, resources
 from vbandits.experiment.benchmark import Outcome, Progress
 from vbandits.experiment.parts import Ran, together
 from vbandits.experiment.resolve import resolve
@@ -140,6 +141,7 @@ def test_a_run_that_is_stopped_goes_on_within_a_part(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(observer.Observer, "__call__", stopped)
+        patch.setattr(engine.signal, "getsignal", lambda _: signal.default_int_handler)  # as where Ctrl-C is heard
         with pytest.raises(KeyboardInterrupt):
             ran(tmp_path / "parts", document)
     cells = tmp_path / "parts" / "cells"

@@ -10,8 +10,16 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
+from vbandits import philox
+
+BY_PLACE = {"cuda"}
+"""Kinds of devices on which numbers are made by their places."""
 BLOCK = 4096
 """Numbers drawn ahead per replica. It only amortises the cost of a call: the sequence does not depend on it."""
+
+
+def _sequence(seed: int, purpose: str) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()),))
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
@@ -21,7 +29,7 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     the same problem for every agent, alone or in a batch. NumPy's generators are sequential (two draws of 20 are one
     draw of 40), which torch's are not, and they give the same numbers on every machine.
     """
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()),))))
+    return np.random.Generator(np.random.PCG64(_sequence(seed, purpose)))
 
 
 def derived(seeds: Sequence[int], number: int) -> tuple[int, ...]:
@@ -36,7 +44,7 @@ def derived(seeds: Sequence[int], number: int) -> tuple[int, ...]:
 class Stream:
     """Random numbers for one purpose, one row per replica, drawn ahead in blocks.
 
-    Numbers are made on the CPU and copied to the device a block at a time, so that a seed means the same on both.
+    On a CPU they are NumPy's. On a GPU they are made there, other ones, by their places: all sequences at once.
     """
 
     grows: ClassVar = ("_ahead",)
@@ -46,11 +54,15 @@ class Stream:
     ) -> None:
         self.seeds, self.purpose = tuple(seeds), purpose
         self.replicas = len(seeds)
-        self._generators = [generator(seed, purpose) for seed in seeds]
+        self._by_place = torch.device(device).type in BY_PLACE
+        self._generators = [] if self._by_place else [generator(seed, purpose) for seed in seeds]
+        keys = [_sequence(seed, purpose).generate_state(2).tolist() for seed in seeds]
+        self._keys = torch.tensor(keys, dtype=torch.int64, device=device).view(-1, 2)
+        self._made = 0  # blocks of words
         self._device = device
         self._dtype = dtype
         self._sample = ""
-        self._ahead = torch.empty(len(self._generators), 0)
+        self._ahead = torch.empty(self.replicas, 0)
         self._used = 0
 
     def normal(self, *shape: int) -> Tensor:
@@ -78,19 +90,34 @@ class Stream:
         if self._ahead.shape[1] - self._used < size:
             self._refill(size)
         start, self._used = self._used, self._used + size
-        return self._ahead[:, start : self._used].view(len(self._generators), *shape)
+        return self._ahead[:, start : self._used].view(self.replicas, *shape)
 
     def _refill(self, size: int) -> None:
         left = self._ahead[:, self._used :]
         wanted = max(size - left.shape[1], BLOCK)
+        fresh = self._numbers_by_place(wanted) if self._by_place else self._numbers(wanted)
+        self._ahead = torch.cat([left.to(fresh), fresh], 1) if left.shape[1] else fresh
+        self._used = 0
+
+    def _numbers(self, wanted: int) -> Tensor:
+        """Returns the numbers that come next, at least as many as are wanted."""
         single = self._sample == "standard_normal" and self._dtype == torch.float32
         kind = np.float32 if single else np.float64
         fresh = np.empty((len(self._generators), wanted), dtype=kind)
         for row, source in zip(fresh, self._generators, strict=True):
             getattr(source, self._sample)(out=row, dtype=kind)
-        fresh = torch.from_numpy(fresh).to(self._device)
-        self._ahead = torch.cat([left.to(fresh), fresh], 1) if left.shape[1] else fresh
-        self._used = 0
+        return torch.from_numpy(fresh).to(self._device)
+
+    def _numbers_by_place(self, wanted: int) -> Tensor:
+        at_once, found, count = max(1, philox.BLOCKS // self.replicas), [], 0
+        while count < wanted:
+            size = min(at_once, -(-(wanted - count) // 2))  # a block makes two numbers, or four
+            if self._sample == "standard_normal":
+                found.append(philox.normal(self._keys, self._made, size, self._dtype))
+            else:
+                found.append(philox.uniform(self._keys, self._made, size))
+            self._made, count = self._made + size, count + found[-1].shape[1]
+        return torch.cat(found, 1)
 
 
 class RepeatedStream(Stream):
