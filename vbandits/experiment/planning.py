@@ -263,10 +263,11 @@ class _Costs:
 def shown(plan: Plan, experiment: Experiment, folder: Path) -> Iterator[Any]:
     """Yields what a person is told of a plan: lines, and a table of methods."""
     runs = sum(len(job.seeds) for job in plan.jobs)
+    if not plan.jobs:
+        yield f"{experiment.name}: nothing to run, {count(plan.there, 'run')} have finished"
+        return
     there = f", {count(plan.there, 'run')} need none" if plan.there else ""
     yield f"{experiment.name}: {count(len(plan.jobs), 'job')} for {count(runs, 'run')}, one per seed{there}"
-    if not plan.jobs:
-        return
     total = sum(plan.seconds.values())
     cores = "" if plan.workers == 1 else f" ({duration(total)} of one)"
     at_work = count(plan.workers, "worker")
