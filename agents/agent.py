@@ -13,6 +13,7 @@ from vbandits.agents.model import LIMIT, Model
 from vbandits.agents.replay import NoiseVariance, Replay
 from vbandits.agents.rules import UNAVAILABLE, asks_for_mean, pick
 from vbandits.agents.spec import AgentSpec
+from vbandits.blocks import at_once
 from vbandits.envs.spaces import Observation, ObservationSpec, next_available
 from vbandits.likelihoods import at_output
 from vbandits.posteriors.common import PREDICTIVE_DRAWS
@@ -213,9 +214,9 @@ class Agent:
         """
         assert self.model is not None, "an agent without a posterior predicts nothing"
         if self.model.mixes:
-            values, shift, scale = self._draws(observed), self.model.scaling.y_shift, self.model.scaling.y_scale
+            values = self._draws(observed)
             found: Any = self.task.likelihood.predictive(values, actions, self.model.noise)
-            return found.affine(shift, scale), shift[:, None, None] + scale[:, None, None] * values
+            return found.affine(self.model.scaling.y_shift, self.model.scaling.y_scale), self._paid(values)
         taken, outputs = self.encoding.taken(self._rows(observed), actions.flatten())
         return self.predict(taken.view(*actions.shape, -1), outputs.view(actions.shape)), None
 
@@ -225,24 +226,20 @@ class Agent:
         They are those of `Model.look`: what the agent does next does not depend on them.
         """
         assert self.model is not None, "an agent without a posterior has no draws"
-        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
-        return shift + scale * self._draws(observed)
+        return self._paid(self._draws(observed))
 
     def marginals(self, observed: Observation) -> tuple[Float[Tensor, "R S N A"], Float[Tensor, "R 1 A"]]:
         """Returns what `look` does, some decisions at a time, and the noise variance; float64."""
         assert self.model is not None, "an agent without a posterior has no draws"
         size, count = self.decisions_at_once, next(part for part in observed if part is not None).shape[1]
-        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
         functions = self.model.look()
         found: Tensor | None = None
         for start in range(0, count, size):
             some = (None if part is None else part[:, start : start + size] for part in observed)
-            values = self._valued(Observation(*some), functions)
+            values = self._paid(self._valued(Observation(*some), functions))
             if found is None:  # once: all together may be most of what a job takes
-                found = torch.empty(
-                    *values.shape[:2], count, values.shape[3], dtype=torch.float64, device=values.device
-                )
-            found[:, :, start : start + size] = shift + scale * values
+                found = values.new_empty(*values.shape[:2], count, values.shape[3], dtype=torch.float64)
+            found[:, :, start : start + size] = values
         assert found is not None, "expected at least one decision"
         return found, self.noise_variance(observed).double().unsqueeze(1)
 
@@ -285,11 +282,17 @@ class Agent:
         assert self.model is not None
         rows = self._rows(observed)
         x = self.model.scaling.x(rows.view(len(self.task.seeds), -1, rows.shape[2])).to(self.task.dtype)
-        some = x.split(ROWS.get(x.device.type, ROWS["cuda"]), 1)
+        some = x.split(at_once(ROWS, x.device), 1)
         with torch.no_grad():
             parts = [functions(own) for own in some]
         values = parts[0] if len(parts) == 1 else torch.cat(parts, 2)  # [R, S, N * n, K]
         return values[..., 0].unflatten(2, (-1, self.encoding.form.arms)) if self.encoding.rows_are_arms else values
+
+    def _paid(self, values: Float[Tensor, "R S N A"]) -> Float[Tensor, "R S N A"]:
+        """Returns standardised values in units of the reward."""
+        assert self.model is not None
+        shift, scale = (part[:, None, None] for part in (self.model.scaling.y_shift, self.model.scaling.y_scale))
+        return shift + scale * values
 
     def warm_start(self, observed: Observation, actions: Int64[Tensor, "R N"], rewards: Float[Tensor, "R N"]) -> None:
         """Learns from N decisions that others made, in their order and on its own schedule, before it decides itself.

@@ -1,7 +1,15 @@
 """Replicas some at a time, where all of them are too large together: for a core's cache, or for the memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+
+import torch
+
+
+def at_once(most: Mapping[str, int], device: torch.device) -> int:
+    """Returns how much is computed together on a device, given that of a "cpu" and of "cuda", as which all others
+    count."""
+    return most.get(device.type, most["cuda"])
 
 
 def blocks(replicas: int, size: int) -> Iterator[slice]:

@@ -46,9 +46,9 @@ def uniform(keys: Int64[Tensor, "R 2"], first: int, count: int) -> Float[Tensor,
 
 def normal(keys: Int64[Tensor, "R 2"], first: int, count: int, dtype: torch.dtype) -> Float[Tensor, "R m"]:
     """Returns standard normal numbers (Box and Muller, "A note on the generation of random normal deviates", 1958):
-    four of each block in float32, two in float64."""
+    four of each block in float32, else two of float64's digits."""
     found = words(keys, first, count)
-    if dtype == torch.float64:
+    if dtype != torch.float32:
         (length, angle), size = _of_53_bits(found).split(1), 2.0**-53
     else:
         (length, angle), size = found.to(torch.float32).split(2), 2.0**-32

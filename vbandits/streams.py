@@ -56,7 +56,7 @@ class Stream:
         self.replicas = len(seeds)
         self._by_place = torch.device(device).type in BY_PLACE
         self._generators = [] if self._by_place else [generator(seed, purpose) for seed in seeds]
-        keys = [_sequence(seed, purpose).generate_state(2).tolist() for seed in seeds]
+        keys = [_sequence(seed, purpose).generate_state(2).tolist() if self._by_place else [0, 0] for seed in seeds]
         self._keys = torch.tensor(keys, dtype=torch.int64, device=device).view(-1, 2)
         self._made = 0  # blocks of words
         self._device = device
@@ -99,19 +99,23 @@ class Stream:
         self._ahead = torch.cat([left.to(fresh), fresh], 1) if left.shape[1] else fresh
         self._used = 0
 
+    @property
+    def _single(self) -> bool:
+        """Whether its numbers are of float32."""
+        return self._sample == "standard_normal" and self._dtype == torch.float32
+
     def _numbers(self, wanted: int) -> Tensor:
         """Returns the numbers that come next, at least as many as are wanted."""
-        single = self._sample == "standard_normal" and self._dtype == torch.float32
-        kind = np.float32 if single else np.float64
+        kind = np.float32 if self._single else np.float64
         fresh = np.empty((len(self._generators), wanted), dtype=kind)
         for row, source in zip(fresh, self._generators, strict=True):
             getattr(source, self._sample)(out=row, dtype=kind)
         return torch.from_numpy(fresh).to(self._device)
 
     def _numbers_by_place(self, wanted: int) -> Tensor:
-        at_once, found, count = max(1, philox.BLOCKS // self.replicas), [], 0
+        most, found, count = max(1, philox.BLOCKS // self.replicas), [], 0
         while count < wanted:
-            size = min(at_once, -(-(wanted - count) // 2))  # a block makes two numbers, or four
+            size = min(most, -(-(wanted - count) // (4 if self._single else 2)))  # numbers of a block
             if self._sample == "standard_normal":
                 found.append(philox.normal(self._keys, self._made, size, self._dtype))
             else:

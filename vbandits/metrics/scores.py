@@ -12,6 +12,8 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
+from vbandits.blocks import at_once
+
 LOG_2PI = math.log(2 * math.pi)
 AT_ONCE = {"cpu": 64, "cuda": 2**14}
 """Mixtures whose pairs of components are looked at together: few enough for a core's cache, or to fill a GPU."""
@@ -43,9 +45,9 @@ def mixture_crps(means: Tensor, std: Tensor, y: Tensor) -> Tensor:
     """
     size, flat = means.shape[-1], means.reshape(-1, means.shape[-1])
     spread, pairs = math.sqrt(2) * std.reshape(-1, 1), torch.empty_like(flat[:, 0])
-    at_once = AT_ONCE.get(means.device.type, AT_ONCE["cuda"])
-    for start in range(0, len(flat), at_once):  # never all in memory
-        rows = slice(start, start + at_once)
+    most = at_once(AT_ONCE, means.device)
+    for start in range(0, len(flat), most):  # never all in memory
+        rows = slice(start, start + most)
         pairs[rows] = mean_absolute(_distances(flat[rows]), spread[rows]).sum(-1)
     pairs = (2 * pairs + size * mean_absolute(torch.zeros_like(spread), spread)[:, 0]).view(std.shape)
     return mean_absolute(y.unsqueeze(-1) - means, std.unsqueeze(-1)).mean(-1) - 0.5 * pairs / size**2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vbandits.blocks import at_once
 from vbandits.posteriors.common import rows_after, with_constant
 from vbandits.posteriors.conjugate import Conjugate, Regression
 from vbandits.posteriors.regression import LARGE
@@ -87,7 +88,7 @@ class Linear(Conjugate):
 def _blocks(moments: Tensor) -> Iterator[tuple[slice, slice]]:
     """Yields some replicas, or one of them, and some of its outputs, until all were there."""
     replicas, outputs = moments.shape[:2]
-    size = max(1, AT_ONCE.get(moments.device.type, AT_ONCE["cuda"]) // moments[0, 0].numel())
+    size = max(1, at_once(AT_ONCE, moments.device) // moments[0, 0].numel())
     whole = max(1, size // outputs)
     for first in range(0, replicas, whole):
         for output in range(0, outputs, size):
