@@ -46,7 +46,9 @@ def test_every_part_measures_what_it_says(monkeypatch, tmp_path, capsys):
     saved = {path.stem.split("-")[-1]: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
     [figure] = tmp_path.glob("*-cost.svg")
     assert all(f">{name}<" in figure.read_text() for name in ("ibvi-limit", "in proportion to seeds"))
-    assert saved.keys() == {"decisions", "history", "posteriors", "training"}
+    kinds = {"decisions", "history", "jobs", "labels", "memory", "pool", "posteriors", "training"}
+    assert saved.keys() == kinds
+    assert (saved["decisions"]["memory in MB"] > 0).sum() == 1
     late = saved["history"].groupby("agent")["step"].max()
     assert (late == 159).all(), "every run was looked at to its end"
     assert saved["history"].groupby("agent")["seconds"].is_monotonic_increasing.all()

@@ -107,3 +107,12 @@ def test_it_runs_from_python_also_in_other_processes(file):
 def test_a_benchmark_that_is_not_there_is_named(file):
     with pytest.raises(ConfigError, match="unknown benchmark 'bandit'; did you mean 'bandits'"):
         vbandits.run(benchmark="bandit", counts=["steep"], models=["ridge"])
+
+
+def test_an_option_by_whose_name_something_else_is_kept_is_refused(file, capsys):
+    module = file.with_name("poisson.py")
+    kept = "    file = PoissonFile\n"
+    module.write_text(module.read_text().replace(kept, f'{kept}    options = ("precision",)\n'))
+    assert command("run", file) == 2
+    refusal = "PoissonConfig.options: expected names that every file does not have, got ['precision']"
+    assert refusal in capsys.readouterr().err

@@ -66,10 +66,10 @@ def decisions(console: Console, device: str = "cpu", full: bool = False) -> list
     rows = [_row(case, seconds, found) for case in (*loops, *cases)]
     _compare(rows)
     console.print(_table(rows, device))
-    largest = job_of("ibvi", max(seeds), SHORT[0], device)
-    console.print(
-        f"Memory of ibvi, {max(seeds)} seeds, {SHORT[0]} steps: {memory_of(partial(run_job, largest), device):,.0f} MB"
-    )
+    largest = next(row for row in rows if row["agent"] == "ibvi" and row["seeds"] == max(seeds))
+    run = partial(run_job, job_of("ibvi", max(seeds), SHORT[0], device))
+    largest["memory in MB"] = memory_of(run, device)
+    console.print(f"Memory of ibvi, {max(seeds)} seeds, {SHORT[0]} steps: {largest['memory in MB']:,.0f} MB")
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from typing import Any
 
 from rich.console import Console
 
@@ -13,8 +14,8 @@ JOBS = 1_000
 STEPS = 2
 
 
-def jobs(console: Console, count: int = JOBS) -> float:
-    """Measures and prints the CPU time per job of an experiment of many tiny jobs, in this process; returns ms."""
+def jobs(console: Console, count: int = JOBS) -> list[dict[str, Any]]:
+    """Measures and prints the CPU time per job of an experiment of many tiny jobs, in this process; returns a row."""
     document = {"name": "bench", "seeds": count // 2, "block": 1, "steps": STEPS}
     experiment = resolve({**document, "environments": ["vbandits/LinearBandit-v0"], "agents": ["epsilon-greedy"]})
     with tempfile.TemporaryDirectory(prefix="vbandits-") as folder, console.status("running tiny jobs"):
@@ -26,4 +27,4 @@ def jobs(console: Console, count: int = JOBS) -> float:
     own = sum(sum(job["seconds"].values()) for job in found)
     each = 1_000 * (seconds - own) / len(found)
     console.print(f"{len(found):,} jobs of {STEPS} decisions: {each:.1f} ms of CPU time per job beside its decisions")
-    return each
+    return [{"jobs": len(found), "steps": STEPS, "ms per job": each}]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -22,11 +23,12 @@ ACQUISITIONS: dict[str, Acquisition] = {
     "posterior_sampling": PosteriorSampling(),
     f"bald, {DRAWS} draws": BALD(draws=DRAWS),
 }
+Row = dict[str, Any]
 
 
-def labels(console: Console, queries: int = 25) -> dict[str, float]:
+def labels(console: Console, queries: int = 25) -> list[Row]:
     """Measures and prints the CPU time of buying labels of digits one by one with IBVI, in one seed and in 20 in
-    lockstep; returns how many times faster a seed is in lockstep, by acquisition.
+    lockstep; returns a row for each acquisition, with how many times faster a seed is in lockstep.
 
     BALD evaluates a hundred networks at every row of the pool, which fills a core also for one seed; all else does not.
     """
@@ -43,17 +45,17 @@ def labels(console: Console, queries: int = 25) -> dict[str, float]:
         "times as fast",
         title=f"{queries} labels of digits, IBVI trained from scratch after each, one thread",
     )
-    ratios = {}
+    rows = []
     for name in ACQUISITIONS:
         alone, together = seconds[f"{name}, 1"], seconds[f"{name}, {SEEDS}"] / SEEDS
-        ratios[name] = alone / together
-        table.add_row(name, f"{alone:.2f}", f"{together:.2f}", f"{ratios[name]:.1f}")
+        rows.append({"acquisition": name, "alone": alone, "in lockstep": together, "ratio": alone / together})
+        table.add_row(name, f"{alone:.2f}", f"{together:.2f}", f"{alone / together:.1f}")
     console.print(table)
-    return ratios
+    return rows
 
 
-def large_pool(console: Console) -> float:
-    """Measures and prints the time and the memory that BALD takes for a pool as large as MNIST; returns the seconds."""
+def large_pool(console: Console) -> list[Row]:
+    """Measures and prints the time and the memory that BALD takes for a pool as large as MNIST; returns a row."""
     random = torch.Generator().manual_seed(0)
     inputs = Inputs(torch.randn(POOL, FEATURES, generator=random), torch.randn(10, FEATURES, generator=random), 10)
     learner = Learner(LearnerSpec("bench", IBVI(), BALD(draws=DRAWS)), (0,), inputs)
@@ -68,7 +70,7 @@ def large_pool(console: Console) -> float:
         f"BALD of a pool of {POOL:,} x {FEATURES} with {DRAWS} draws, one thread: {seconds:.1f} s, "
         f"{taken:,.0f} MB beside the pool's {inputs.pool.nbytes / 2**20:,.0f} MB"
     )
-    return seconds
+    return [{"rows": POOL, "features": FEATURES, "draws": DRAWS, "seconds": seconds, "memory in MB": taken}]
 
 
 def _buying(acquisition: Acquisition, seeds: int, queries: int) -> Callable[[], object]:

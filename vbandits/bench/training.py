@@ -147,8 +147,8 @@ def _product(work: Work, device: str) -> Callable[[], object]:
     return lambda: torch.bmm(x, weight, out=out)
 
 
-def memory(console: Console, device: str = "cpu") -> float:
-    """Measures and prints the memory that training ResNet-18 takes on this machine, and returns the ratio."""
+def memory(console: Console, device: str = "cpu") -> list[Row]:
+    """Measures and prints the memory that training ResNet-18 takes on this machine; returns a row for each method."""
 
     def train(posterior: Posterior) -> None:
         step = _step(LARGE, posterior, device)
@@ -157,10 +157,13 @@ def memory(console: Console, device: str = "cpu") -> float:
 
     with console.status("measuring the memory of ResNet-18"):
         taken = {method: memory_of(partial(train, posterior), device) for method, posterior in BOTH.items()}
-    ratio = taken["ibvi"] / taken["deterministic"]
-    shown = ", ".join(f"{method} {megabytes:,.0f} MB" for method, megabytes in taken.items())
-    console.print(f"Memory of training ResNet-18 (2 replicas, batch 16): {shown}, ratio {ratio:.2f}")
-    return ratio
+    rows = [
+        {"network": "ResNet-18", "posterior": method, "memory in MB": own, "ratio": own / taken["deterministic"]}
+        for method, own in taken.items()
+    ]
+    shown = ", ".join(f"{row['posterior']} {row['memory in MB']:,.0f} MB" for row in rows)
+    console.print(f"Memory of training ResNet-18 (2 replicas, batch 16): {shown}, ratio {rows[-1]['ratio']:.2f}")
+    return rows
 
 
 def _step(work: Work, posterior: Posterior, device: str) -> Callable[[], None]:

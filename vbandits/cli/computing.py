@@ -35,10 +35,10 @@ def bench(*, full: bool = False, device: Literal["cpu", "cuda"] = "cpu", out: Pa
     if full:
         parts["training"] = bench.training(console, device)
         parts["history"] = bench.history(console)
-        bench.memory(console, device)
-        bench.labels(console)
-        bench.large_pool(console)
-    bench.jobs(console)
+        parts["memory"] = bench.memory(console, device)
+        parts["labels"] = bench.labels(console)
+        parts["pool"] = bench.large_pool(console)
+    parts["jobs"] = bench.jobs(console)
     paths = save(parts, out, device)
     for path in paths:
         console.print(f"Table: {path}")

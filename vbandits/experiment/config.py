@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vbandits.errors import ConfigError, expanded, printable
 from vbandits.experiment import sweeps
-from vbandits.experiment.benchmark import CHECKPOINT, FULL, Benchmark, Experiment
+from vbandits.experiment.benchmark import APART, CHECKPOINT, FULL, MADE, Benchmark, Experiment
 from vbandits.experiment.callbacks import callbacks_of
 from vbandits.experiment.devices import AT_ONCE, device_of, precision_of
 from vbandits.experiment.isolation import isolated
@@ -99,6 +99,11 @@ class Config:
     names: ClassVar[tuple[str, ...]] = ("label", "id")
     no_steps: ClassVar[str] = ""
     keeps: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Refuses options by whose names something else is kept in a folder."""
+        if taken := [name for name in cls.options if name in (*ExperimentFile.model_fields, *MADE, *APART)]:
+            raise TypeError(f"{cls.__name__}.options: expected names that every file does not have, got {taken}")
 
     def __init__(
         self, document: Mapping[str, Any], settings: Iterable[str] = (), data_dir: str | Path | None = None

@@ -51,7 +51,7 @@ def comparison(noun: str, seeds: int) -> str:
     return (
         f"Bold: every {noun} that is not excluded as best. One is excluded where some other has a lower loss by a "
         f"paired one-sided t test at 0.05 divided by the number of others (and no more than 0.025).{few} Brackets are "
-        "95% intervals of means over seeds."
+        f"95% intervals of means over seeds; {LOPSIDED}: rests on one seed."
     )
 
 
