@@ -1,9 +1,12 @@
-"""Replicas some at a time, where all of them are too large together: for a core's cache, or for the memory."""
+"""Replicas some at a time, where all of them are too large together: for a core's cache, or for the memory. And their
+products, which are the same for one that is alone."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
 def at_once(most: Mapping[str, int], device: torch.device) -> int:
@@ -22,3 +25,21 @@ def blocks(replicas: int, size: int) -> Iterator[slice]:
     ends = [replicas * i // parts for i in range(parts + 1)]
     for first, last in pairwise(ends):
         yield slice(first, last)
+
+
+def times(
+    x: Float[Tensor, "M N I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M n o"] | None = None
+) -> Float[Tensor, "M N O"]:
+    """Returns x @ weight + bias of each model, with the same bits whatever M is.
+
+    Of a model that is alone, a product in which a side is 1 is made as one of two: as that of a vector it would be made
+    by other kernels, which on some processors round otherwise.
+    """
+    if len(x) == 1 and 1 in (*x.shape[1:], weight.shape[2]):
+        shift = None if bias is None else bias.expand(2, -1, -1)
+        return _times(x.expand(2, -1, -1), weight.expand(2, -1, -1), shift)[:1]
+    return _times(x, weight, bias)
+
+
+def _times(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.graphs import Replayed
 from vbandits.networks.weights import prior_std
 from vbandits.streams import Stream
@@ -156,7 +157,7 @@ class Parameters:
     def _move(self, gradient: Gradient, optimizer: Optimizer, rate: float, pull: Tensor | None) -> None:
         squared = torch.linalg.vector_norm(gradient.plain, dim=1).square()
         for _, own, noise in gradient.outer:  # |sum_s g_s z_s^T|^2 = sum_st (g_s . g_t) (z_s . z_t)
-            squared = squared + (torch.bmm(own, own.mT) * torch.bmm(noise, noise.mT)).sum((1, 2))
+            squared = squared + (times(own, own.mT) * times(noise, noise.mT)).sum((1, 2))
         scale = (optimizer.clip / squared.sqrt().clamp(min=optimizer.clip)).unsqueeze(1)
         (self._sgd if optimizer.kind == "sgd" else self._adam)(gradient, scale, optimizer, rate)
         if pull is not None:
@@ -181,7 +182,7 @@ class Parameters:
         self.values.addcmul_(self._velocity, self.rates, value=-rate)
 
     def _adam(self, gradient: Gradient, scale: Tensor, optimizer: Optimizer, rate: float) -> None:
-        products = {name: (own.mT @ noise).flatten(1) for name, own, noise in gradient.outer}
+        products = {name: times(own.mT, noise).flatten(1) for name, own, noise in gradient.outer}
         whole = torch.cat([gradient.plain, *(products[name] for name in self.detached if name in products)], 1) * scale
         if self.steps == 1:
             self._squares = torch.zeros_like(self.values)

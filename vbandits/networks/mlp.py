@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.networks.parametrization import Parametrization
 from vbandits.networks.weights import Factored, dense
 from vbandits.types import Layer, Weights
@@ -118,7 +119,7 @@ def affine(x: Tensor, weight: Tensor | Factored, bias: Tensor | Factored | None)
     if draws == 1:  # one matrix for all draws: they become rows
         x = x.reshape(replicas, s * rows, fan_in)
         kept = s > 1 and fan_out >= NARROW  # draws are told apart again: rows stay rows in memory
-        out = (_plain if kept else product)(x, weight[:, 0], bias)
+        out = (times if kept else product)(x, weight[:, 0], bias)
         return out.view(replicas, s, rows, fan_out)
     x = x.expand(replicas, draws, rows, fan_in).reshape(replicas * draws, rows, fan_in)
     out = product(x, weight.flatten(0, 1), None if bias is None else bias.reshape(-1, 1, fan_out))
@@ -136,7 +137,7 @@ def _factored(x: Tensor, weight: Factored, bias: Tensor | Factored | None) -> Te
     noise = torch.cat([torch.ones_like(weight.noise[..., :1]), weight.noise], 2)  # [R, S, 1 + C]
     if not shared:
         return (parts * noise[:, None, :, None]).sum(4).transpose(1, 2)
-    return torch.bmm(noise, parts.reshape(replicas, -1, noise.shape[2]).mT).unflatten(2, (-1, fan_out))
+    return times(noise, parts.reshape(replicas, -1, noise.shape[2]).mT).unflatten(2, (-1, fan_out))
 
 
 def product(
@@ -144,9 +145,5 @@ def product(
 ) -> Float[Tensor, "M N O"]:
     """Returns x @ weight + bias. What is less wide than high is made transposed: up to five times as fast."""
     if weight.shape[2] < x.shape[1]:
-        return _plain(weight.mT, x.mT, None if bias is None else bias.mT).mT
-    return _plain(x, weight, bias)
-
-
-def _plain(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
+        return times(weight.mT, x.mT, None if bias is None else bias.mT).mT
+    return times(x, weight, bias)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.networks.parametrization import per_entry, rate, std
 from vbandits.streams import Stream
 from vbandits.types import Layer, Network, Task, Weights
@@ -30,7 +31,7 @@ class Factored:
         """Returns the draws."""
         replicas, draws, columns = self.noise.shape
         shape = self.mean.shape[2:]
-        flat = torch.baddbmm(self.mean.flatten(2), self.noise, self.factor.reshape(replicas, -1, columns).mT)
+        flat = times(self.noise, self.factor.reshape(replicas, -1, columns).mT, self.mean.flatten(2))
         return flat.view(replicas, draws, *shape)
 
     @property

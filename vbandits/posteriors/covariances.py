@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from vbandits.blocks import times
 from vbandits.networks.weights import as_matrix, from_matrix, size
 from vbandits.registry import unknown
 from vbandits.streams import Stream
@@ -122,7 +123,7 @@ class LowRank:
     def sample(self, leaves: Leaves, layer: Layer, mean: Tensor, noise: Tensor) -> Tensor:
         """Returns mean + F noise."""
         name = f"factor/{layer.name}"
-        draw = torch.baddbmm(mean, noise, leaves[name].mT)
+        draw = times(noise, leaves[name].mT, mean)
         factor_draw(leaves, name, draw, noise)
         return draw
 
@@ -316,9 +317,9 @@ class Kronecker:
         rows, columns = self._factors(leaves, layer)
         standard = noise.unflatten(2, (rows.shape[1], columns.shape[1]))
         models, draws = standard.shape[:2]
-        by_rows = torch.bmm(rows, standard.transpose(1, 2).flatten(2))  # [R, I, S * O]: all draws in one product
+        by_rows = times(rows, standard.transpose(1, 2).flatten(2))  # [R, I, S * O]: all draws in one product
         by_draw = by_rows.unflatten(2, (draws, -1)).transpose(1, 2).flatten(1, 2)  # [R, S * I, O]
-        return mean + from_matrix(layer, torch.bmm(by_draw, columns.mT).view(models, draws, -1, columns.shape[1]))
+        return mean + from_matrix(layer, times(by_draw, columns.mT).view(models, draws, -1, columns.shape[1]))
 
     def head(
         self, leaves: Leaves, layer: Layer, mean: Tensor, features: Tensor, output: Tensor | None
@@ -326,12 +327,10 @@ class Kronecker:
         """Returns the mean, and |A^T h|^2 times the output's diagonal entry of B B^T."""
         rows, columns = self._factors(leaves, layer)
         weight, shift = rows[:, : layer.fan_in], rows[:, layer.fan_in :]
-        inputs = torch.baddbmm(shift, features, weight) if layer.biases else torch.bmm(features, weight)
+        inputs = times(features, weight, shift if layer.biases else None)
         scale, by_output = inputs.square().sum(2), columns.square().sum(2)  # [R, M], [R, K]
-        if output is not None:
-            variance = scale * by_output.gather(1, output)
-        else:
-            variance = scale.unsqueeze(2) * by_output.unsqueeze(1)
+        taken = by_output.unsqueeze(1) if output is None else by_output.gather(1, output)
+        variance = (scale.unsqueeze(2) if output is None else scale) * taken
         return linear(layer, mean.unsqueeze(2), features, output).squeeze(-1), variance
 
     def divergence(self, leaves: Leaves, layer: Layer, mean: Tensor, scale: Tensor) -> Tensor:
@@ -391,10 +390,10 @@ class Narrow(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, features: Tensor) -> Tensor:
         """Returns the product [R, C, M]."""
         ctx.save_for_backward(weight, features)
-        return torch.bmm(weight, features.mT)
+        return times(weight, features.mT)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Returns gradients that lie in memory as the inputs do."""
         weight, features = ctx.saved_tensors
-        return torch.bmm(gradients[0], features), torch.bmm(gradients[0].mT, weight)
+        return times(gradients[0], features), times(gradients[0].mT, weight)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.networks.weights import Factored, initial, prior_std, rates, unflatten
 from vbandits.posteriors.backward import Backward, Stored
 from vbandits.posteriors.common import evaluate, headed, network_of
@@ -150,7 +151,7 @@ class GaussianFamily:
         if self.exact:
             noise = torch.zeros_like(noise[:, :1])
         elif perturbation is not None:
-            y = y + noise[:, :, : self.noise_rank] @ perturbation.mT
+            y = y + times(noise[:, :, : self.noise_rank], perturbation.mT)
         if self.closed_form_head:
             features, values, variance = self._head(leaves, x, noise, output_index)
             if self.exact and perturbation is not None:
@@ -222,7 +223,7 @@ class GaussianFamily:
             columns = [leaves[f"{kind}/{name}"] for kind in kinds]
             return Factored(mean, torch.cat(columns, 2), torch.cat([shared, own], 2) if self.noise_rank else own)
         if self.noise_rank:
-            mean = torch.baddbmm(mean, shared, leaves[f"noise_factor/{name}"].mT)
+            mean = times(shared, leaves[f"noise_factor/{name}"].mT, mean)
             factor_draw(leaves, f"noise_factor/{name}", mean, shared)
         return mean if still else self.covariance.sample(leaves, layer, mean, own)
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.networks.mlp import product
 from vbandits.posteriors.covariances import Diagonal
 from vbandits.training import OuterProduct
@@ -78,7 +79,7 @@ class LowRankLayer(PointLayer):
     def draw(self, noise: Tensor | None) -> Tensor:
         """Returns mean + F z."""
         assert noise is not None
-        return torch.baddbmm(self.mean.unsqueeze(1), noise, self.factor.mT).flatten(0, 1)
+        return times(noise, self.factor.mT, self.mean.unsqueeze(1)).flatten(0, 1)
 
     def in_leaves(self, parts: list[Tensor], noise: Tensor | None) -> tuple[Found, list[OuterProduct]]:
         """Returns the draws' gradients summed, and with their noise."""
