@@ -30,7 +30,7 @@ def blocks(replicas: int, size: int) -> Iterator[slice]:
 def times(
     x: Float[Tensor, "M N I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M n o"] | None = None
 ) -> Float[Tensor, "M N O"]:
-    """Returns x @ weight + bias of each model, with the same bits whatever M is.
+    """Returns x @ weight + bias of each model, with the same bits whatever M is, where all lie alike in memory.
 
     Of a model that is alone, a product in which a side is 1 is made as one of two: as that of a vector it would be made
     by other kernels, which on some processors round otherwise.

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.blocks import times
 from vbandits.networks.weights import as_matrix, size
 from vbandits.posteriors.common import PREDICTIVE_DRAWS, headed, network_of, noise_of, predictive, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
@@ -170,7 +171,7 @@ class Laplace:
 
         def call(x: Tensor) -> Tensor:
             inputs = with_constant(network.features(trained, x.unsqueeze(1)).squeeze(1), bool(layer.biases))
-            return (inputs @ columns).unflatten(2, (-1, layer.fan_out)).transpose(1, 2)
+            return times(inputs, columns).unflatten(2, (-1, layer.fan_out)).transpose(1, 2)
 
         return call
 
