@@ -128,7 +128,7 @@ class Likelihood(Protocol):
     ) -> tuple[Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None]:
         """Returns d and v: each row's negative log-likelihood has the Hessian diag(d) - v v^T in the values.
 
-        A v of None is zero: outputs do not meet.
+        Without a v, which is None, d is 0 at all outputs but that of the row.
         """
         ...
 

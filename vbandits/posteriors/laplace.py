@@ -15,8 +15,9 @@ from vbandits.blocks import times
 from vbandits.networks.weights import as_matrix, size
 from vbandits.posteriors.common import PREDICTIVE_DRAWS, headed, network_of, noise_of, predictive, with_constant
 from vbandits.posteriors.deterministic import Deterministic, DeterministicState, weights
+from vbandits.posteriors.regression import outer_sums
 from vbandits.streams import Stream
-from vbandits.types import Data, Functions, HeadedNetwork, Task
+from vbandits.types import Batch, Data, Functions, HeadedNetwork, Task
 
 LARGEST = 5000
 """Most entries that are modelled jointly, by a full covariance: of the head, or of one output's where they are
@@ -260,10 +261,8 @@ def _full(task: Task, structure: str) -> bool:
     return structure == "full" or (structure == "auto" and joint <= LARGEST)
 
 
-Rows = Iterator[
-    tuple[Float[Tensor, "R N I"], Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None, Float[Tensor, " N"]]
-]
-"""Of each row h times the root of its weight, the diagonal and vector of A, and the weight."""
+Rows = Iterator[tuple[Float[Tensor, "R N I"], Float[Tensor, "R N K"], Float[Tensor, "R N K"] | None, Batch]]
+"""Of each row h times the root of its weight, the diagonal and vector of A, and what it is."""
 
 
 def _rows(state: LaplaceState, data: Data) -> Rows:
@@ -275,18 +274,22 @@ def _rows(state: LaplaceState, data: Data) -> Rows:
         features = network.features(trained, batch.x.unsqueeze(1))
         values = network.head(trained, features).squeeze(1).double()
         inputs = with_constant(features.squeeze(1).double(), bool(layer.biases))
-        weight = inputs.new_ones(inputs.shape[1]) if batch.weight is None else batch.weight
-        yield inputs * weight.sqrt().unsqueeze(1), *state.task.likelihood.curvature(values, batch.output, noise), weight
+        inputs = inputs if batch.weight is None else inputs * batch.weight.sqrt().unsqueeze(1)
+        yield inputs, *state.task.likelihood.curvature(values, batch.output, noise), batch
 
 
 def _blocks(zero: Float[Tensor, "R K I I"], rows: Rows) -> Blocks:
-    """Returns the sum of A kron h h^T, A = diag(d) - v v^T: blocks of the outputs, less what joins them."""
+    """Returns the sum of A kron h h^T, A = diag(d) - v v^T: blocks of the outputs, less what joins them. Without v a
+    row is multiplied for its own output alone."""
     own, joint = zero, None
-    for inputs, diagonal, vector, _ in rows:
+    for inputs, diagonal, vector, batch in rows:
+        if vector is None:
+            taken = diagonal.gather(2, batch.output.unsqueeze(2))
+            own = own + outer_sums(inputs * taken.sqrt(), batch._replace(weight=None), own.shape[1])
+            continue
         own = own + (inputs.unsqueeze(1) * diagonal.mT.unsqueeze(3)).mT @ inputs.unsqueeze(1)
-        if vector is not None:
-            product = (vector.unsqueeze(3) * inputs.unsqueeze(2)).flatten(2)  # [R, N, K * I]
-            joint = -(product.mT @ product) if joint is None else joint - product.mT @ product
+        product = (vector.unsqueeze(3) * inputs.unsqueeze(2)).flatten(2)  # [R, N, K * I]
+        joint = -(product.mT @ product) if joint is None else joint - product.mT @ product
     if joint is not None:
         outputs, width = own.shape[1:3]
         parts = joint.unflatten(2, (outputs, width)).unflatten(1, (outputs, width))  # a view
@@ -299,7 +302,8 @@ def _blocks(zero: Float[Tensor, "R K I I"], rows: Rows) -> Blocks:
 def _kronecker(zero: Float[Tensor, "R K K"], zero_inputs: Float[Tensor, "R I I"], rows: Rows) -> Kronecker:
     """Returns (sum of A) kron (mean of h h^T)."""
     left, right, count = zero, zero_inputs, 0.0
-    for inputs, diagonal, vector, weight in rows:
+    for inputs, diagonal, vector, batch in rows:
+        weight = inputs.new_ones(inputs.shape[1]) if batch.weight is None else batch.weight
         weighted = diagonal * weight.unsqueeze(1)
         left = left + torch.diag_embed(weighted.sum(1))
         if vector is not None:
