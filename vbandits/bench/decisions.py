@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vbandits.bench import peers
-from vbandits.bench.measure import best, memory_of
+from vbandits.bench.measure import Row, best, memory_of
 from vbandits.benchmarks.bandits.run import run_job
 from vbandits.experiment.benchmark import Job
 from vbandits.experiment.resolve import resolve
@@ -25,7 +25,6 @@ as people make them. The second are for presets of which some are slow: both are
 `benchmarks.bandits.held_out.times`, so that the difference is of decisions alone."""
 SCHEDULE = {"every": 1, "gradient_steps": 1, "batch_size": peers.BATCH}
 BOTH = ("deterministic", "ibvi")
-Row = dict[str, Any]
 
 
 class Case(NamedTuple):

@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from vbandits.bench.measure import Row
+
 SIZE = (10.0, 4.2)
 """Width and height in inches."""
 
 
-def draw(parts: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+def draw(parts: Mapping[str, list[Row]], path: Path) -> None:
     """Draws CPU time against decisions, of one seed, and the time of a step of all seeds against seeds, as SVG.
 
     Args:

@@ -3,12 +3,12 @@
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from vbandits.bench.decisions import on_wheel
+from vbandits.bench.measure import Row
 from vbandits.benchmarks.bandits.run import run_job
 from vbandits.experiment import resources
 from vbandits.experiment.benchmark import Progress, Values
@@ -19,7 +19,6 @@ POINTS = 80
 """Steps of a run whose times are kept."""
 SHARE = 0.05
 """What is looked at is the last part of the steps, by which rows grow from one scaling to the next."""
-Row = dict[str, Any]
 
 
 MOST = 300.0

@@ -2,11 +2,11 @@
 
 import tempfile
 import time
-from typing import Any
 
 from rich.console import Console
 
 from vbandits import api
+from vbandits.bench.measure import Row
 from vbandits.experiment.resolve import resolve
 from vbandits.experiment.store import Store
 
@@ -14,7 +14,7 @@ JOBS = 1_000
 STEPS = 2
 
 
-def jobs(console: Console, count: int = JOBS) -> list[dict[str, Any]]:
+def jobs(console: Console, count: int = JOBS) -> list[Row]:
     """Measures and prints the CPU time per job of an experiment of many tiny jobs, in this process; returns a row."""
     document = {"name": "bench", "seeds": count // 2, "block": 1, "steps": STEPS}
     experiment = resolve({**document, "environments": ["vbandits/LinearBandit-v0"], "agents": ["epsilon-greedy"]})

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.table import Table
 from vbandits.agents.acquisition import BALD, Acquisition, PosteriorSampling, Random
 from vbandits.agents.acquisition.base import Rows
 from vbandits.agents.learner import Inputs, Learner, LearnerSpec
-from vbandits.bench.measure import best, memory_of
+from vbandits.bench.measure import Row, best, memory_of
 from vbandits.envs.active.environment import PoolActiveLearning
 from vbandits.experiment import resources
 from vbandits.posteriors.ibvi import IBVI
@@ -23,7 +22,6 @@ ACQUISITIONS: dict[str, Acquisition] = {
     "posterior_sampling": PosteriorSampling(),
     f"bald, {DRAWS} draws": BALD(draws=DRAWS),
 }
-Row = dict[str, Any]
 
 
 def labels(console: Console, queries: int = 25) -> list[Row]:

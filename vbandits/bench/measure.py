@@ -2,12 +2,15 @@
 
 import gc
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from vbandits.experiment import resources
 
+Row = dict[str, Any]
+"""A row of a table of what was measured."""
 REPEATS = 2
 """Each time is the best of two, taken in turns, so that other work on the machine does not fall on one of them."""
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 
+from vbandits.bench.measure import Row
 from vbandits.experiment.machine import commit, machine
 from vbandits.files import versions
 
 
-def save(parts: Mapping[str, list[dict[str, Any]]], folder: Path, device: str) -> list[Path]:
+def save(parts: Mapping[str, list[Row]], folder: Path, device: str) -> list[Path]:
     """Writes a CSV for each part, every row with the time, the machine, the device and the versions."""
     time = datetime.now(UTC)
     on = torch.cuda.get_device_name() if device == "cuda" else "cpu, one thread"

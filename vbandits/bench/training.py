@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vbandits.bench.measure import best, memory_of
+from vbandits.bench.measure import Row, best, memory_of
 from vbandits.likelihoods import Categorical, Gaussian
 from vbandits.networks import MLP, LeNet5, ResNet18
 from vbandits.posteriors.deterministic import Deterministic
@@ -25,7 +25,6 @@ TRAINED = tuple(name for name in POSTERIORS if name not in ("linear", "ibvi_limi
 BOTH: dict[str, Posterior] = {"deterministic": Deterministic(), "ibvi": IBVI(rank=10)}
 ROWS = 512
 SHARE = "share of a product's rate"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
