@@ -1,6 +1,6 @@
 """A dry run of a posterior, and of what acts on it, before any work: are shapes as the contract says, does it train?"""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ from vbandits.types import Data, Rule
 
 METHODS = ("init", "update", "draw", "mean", "predict")
 ROWS, DRAWS, SMALL = 3, 2, 60
+MANY = ("draws", "samples")
+"""What an acquisition may be told to make so many of that it takes minutes, however few its rows."""
+ENOUGH = 100
+"""So many of them are made in a dry run at most."""
 
 
 def brief(spec: AgentSpec) -> AgentSpec:
@@ -68,7 +72,8 @@ def dry_run_learner(spec: LearnerSpec, environment: Any) -> None:
     features, classes = environment.features[:rows], environment.classes
     standard = standardiser(features, environment.image, torch.float32)
     inputs = Inputs(standard(features), standard(environment.test_features[:SMALL]), classes, environment.image)
-    small = replace(spec, training=replace(spec.training, gradient_steps=min(spec.training.gradient_steps, 1)))
+    training = replace(spec.training, gradient_steps=min(spec.training.gradient_steps, 1))
+    small = replace(spec, training=training, acquisition=_frugal(spec.acquisition))
     learner = Learner(small, (0,), inputs, environment.features.device)
     known = torch.arange(min(rows - count, max(classes, ROWS)), device=environment.features.device).unsqueeze(0)
     _check(learner.model, inputs.pool[known])
@@ -84,6 +89,14 @@ def dry_run_learner(spec: LearnerSpec, environment: Any) -> None:
     if len(set(bought.flatten().tolist())) < count:
         raise ValueError(f"expected {name}.select to return {count} different rows, got {bought.flatten().tolist()}")
     learner.model.predict(inputs.test[known[:, :1] * 0])
+
+
+def _frugal(acquisition: Any) -> Any:
+    """Returns an acquisition that makes few draws, whatever it is told."""
+    told = [field.name for field in fields(acquisition) if field.init] if is_dataclass(acquisition) else []
+    given = {name: getattr(acquisition, name) for name in MANY if name in told}
+    many = [name for name, value in given.items() if isinstance(value, int) and value > ENOUGH]
+    return replace(acquisition, **dict.fromkeys(many, ENOUGH)) if many else acquisition
 
 
 def _check(model: Model, x: Float[Tensor, "1 N D"]) -> None:

@@ -78,7 +78,8 @@ def test_fifty_seeds_run_together_where_nothing_is_said():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("x = " + "[" * 5000 + "]" * 5000, "expected tables and lists some levels deep"),
+        ("x = " + "[" * 5000 + "]" * 5000, "expected tables and lists at most 50 levels deep"),
+        ("x = " + "[" * 300 + "]" * 300, "expected tables and lists at most 50 levels deep"),
         ("seeds = " + "9" * 5000, "expected TOML, got"),
         ("seeds = 10e", "expected TOML, got"),
         ("seeds = 1000000000\nname = 'x'\nenvironments = ['vbandits/Wheel-v0']", "seeds: expected at most 100,000"),
@@ -170,6 +171,23 @@ def test_messages_are_bounded_and_obey_no_terminal(here, capsys):
         assert not {"\x1b", "\x00"} & set(shown)
     assert len(said) < 10_000
     assert "the end" in marker["reason"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "e.toml", "--device", "EVIL"),
+        ("run", "e.toml", "--EVIL"),
+        ("EVIL",),
+        ("run", "e.toml", "--workers", "EVIL"),
+    ],
+)
+def test_command_lines_are_repeated_without_what_a_terminal_obeys(here, capsys, arguments):
+    assert vbandits(*(word.replace("EVIL", "\x1b[2J\x9b" + "a" * 100_000) for word in arguments)) == 2
+    said = capsys.readouterr().err
+    assert "aaa" in said
+    assert not {"\x1b", "\x9b"} & set(said)
+    assert len(said) < 10_000
 
 
 def test_shortened_texts_keep_both_ends():

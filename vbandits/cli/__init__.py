@@ -2,7 +2,7 @@
 
 import sys
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, CycloptsPanel
 from rich.console import Console
 
 from vbandits.cli import computing, listing, reading, running
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in {sys.stdout, sys.stderr} - {None}:  # a terminal that has not our signs shows others in their place
         getattr(stream, "reconfigure", dict)(errors="replace")
     try:
-        code = app(arguments, exit_on_error=False, result_action="return_value")
+        code = app(arguments, exit_on_error=False, result_action="return_value", error_formatter=_refusal)
     except CycloptsError:
         code = INVALID
     except KeyboardInterrupt:
@@ -38,3 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
             print_line(Console(stderr=True), f"error: {shortened(message, LONGEST)}", "red")
         code = INVALID
     sys.exit(code or 0)
+
+
+def _refusal(error: CycloptsError) -> object:
+    """Returns what is shown of a command line that is not understood: it may repeat anything that was typed."""
+    from vbandits.errors import shortened
+
+    return CycloptsPanel(shortened(str(error), LONGEST))

@@ -1,7 +1,6 @@
 """From what a user wrote to an experiment: all of it is checked before anything runs, and all errors told at once."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from vbandits.errors import ConfigError
 from vbandits.experiment.benchmark import Benchmark, Experiment, benchmark, benchmarks
 from vbandits.experiment.config import Part
+from vbandits.experiment.settings import toml
 from vbandits.registry import load, unknown
 from vbandits.serialize import digest
 
@@ -28,16 +28,14 @@ def read(path: Path) -> dict[str, Any]:
     """Returns the content of an experiment file.
 
     Raises:
-        ConfigError: if it is missing or not TOML.
+        ConfigError: if it is missing, not TOML, or too deep.
     """
     if not path.is_file():
         near = sorted(str(other) for other in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         message = unknown("experiment file", str(path), near) if near else f"no experiment file {str(path)!r}"
         raise ConfigError(message)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ConfigError(f"{path}: expected tables and lists some levels deep, got too many levels") from None
+        return toml(path.read_text(encoding="utf-8"), path)
     except ValueError as error:  # also numbers with more digits than Python reads
         raise ConfigError(f"{path}: expected TOML, got: {error}") from None
 

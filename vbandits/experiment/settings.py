@@ -3,11 +3,16 @@
 import re
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from vbandits.errors import ConfigError
 from vbandits.registry import unknown
 
 QUOTED = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')\s*\.""")
+LEVELS = 50
+"""How deep tables and lists may lie in each other: Python cannot walk through many times as many."""
 Field = tuple[str, str]
 """A section and a field of it; the section is empty where the field is in none."""
 
@@ -107,9 +112,34 @@ def _unquoted(text: str) -> str:
 
 
 def parse(text: str) -> Any:
-    """Returns what a text stands for in TOML: a number, a boolean, a list; anything else is a string."""
+    """Returns what a text stands for in TOML: a number, a boolean, a list; anything else is a string.
+
+    Raises:
+        ConfigError: if its lists are too deep.
+    """
     text = {"True": "true", "False": "false"}.get(text.strip(), text)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return toml(f"value = {text}", text)["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
+
+
+def toml(text: str, name: str | Path) -> dict[str, Any]:
+    """Returns the content of a text in TOML.
+
+    Args:
+        text: the text.
+        name: how an error calls it.
+
+    Raises:
+        TOMLDecodeError: if it is not TOML.
+        ConfigError: if its tables and lists are too deep.
+    """
+    with suppress(RecursionError):
+        content = tomllib.loads(text)
+        level: list[Any] = [content]
+        for _ in range(LEVELS):
+            inner = (own for outer in level for own in (outer.values() if isinstance(outer, dict) else outer))
+            if not (level := [own for own in inner if isinstance(own, dict | list)]):
+                return content
+    raise ConfigError(f"{name}: expected tables and lists at most {LEVELS} levels deep, got more")

@@ -10,6 +10,7 @@ from vbandits.errors import ConfigError
 from vbandits.experiment import sweeps
 from vbandits.experiment.benchmark import Benchmark, Experiment
 from vbandits.experiment.resolve import SEARCH, benchmark_of, resolve, searches, select
+from vbandits.experiment.settings import toml
 from vbandits.registry import load, unknown
 from vbandits.tuning import search
 
@@ -124,7 +125,7 @@ def check_replaced(path: Path, experiment: Experiment) -> None:
     """
     assert experiment.tuning is not None
     try:
-        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+        sections = toml(path.read_text(encoding="utf-8"), path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--write: expected a file of presets, or none yet, got {path}: {error}") from None
     names = {name for section in sections.values() if isinstance(section, dict) for name in section}
