@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "network": (("build",), ("forward",)),
     "agent": (("player", "describe"),),
     "policy": (("act", "observe"),),
+    "dataset": (("train_x", "train_y", "test_x", "test_y"),),
     "callback": (("on_step",), ("on_update",), ("on_job_end",)),
     "benchmark": (("sections", "config", "run", "results", "report"),),
 }

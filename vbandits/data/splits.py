@@ -1,17 +1,17 @@
 """A dataset as an experiment declares it, and its rows: the same for every method and every seed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from vbandits.data import corruptions, images
+from vbandits.data import corruptions, images, own_images
 from vbandits.data.images import Images
 from vbandits.data.pools import SHAPES, load_pool
 from vbandits.registry import unknown
-from vbandits.source_hash import LENGTH
+from vbandits.source_hash import LENGTH, reference
 from vbandits.streams import generator
 
 DIGITS = "digits"
@@ -101,21 +101,29 @@ class DatasetSpec:
 
     Attributes:
         label: how reports call it.
-        id: its name for `load`.
+        id: what `load` takes.
         data_dir: where its files lie; results do not depend on it.
     """
 
     label: str
-    id: str
+    id: str | Images | Callable[[], Any]
     options: Options = field(default_factory=Options)
     data_dir: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a user's own."""
+        return not isinstance(self.id, str) or ":" in self.id
 
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
         kwargs = {name: _listed(value) for name, value in asdict(self.options).items()}
-        # the split of digits was another one before it was the pool's: its results are not to be mixed with these
-        data = {"data": load_pool(DIGITS).digest()[:LENGTH]} if self.id == DIGITS else {}
-        return {"label": self.label, "id": self.id, "kwargs": kwargs} | data
+        found = {"label": self.label, "id": reference(self.id), "kwargs": kwargs}
+        if self.id == DIGITS:  # its split was another one before it was the pool's: results are not to be mixed
+            found["data"] = load_pool(DIGITS).digest()[:LENGTH]
+        elif self.own:
+            found["data"] = own_images.digest(load(self.id))[:LENGTH]
+        return found
 
     def load(self) -> Split:
         """Returns its rows; which ones are held out or left out depends on nothing but the options.
@@ -128,7 +136,9 @@ class DatasetSpec:
         rows = known - held if options.rows is None else options.rows
         if rows < 1 or rows + held > known:
             wanted = f"rows ({'all others' if options.rows is None else rows}) and validation_rows ({held})"
-            raise ValueError(f"expected at most {known:,} {wanted} together, which is what {self.id} has to train on")
+            raise ValueError(
+                f"expected at most {known:,} {wanted} together, which is what {found.name} has to train on"
+            )
         order = generator(0, "rows").permutation(known)
         validation, train = order[:held], order[held : held + rows]
         if options.tuning:
@@ -157,17 +167,25 @@ class DatasetSpec:
         )
 
 
-def load(name: str, data_dir: str | None = None) -> Images:
-    """Returns a dataset by name: `digits`, which needs no files, or those of `vbandits.data.images`.
+def load(source: str | Images | Callable[[], Any], data_dir: str | None = None) -> Images:
+    """Returns a dataset.
+
+    Args:
+        source: `digits`, which needs no files; a name of `vbandits.data.images`; or a user's own, as in
+            `own_images.made`.
+        data_dir: where the files of published datasets lie.
 
     Raises:
-        ValueError: for an unknown name, or if its files are not there.
+        ValueError: for an unknown name, if its files are not there, or for faulty arrays.
     """
-    if name == DIGITS:
+    if not isinstance(source, str) or ":" in source:
+        return own_images.made(source)
+    if source == DIGITS:
         return _digits()
-    if name not in images.names():
-        raise ValueError(unknown("dataset", name, [DIGITS, *images.names()]))
-    return images.load(name, data_dir)
+    if source not in images.names():
+        own = ", or 'module:name' of your own images"
+        raise ValueError(unknown("dataset", source, [DIGITS, *images.names()]) + own)
+    return images.load(source, data_dir)
 
 
 def _digits() -> Images:

@@ -1,13 +1,15 @@
 """A supervised experiment: `[[datasets]]` and `[[methods]]`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from vbandits.benchmarks.supervised import BENCHMARK
+from vbandits.data import own_images
+from vbandits.data.images import Images
 from vbandits.data.splits import DatasetSpec, Options, Split
 from vbandits.experiment.config import Config, Count, Entry, ExperimentFile, words
 from vbandits.experiment.sections import changed, validate
@@ -16,6 +18,7 @@ from vbandits.networks import LeNet5
 from vbandits.presets import METHODS
 from vbandits.registry import unknown
 from vbandits.serialize import described, instantiate
+from vbandits.source_hash import reference
 from vbandits.types import Optimizer, Posterior
 
 Temperature = float | Literal["fit"]
@@ -51,9 +54,9 @@ class MethodSpec:
 
 
 class DatasetEntry(Entry):
-    """`[[datasets]]` of an experiment file."""
+    """`[[datasets]]` of an experiment file; in Python its id may be the images, or what makes them."""
 
-    id: str
+    id: str | InstanceOf[Images] | Callable[[], Any]
     kwargs: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
 
@@ -102,7 +105,7 @@ class SupervisedConfig(Config):
                 options = validate(Options, content, f"{where}.kwargs", self.errors)
                 if options is not None and not wrong:
                     own = {key: one for key, one in setting.items() if key != "id" or parsed.label}
-                    label = labelled(parsed.label or parsed.id, own | chosen)
+                    label = labelled(parsed.label or reference(parsed.id).rpartition(":")[2], own | chosen)
                     yield DatasetSpec(label, parsed.id, options, self.data_dir)
 
     def methods(self, entry: Any, where: str) -> Iterator[MethodSpec]:
@@ -151,6 +154,8 @@ class SupervisedConfig(Config):
         splits: dict[Any, Split] = {}
         for spec in problems:
             try:
+                if spec.own:
+                    own_images.require_same(spec.id)
                 split = spec.load()
                 next(split.settings())
                 splits.setdefault((split.shape, split.classes), split)
