@@ -236,15 +236,6 @@ def is_policy(thing: Any) -> bool:
     return all(callable(getattr(thing, name, None)) for name in METHODS)
 
 
-def name_of(source: Any) -> str:
-    """Returns what a policy is called where it has no label: its class's or function's name."""
-    while isinstance(source, functools.partial):
-        source = source.func
-    if isinstance(source, str):
-        return source.partition(":")[2] or source
-    return getattr(source, "__name__", type(source).__name__)
-
-
 def _ready(origin: Any) -> bool:
     """Says whether it is a policy that is made already."""
     return not inspect.isclass(origin) and is_policy(origin)

@@ -117,6 +117,8 @@ def attempt(case: Case, folder: Path) -> tuple[str, int]:
 
     before = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, LONG)
+    waits = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 20 * LONG)  # one that waits takes no CPU time
     code: object = None
     try:
         with (
@@ -132,6 +134,8 @@ def attempt(case: Case, folder: Path) -> tuple[str, int]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, waits)
         shutil.rmtree(folder / "results", ignore_errors=True)
     wrong = []
     left = {path.name for path in folder.iterdir()} - names - {"results", "__pycache__"}

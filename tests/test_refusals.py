@@ -87,9 +87,11 @@ def test_all_faults_are_told_at_once():
         (("run", "small.toml", "--seeds", "-3"), "seeds: expected a count of at least 1"),
         (("run", "small.toml", "--set", "schedule.batchsize=3"), "did you mean 'schedule.batch_size'?"),
         (("run", "small.toml", "--set", "posterior.rank"), "expected section.field=value"),
+        (("run", "small.toml", "--set", f"posterior.rank={'[' * 50}{']' * 50}"), "posterior.rank"),
+        (("run", "small.toml", "--set", f"schedule.every={'9' * 5000}"), "schedule.every: expected"),
         *(
             (("run", "small.toml", "--set", f"posterior.rank={'[' * levels}{']' * levels}"), "at most 50 levels deep")
-            for levels in (50, 300, 5000)
+            for levels in (51, 300, 5000)
         ),
         (("run", "small.toml", "--agents", "ibiv"), "did you mean 'ibvi'?"),
         (("run", "small.toml", "--device", "cuda"), "expected a CUDA device"),

@@ -282,7 +282,9 @@ def execute(
 
 
 def _listed(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str | Mapping) or callable(value) else list(value)
+    if isinstance(value, str | Mapping) or callable(value) or not isinstance(value, Iterable):
+        return [value]
+    return list(value)
 
 
 def _foreign(jobs: Sequence[Job]) -> bool:

@@ -6,6 +6,7 @@ installed, or say by its return annotation that it makes such a thing: `os:syste
 as an object is not looked at.
 """
 
+import functools
 import inspect
 import typing
 from typing import Any
@@ -50,6 +51,15 @@ def require_kind(what: str, place: str, found: Any) -> None:
             f"{expected}, or a function that makes one: of your own, or one that is annotated to return such a class; "
             f"got {reference(found)}, which is neither: write a function of your own that calls it, if you mean it"
         )
+
+
+def name_of(source: Any) -> str:
+    """Returns what is called by no label: the name of a class, a function, an instance's class, or in "module:name"."""
+    while isinstance(source, functools.partial):
+        source = source.func
+    if isinstance(source, str):
+        return source.partition(":")[2] or source
+    return getattr(source, "__name__", type(source).__name__)
 
 
 def fits(what: str, found: Any) -> bool:

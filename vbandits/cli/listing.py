@@ -53,7 +53,9 @@ def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | Non
     from vbandits.experiment.settings import parse
 
     extend_path([str(Path.cwd())])
-    found = check_environment(id, {name: parse(value) for name, value in (kwargs or {}).items()}, data_dir)
+    found = check_environment(
+        id, {name: parse(value, f"--kwargs.{name}") for name, value in (kwargs or {}).items()}, data_dir
+    )
     print(found)
     return 0 if found.works else FAILED
 

@@ -5,7 +5,7 @@ Pixels are float32 in [0, 1], flattened in the order channel, row, column: [N, C
 
 import os
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from vbandits.data import loading
 from vbandits.data.catalogue import PUBLISHED
 from vbandits.data.image_files import scaled
+from vbandits.data.pool import Pool
 from vbandits.data.record import Dataset, Published
 from vbandits.errors import require
 from vbandits.registry import unknown
@@ -40,6 +41,15 @@ class Images:
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of all rows, with types and shapes, and of what a row is: that of a pool of them."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        arrays = (self.train_x, self.train_y, self.test_x, self.test_y)
+        return Pool(self.name, *arrays, self.classes, self.shape).digest()
 
 
 def names() -> list[str]:

@@ -1,93 +1,161 @@
 """A user's own images to classify: arrays as other libraries have them, checked and brought into one form."""
 
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from vbandits.data.image_files import scaled
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD
-from vbandits.data.pool import Pool
 from vbandits.errors import require
+from vbandits.named import name_of
 from vbandits.registry import load
-from vbandits.source_hash import reference
 
 PARTS = ("train_x", "train_y", "test_x", "test_y")
 COLOURS = (1, 3, 4)
 """Channels that images have as a rule."""
+DARK = 0.2
+"""Images whose brightest pixel is less, of 1, may have been meant in other units."""
+Shape = tuple[int, int, int]
 
 
 def made(source: Any) -> Images:
-    """Returns the images that a source is, or makes; the last two that were made stay in memory.
+    """Returns the images that a source is, or makes; the last two that functions made stay in memory.
 
     Args:
-        source: arrays (train_x, train_y, test_x, test_y) as a tuple; `Images`; a function without arguments that
-            returns either; or the place of any of them, "module:name". Images are [N, H, W] or [N, C, H, W], whole
-            numbers from 0 to 255 or others from 0 to 1; labels [N] are whole numbers, truth values or text, whose
-            levels, sorted, are the classes.
+        source: arrays (train_x, train_y, test_x, test_y), as a tuple or as attributes; `Images`; a function without
+            arguments that returns any of them; or the place of one, "module:name". Images are [N, H, W] or
+            [N, C, H, W], whole numbers from 0 to 255, others from 0 to 1, or truth values; labels [N] are whole
+            numbers, truth values or text, whose levels, sorted, are the classes.
 
     Raises:
         ValueError: for anything else.
     """
-    found = load(source, "dataset") if isinstance(source, str) else source
-    return _called(found) if callable(found) else _checked(reference(source), found)
+    found = _found(source)
+    if not callable(found):
+        return _checked(called(source), found)
+    return (_called if isinstance(found, Hashable) else _called.__wrapped__)(found)
 
 
-def require_same(source: Any) -> None:
-    """Raises a ValueError where a function makes other images when it is called again, as each process does."""
-    found = load(source, "dataset") if isinstance(source, str) else source
-    if callable(found) and digest(made(found)) != digest(_called.__wrapped__(found)):
+def digest(source: Any) -> str:
+    """Returns the digest of the images of a source, which are made anew.
+
+    Raises:
+        ValueError: where a function makes other images when it is called again, as each process does.
+    """
+    found = _found(source)
+    _called.cache_clear()  # a function may have become another one since it was called
+    first = made(found).digest()
+    if callable(found) and _called.__wrapped__(found).digest() != first:
         raise ValueError(
-            f"{reference(found)}: expected the same images at each call, got others: draw what is random from a "
+            f"{called(source)}: expected the same images at each call, got others: draw what is random from a "
             "generator with a seed"
         )
+    return first
 
 
-@lru_cache(HELD)
-def digest(found: Images) -> str:
-    """Returns the SHA-256 of all rows, with what a row is."""
-    arrays = (found.train_x, found.train_y, found.test_x, found.test_y)
-    return Pool(found.name, *arrays, found.classes, found.shape).digest()
+def are_arrays(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Returns whether a value can only be meant as arrays."""
+    return isinstance(value, tuple | list) and any(hasattr(part, "shape") for part in value)
+
+
+def described(images: Images) -> str:
+    """Returns what images were taken to be."""
+    size, high = " x ".join(map(str, images.shape)), float(images.train_x.max())
+    dark = ": was another number meant as white?" if high < DARK else ""
+    counts = f"{len(images.train_x):,} images to train on and {len(images.test_x):,} to test on"
+    return f"{counts}, {size} pixels, {images.classes} classes, the brightest pixel {high:.2g} of 1{dark}"
+
+
+def called(source: Any) -> str:
+    """Returns what images are called that have no label."""
+    if isinstance(source, Images):
+        return source.name
+    return "arrays" if isinstance(source, tuple | list) else name_of(source)
+
+
+def _found(source: Any) -> Any:
+    return load(source, "dataset") if isinstance(source, str) else source
 
 
 @lru_cache(HELD)
 def _called(function: Callable[[], Any]) -> Images:
-    return _checked(reference(function), function())
+    name = name_of(function)
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise ValueError(f"{name}: expected a function that needs no arguments, got one with more: {error}") from None
+    except ValueError:  # of a compiled function it cannot be known
+        pass
+    return _checked(name, function())
 
 
 def _checked(name: str, given: Any) -> Images:
+    shape = classes = None
     if isinstance(given, Images):
-        train_x, test_x = (x.reshape(-1, *given.shape) for x in (given.train_x, given.test_x))
-        given = train_x, given.train_y, test_x, given.test_y
+        name, shape, classes = given.name, given.shape, given.classes
+    if all(hasattr(given, part) for part in PARTS):
+        given = tuple(getattr(given, part) for part in PARTS)
     if not (isinstance(given, tuple | list) and len(given) == len(PARTS)):
-        raise ValueError(f"{name}: expected Images, or arrays ({', '.join(PARTS)}), got {type(given).__name__}")
-    train_x, train_y, test_x, test_y = map(np.asarray, given)
-    (train_x, shape), (test_x, other) = _pixels(train_x, f"{name}: train_x"), _pixels(test_x, f"{name}: test_x")
-    require(other == shape, f"{name}: test_x", f"images of {shape}, as in train_x", other)
-    levels, train_y = np.unique(_labels(train_y, len(train_x), f"{name}: train_y"), return_inverse=True)
-    require(len(levels) >= 2, f"{name}: train_y", "at least two classes", levels.tolist())
-    test_y = _labels(test_y, len(test_x), f"{name}: test_y")
-    if strange := sorted({*test_y.tolist()} - {*levels.tolist()}):
-        raise ValueError(f"{name}: test_y: expected classes that are in train_y, got {strange[:10]}")
-    return Images(name, shape, len(levels), train_x, train_y, test_x, np.searchsorted(levels, test_y))
+        got = f"{type(given).__name__} of {len(given)}" if isinstance(given, tuple | list) else type(given).__name__
+        raise ValueError(f"{name}: expected four arrays ({', '.join(PARTS)}), or Images, got {got}")
+    what = [f"{name}: {part}" for part in PARTS]
+    train_x, train_y, test_x, test_y = map(_array, given, what)
+    train_x, test_x = _pictures(train_x, what[0], shape), _pictures(test_x, what[2], shape)
+    shape = train_x.shape[1:]
+    require(test_x.shape[1:] == shape, what[2], f"images of {shape}, as in train_x", test_x.shape[1:])
+    whole = [x.dtype.kind in "iu" for x in (train_x, test_x)]
+    require(len({*whole}) == 1, what[2], f"numbers of the same kind as train_x, {train_x.dtype}", test_x.dtype)
+    pixels = [_pixels(train_x, what[0]), _pixels(test_x, what[2])]
+    if whole[0] and train_x.max() == 1:
+        raise ValueError(f"{what[0]}: expected whole numbers from 0 to 255, got 0 and 1 alone: give truth values")
+    train_y, test_y = _labels(train_y, len(train_x), what[1]), _labels(test_y, len(test_x), what[3])
+    levels = np.unique(train_y) if classes is None else np.arange(classes)
+    require(len(levels) >= 2, what[1], "at least two classes", levels.tolist())
+    known = "that are in train_y" if classes is None else f"from 0 to {classes - 1}"
+    for y, own in ((train_y, what[1]), (test_y, what[3])):
+        if strange := sorted({*y.tolist()} - {*levels.tolist()}, key=repr):
+            raise ValueError(f"{own}: expected classes {known}, got {', '.join(map(repr, strange[:10]))}")
+    labels = [np.searchsorted(levels, y) for y in (train_y, test_y)]
+    return Images(name, shape, len(levels), pixels[0], labels[0], pixels[1], labels[1])
 
 
-def _pixels(x: np.ndarray, what: str) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Returns images as float32 in [0, 1], flat [N, C*H*W], and their shape."""
+def _array(given: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(given.detach() if hasattr(given, "detach") else given)
+    except Exception as error:
+        raise ValueError(f"{what}: expected an array, got {type(given).__name__}: {error}") from error
+
+
+def _pictures(x: np.ndarray, what: str, shape: Shape | None) -> np.ndarray:
+    """Returns images [N, C, H, W] as they are; flat ones [N, C*H*W] have a shape."""
+    if shape is not None and x.ndim == 2:
+        require(x.shape[1] == math.prod(shape), what, f"images of {math.prod(shape)} pixels, {shape}", x.shape)
+        return x.reshape(len(x), *shape)
     require(x.ndim in (3, 4) and x.size > 0, what, "images [N, H, W] or [N, C, H, W]", x.shape)
-    require(x.dtype.kind in "fiub", what, "numbers", x.dtype)
     if x.ndim == 4 and x.shape[3] in COLOURS and x.shape[1] not in COLOURS:
         raise ValueError(f"{what}: expected channels first, [N, C, H, W], got {x.shape}: give x.transpose(0, 3, 1, 2)")
-    shape = (x.shape[1] if x.ndim == 4 else 1, *x.shape[-2:])
+    return x if x.ndim == 4 else x[:, None]
+
+
+def _pixels(x: np.ndarray, what: str) -> np.ndarray:
+    """Returns images as float32 in [0, 1], flat [N, C*H*W]."""
+    require(x.dtype.kind in "fiub", what, "numbers", x.dtype)
     whole = x.dtype.kind in "iu"
-    low, high, most = x.min(), x.max(), 255 if whole else 1  # NaN fails both comparisons
-    if not (low >= 0 and high <= most):
-        wanted = "whole numbers from 0 to 255" if whole else "numbers from 0 to 1 (divide by 255?)"
+    low, high = x.min(), x.max()
+    if np.isnan(high):
+        raise ValueError(
+            f"{what}: expected numbers, got NaN in {np.isnan(x).reshape(len(x), -1).any(1).sum():,} images"
+        )
+    if low < 0 or high > (255 if whole else 1):
+        wanted = "whole numbers from 0 to 255" if whole else "numbers from 0 to 1 (divide by the number of white)"
         raise ValueError(f"{what}: expected {wanted}, got {low} to {high}")
     flat = x.reshape(len(x), -1)
-    return scaled(flat) if whole else flat.astype(np.float32, copy=False), shape
+    return scaled(flat) if whole else flat.astype(np.float32, copy=False)
 
 
 def _labels(y: np.ndarray, rows: int, what: str) -> np.ndarray:
@@ -95,5 +163,6 @@ def _labels(y: np.ndarray, rows: int, what: str) -> np.ndarray:
     require(y.shape == (rows,), what, f"one label for each of {rows:,} images", y.shape)
     if y.dtype.kind == "O" and all(isinstance(value, str) for value in y):
         y = y.astype(np.str_)
-    require(y.dtype.kind in "biuU", what, "whole numbers, truth values or text", y.dtype)
+    if y.dtype.kind not in "biuU":
+        raise ValueError(f"{what}: expected whole numbers, truth values or text, got {y.dtype}: give y.astype(int)?")
     return y

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from vbandits import registry
 from vbandits.data import corruptions, images, own_images
 from vbandits.data.images import Images
 from vbandits.data.pools import SHAPES, load_pool
 from vbandits.registry import unknown
-from vbandits.source_hash import LENGTH, reference
+from vbandits.source_hash import LENGTH, reference, source_hash
 from vbandits.streams import generator
 
 DIGITS = "digits"
@@ -19,6 +21,8 @@ CLEAN = "none"
 """What records call the test set as it is."""
 OUT_OF_DISTRIBUTION_ROWS = 1000
 """Most images of each out-of-distribution set."""
+VALIDATION = 1000
+"""Rows that are held out of training where nothing is said."""
 Rows = Annotated[int, Field(ge=1, strict=True)]
 Severity = Annotated[int, Field(ge=1, le=5, strict=True)]
 
@@ -29,7 +33,8 @@ class Options:
 
     Attributes:
         rows: to train on; by default all that are not held out.
-        validation_rows: held out of training, to fit temperatures on.
+        validation_rows: held out of training, to fit temperatures on; by default 1,000, or of a user's own images a
+            fifth where that is fewer.
         test_rows: at most, of the clean test set; by default all.
         corrupted_rows: of the test set, corrupted at each severity; 0 does without corruptions.
         corruptions: kinds; by default all.
@@ -40,7 +45,7 @@ class Options:
     """
 
     rows: Rows | None = None
-    validation_rows: Rows = 1000
+    validation_rows: Rows | None = None
     test_rows: Rows | None = None
     corrupted_rows: Annotated[int, Field(ge=0, strict=True)] = 1000
     corruptions: tuple[str, ...] = tuple(corruptions.CORRUPTIONS)
@@ -103,12 +108,14 @@ class DatasetSpec:
         label: how reports call it.
         id: what `load` takes.
         data_dir: where its files lie; results do not depend on it.
+        data: digest of a user's own images, if it is known: others are then refused.
     """
 
     label: str
     id: str | Images | Callable[[], Any]
     options: Options = field(default_factory=Options)
     data_dir: str | None = None
+    data: str | None = None
 
     @property
     def own(self) -> bool:
@@ -118,11 +125,19 @@ class DatasetSpec:
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
         kwargs = {name: _listed(value) for name, value in asdict(self.options).items()}
-        found = {"label": self.label, "id": reference(self.id), "kwargs": kwargs}
+        source: Any = self.id
+        while isinstance(source, partial):  # what it binds may be arrays, and shows in the rows
+            source = source.func
+        found = {"label": self.label, "id": reference(source), "kwargs": kwargs}
+        if self.own:
+            found["data"] = (self.data or load(self.id).digest())[:LENGTH]
+            origin = registry.load(source, "dataset") if isinstance(source, str) else source
+            if code := source_hash(origin):
+                found["code"] = {reference(origin): code}
+            return found
+        kwargs["validation_rows"] = self.options.validation_rows or VALIDATION
         if self.id == DIGITS:  # its split was another one before it was the pool's: results are not to be mixed
             found["data"] = load_pool(DIGITS).digest()[:LENGTH]
-        elif self.own:
-            found["data"] = own_images.digest(load(self.id))[:LENGTH]
         return found
 
     def load(self) -> Split:
@@ -132,12 +147,18 @@ class DatasetSpec:
             ValueError: if there is no such dataset, if its files are not there, or if it has too few rows.
         """
         found, options = load(self.id, self.data_dir), self.options
-        known, held = len(found.train_x), options.validation_rows
+        if self.data not in (None, found.digest() if self.own else None):
+            raise ValueError(
+                f"{found.name}: expected the images that it gave before the run, got others in its process"
+            )
+        known, held = len(found.train_x), options.validation_rows or VALIDATION
+        if self.own and options.validation_rows is None:
+            held = min(held, max(known // 5, 1))
         rows = known - held if options.rows is None else options.rows
         if rows < 1 or rows + held > known:
             wanted = f"rows ({'all others' if options.rows is None else rows}) and validation_rows ({held})"
             raise ValueError(
-                f"expected at most {known:,} {wanted} together, which is what {found.name} has to train on"
+                f"expected at most {known:,} {wanted} together, all to train on in {found.name}: set fewer"
             )
         order = generator(0, "rows").permutation(known)
         validation, train = order[:held], order[held : held + rows]
@@ -147,7 +168,9 @@ class DatasetSpec:
             test_x, test_y = found.test_x, found.test_y
             test = generator(0, "test rows").permutation(len(test_x))[: options.test_rows]
         if not len(test):
-            raise ValueError(f"expected rows that are left over to evaluate on, got rows ({rows}) of all {known:,}")
+            raise ValueError(
+                f"expected rows that are left over to evaluate on, got rows ({rows}) of all {known:,}: set fewer rows"
+            )
         outside = min(OUT_OF_DISTRIBUTION_ROWS, len(found.test_x))
         out_of_distribution = {
             name: images.out_of_distribution(name, found, outside, data_dir=self.data_dir)

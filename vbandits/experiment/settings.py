@@ -41,7 +41,7 @@ class Settings:
                 self._aimed.append(_Aimed(head.strip(), _unquoted(rest)))
             else:
                 section, _, field = path.strip().rpartition(".")
-                self._values[section, field] = parse(value)
+                self._values[section, field] = parse(value, f"--set {path.strip()}")
 
     def aims(self, what: str) -> bool:
         """Returns whether any setting is for one entry of a list of the file."""
@@ -59,7 +59,7 @@ class Settings:
                     path, _, value = one.rest.removeprefix(f"{name}.").partition("=")
                     section, _, field = path.strip().rpartition(".")
                     one.found = True
-                    self._hits.append((one, (section, field), parse(value)))
+                    self._hits.append((one, (section, field), parse(value, f"--set {path.strip()}")))
                     break
 
     def of(self, section: str, known: Iterable[str]) -> list[tuple[str, Any]]:
@@ -111,16 +111,20 @@ def _unquoted(text: str) -> str:
     return f"{name}.{text[quoted.end() :].strip()}"
 
 
-def parse(text: str) -> Any:
+def parse(text: str, name: str) -> Any:
     """Returns what a text stands for in TOML: a number, a boolean, a list; anything else is a string.
+
+    Args:
+        text: the text.
+        name: how an error calls it.
 
     Raises:
         ConfigError: if its lists are too deep.
     """
     text = {"True": "true", "False": "false"}.get(text.strip(), text)
     try:
-        return toml(f"value = {text}", text)["value"]
-    except tomllib.TOMLDecodeError:
+        return toml(f"value = {text}", name)["value"]
+    except ValueError:  # also a number with more digits than Python reads
         return text.strip()
 
 
@@ -132,13 +136,13 @@ def toml(text: str, name: str | Path) -> dict[str, Any]:
         name: how an error calls it.
 
     Raises:
-        TOMLDecodeError: if it is not TOML.
+        ValueError: if it is not TOML.
         ConfigError: if its tables and lists are too deep.
     """
     with suppress(RecursionError):
         content = tomllib.loads(text)
         level: list[Any] = [content]
-        for _ in range(LEVELS):
+        for _ in range(1 + LEVELS):  # the whole is no level
             inner = (own for outer in level for own in (outer.values() if isinstance(outer, dict) else outer))
             if not (level := [own for own in inner if isinstance(own, dict | list)]):
                 return content

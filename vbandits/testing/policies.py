@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbandits.agents.policy import PolicySpec, name_of
+from vbandits.agents.policy import PolicySpec
 from vbandits.envs.spaces import Observation, ObservationSpec
+from vbandits.named import name_of
 from vbandits.testing import expect
 from vbandits.testing.laws import SEEDS, laws
 

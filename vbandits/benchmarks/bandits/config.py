@@ -11,7 +11,7 @@ from pydantic import Field
 from vbandits.agents.agent import AgentSpec
 from vbandits.agents.encoding import Encoding, Kind
 from vbandits.agents.player import PlayerSpec
-from vbandits.agents.policy import PolicySpec, is_policy, name_of
+from vbandits.agents.policy import PolicySpec, is_policy
 from vbandits.agents.rules import Thompson, Uniform
 from vbandits.agents.saving import keep_in_trial
 from vbandits.benchmarks.bandits import BENCHMARK
@@ -28,6 +28,7 @@ from vbandits.experiment.resources import one_thread
 from vbandits.experiment.sections import changed
 from vbandits.experiment.settings import Settings
 from vbandits.experiment.sweeps import Setting, hints_of, labelled, plain, swept
+from vbandits.named import name_of
 from vbandits.networks import MLP
 from vbandits.presets import PRESETS
 from vbandits.registry import load, unknown

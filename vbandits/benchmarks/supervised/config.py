@@ -1,6 +1,6 @@
 """A supervised experiment: `[[datasets]]` and `[[methods]]`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -18,7 +18,6 @@ from vbandits.networks import LeNet5
 from vbandits.presets import METHODS
 from vbandits.registry import unknown
 from vbandits.serialize import described, instantiate
-from vbandits.source_hash import reference
 from vbandits.types import Optimizer, Posterior
 
 Temperature = float | Literal["fit"]
@@ -95,6 +94,8 @@ class SupervisedConfig(Config):
         if isinstance(entry, DatasetSpec):
             yield replace(entry, data_dir=entry.data_dir or self.data_dir)
             return
+        if (entry := self._with_images(entry, where)) is None:
+            return
         known = [field.name for field in fields(Options)]
         for setting, parsed in self.entries(DatasetEntry, entry, where):
             kwargs = parsed.kwargs | dict(self.settings.of("kwargs", known))
@@ -105,8 +106,20 @@ class SupervisedConfig(Config):
                 options = validate(Options, content, f"{where}.kwargs", self.errors)
                 if options is not None and not wrong:
                     own = {key: one for key, one in setting.items() if key != "id" or parsed.label}
-                    label = labelled(parsed.label or reference(parsed.id).rpartition(":")[2], own | chosen)
+                    label = labelled(parsed.label or own_images.called(parsed.id), own | chosen)
                     yield DatasetSpec(label, parsed.id, options, self.data_dir)
+
+    def _with_images(self, entry: Any, where: str) -> Any:
+        """Returns an entry with images in the place of arrays, which would be a sweep of ids; None if it is faulty."""
+        given = entry.get("id") if isinstance(entry, Mapping) else entry
+        if not own_images.are_arrays(given):
+            return entry
+        try:
+            found = own_images.made(tuple(given))
+        except ValueError as error:
+            self.errors.append(f"{where}: {error}")
+            return None
+        return {**entry, "id": found} if isinstance(entry, Mapping) else {"id": found}
 
     def methods(self, entry: Any, where: str) -> Iterator[MethodSpec]:
         """Yields methods, unless the entry is faulty; one that is made already takes settings. The learning rate of the
@@ -151,16 +164,9 @@ class SupervisedConfig(Config):
         """Loads every dataset, makes every method for every shape of images, and lets it predict a few rows."""
         from vbandits.benchmarks.supervised.run import Learner
 
+        digests: dict[Any, str] = {}
         splits: dict[Any, Split] = {}
-        for spec in problems:
-            try:
-                if spec.own:
-                    own_images.require_same(spec.id)
-                split = spec.load()
-                next(split.settings())
-                splits.setdefault((split.shape, split.classes), split)
-            except Exception as error:
-                self.errors.append(f"dataset {spec.label!r}: {words(error)}")
+        checked = [self._checked(spec, digests, splits) for spec in problems]
         for (shape, classes), split in splits.items():
             for method in methods:
                 try:
@@ -176,4 +182,20 @@ class SupervisedConfig(Config):
             for method in methods
             if (decay := method.optimizer.decay_steps if method.optimizer else 0) not in (0, steps)
         ]
-        return problems, notes
+        return checked, notes
+
+    def _checked(self, spec: DatasetSpec, digests: dict[Any, str], splits: dict[Any, Split]) -> DatasetSpec:
+        """Returns a dataset, a user's own with its digest, and keeps its rows if they are the first of their shape."""
+        try:
+            if spec.own:
+                source = spec.id if isinstance(spec.id, str) else id(spec.id)
+                digests[source] = digests.get(source) or own_images.digest(spec.id)
+                spec = replace(spec, data=digests[source])
+            split = spec.load()
+            next(split.settings())
+            splits.setdefault((split.shape, split.classes), split)
+            if spec.own:
+                self.notes.append(f"{spec.label}: {own_images.described(own_images.made(spec.id))}")
+        except (Exception, SystemExit) as error:
+            self.errors.append(f"dataset {spec.label!r}: {words(error)}")
+        return spec
