@@ -143,3 +143,13 @@ def test_fetching_verifies_and_tells_what_failed(standins, monkeypatch, capsys):
     monkeypatch.setattr("sklearn.datasets.fetch_covtype", lambda **_: Bunch(data=table[:, :-1], target=table[:, -1]))
     assert vbandits("data", "fetch", "covertype") == 0
     assert "ok: covertype: 60 rows, 54 features, 7 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("data", "list"), ("list", "datasets")])
+def test_those_that_are_named_alone_are_listed(words, standins, capsys):
+    assert vbandits(*words, "adult") == 0
+    shown = capsys.readouterr().out
+    assert "adult" in shown
+    assert "mnist" not in shown
+    assert vbandits(*words, "adlut") == 2
+    assert "unknown dataset 'adlut'; did you mean 'adult'?" in " ".join(capsys.readouterr().err.split())

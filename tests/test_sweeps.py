@@ -250,6 +250,19 @@ def test_a_setting_sweeps():
     ]
 
 
+def test_the_kind_of_the_networks_can_be_set_for_all():
+    digits = {"id": "digits", "kwargs": {"validation_rows": 50}}
+    document = {"name": "e", "seeds": 1, "steps": 2, "datasets": [digits], "methods": ["ibvi", "deterministic"]}
+    with pytest.raises(ConfigError, match="at least 12 x 12 pixels for LeNet-5"):
+        resolve(document)
+    made = resolve(document, ["network.kind=mlp", "network.hidden=[7]"]).methods
+    assert [method.network for method in made] == [MLP((7,))] * 2
+    made = resolve(document, ["methods.ibvi.network.kind=mlp", "methods.deterministic.network.kind=mlp"]).methods
+    assert [method.network for method in made] == [MLP()] * 2
+    with pytest.raises(ConfigError, match="did you mean 'mlp'"):
+        resolve(document, ["network.kind=mpl"])
+
+
 def test_a_setting_aims_at_one_by_its_label_or_id():
     agents = [{"id": "ibvi"}, {"id": "ibvi", "label": "mine 1.5"}, {"id": "elbo"}]
 

@@ -29,8 +29,8 @@ def list_(what: str | None = None, *names: str) -> None:
     if what is None:
         print_rows(catalogue.choices())
         return
-    if what == "datasets" and not names:
-        list_data()
+    if what == "datasets":
+        list_data(*names)
         return
     print_rows(catalogue.rows(what, names))
 
@@ -61,18 +61,20 @@ def check(id: str, *, kwargs: dict[str, str] | None = None, data_dir: Path | Non
 
 
 @data.command(name="list")
-def list_data(*, data_dir: Path | None = None) -> None:
+def list_data(*names: str, data_dir: Path | None = None) -> None:
     """List the datasets: their size, where they are found here, and how the others are to be had.
 
     Parameters
     ----------
+    names
+        Such as mushroom; by default all.
     data_dir
         Where files lie; by default what the environment variable VBANDITS_DATA names.
     """
     from vbandits.data import inventory
     from vbandits.experiment.progress import print_line, print_rows
 
-    rows = inventory.listing(data_dir)
+    rows = inventory.listing(data_dir, names)
     print_rows([{name: value for name, value in row.items() if name != inventory.TO_HAVE} for row in rows])
     for row in rows:
         if row[inventory.TO_HAVE]:

@@ -23,13 +23,15 @@ class Outcome(NamedTuple):
     says: str
 
 
-def listing(data_dir: str | os.PathLike[str] | None = None) -> list[dict[str, str]]:
-    """Returns every dataset: name, rows, features, classes, where it is found, and, if nowhere, how it is to be had.
+def listing(data_dir: str | os.PathLike[str] | None = None, names: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Returns datasets, by default all: name, rows, features, classes, where each is found, and, if nowhere, how it is
+    to be had.
 
     Raises:
-        ConfigError: for a data directory that is no folder.
+        ConfigError: for an unknown name, or a data directory that is no folder.
     """
     folder = _folder(data_dir)
+    _require_known(names)
     return [
         {
             "dataset": name,
@@ -40,6 +42,7 @@ def listing(data_dir: str | os.PathLike[str] | None = None) -> list[dict[str, st
             TO_HAVE: _to_have(published) if found == HERE_NOT else "",
         }
         for name, published in PUBLISHED.items()
+        if name in (names or PUBLISHED)
     ]
 
 
@@ -71,10 +74,14 @@ def verify(names: Sequence[str] = (), data_dir: str | os.PathLike[str] | None = 
         ConfigError: for an unknown name, or a data directory that is no folder.
     """
     folder = _folder(data_dir)
-    if errors := [unknown("dataset", name, PUBLISHED, "datasets") for name in names if name not in PUBLISHED]:
-        raise ConfigError(*errors)
+    _require_known(names)
     chosen = dict.fromkeys(names) or [name for name in PUBLISHED if _found(PUBLISHED[name], folder) != HERE_NOT]
     return (_verified(PUBLISHED[name], folder) for name in chosen)
+
+
+def _require_known(names: Sequence[str]) -> None:
+    if errors := [unknown("dataset", name, PUBLISHED, "datasets") for name in names if name not in PUBLISHED]:
+        raise ConfigError(*errors)
 
 
 def _verified(published: Published, folder: Path | None) -> Outcome:

@@ -14,6 +14,9 @@ from vbandits.experiment.sweeps import KIND, Setting, hints_of, is_list, swept, 
 from vbandits.registry import find, load, unknown
 from vbandits.serialize import CHOICES
 
+NETWORK = "network"
+"""The section whose kind, too, can be set for all methods: it is what they should have in common."""
+
 
 def section(
     name: str, base: Any, given: Any, settings: Settings, where: str, errors: list[str]
@@ -31,6 +34,8 @@ def section(
         errors: to which what is wrong is appended.
     """
     place, found = f"{where}.{name}", []
+    if name == NETWORK and (kind := dict(settings.of(name, (KIND,)))):
+        given = kind  # fields of another kind are not for it
     for one in values_of(given, place, errors) if is_list(given) else [given]:
         told = {name: one} if is_list(given) else {}
         kinds = one.get(KIND) if isinstance(one, Mapping) and name in CHOICES else None
@@ -98,7 +103,7 @@ def _start(name: str, base: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
     if isinstance(kind, str) or not (callable(kind) or is_dataclass(kind) or hasattr(kind, "__dict__")):
         kinds = f", a kind (one of {', '.join(CHOICES[name])}), a class or an instance" if name in CHOICES else ""
         raise ValueError(f"expected a table of fields{kinds}, got {kind!r}")
-    if name == "network" and not hasattr(kind, "build"):  # a function that makes a module, or a class of modules
+    if name == NETWORK and not hasattr(kind, "build"):  # a function that makes a module, or a class of modules
         if not callable(kind) or (hasattr(kind, "forward") and not inspect.isclass(kind)):
             raise ValueError(
                 "expected a function of the numbers of features and outputs that makes a network, got a "
