@@ -264,7 +264,7 @@ def test_what_is_recorded_of_them_tells_their_rows():
         ("no_such_places:x", "no module 'no_such_places'"),
         (
             "own_places.py:again",
-            "expected 'module:name', such as 'my_module:MyClass' of my_module.py, got 'own_places.py",
+            "got 'own_places.py:again': leave out .py",
         ),
         ("os:getcwd", "os:getcwd: expected a dataset, a class with train_x"),
         ("own_palaces", "unknown dataset 'own_palaces'"),

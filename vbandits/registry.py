@@ -139,8 +139,10 @@ def load(reference: str, what: str = "", *, imports: bool = True) -> Any:
         ValueError: if there is no such module, no such name in it, or if it is no such thing.
     """
     module_name, _, attribute = reference.partition(":")
-    if not (attribute and all(part.isidentifier() for part in module_name.split("."))) or module_name.endswith(".py"):
-        raise ValueError(f"expected 'module:name', such as 'my_module:MyClass' of my_module.py, got {reference!r}")
+    file = module_name.endswith(".py")
+    if file or not (attribute and all(part.isidentifier() for part in module_name.split("."))):
+        mend = ": leave out .py" if file else ""
+        raise ValueError(f"expected 'module:name', such as 'my_module:MyClass', got {reference!r}{mend}")
     found = _attribute(_module(module_name, reference, imports), attribute)
     if what:
         require_kind(what, reference, found)
