@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbandits.blocks import blocks, times
+from vbandits.blocks import blocks, rows_of, times, values_of
 
 
 @given(replicas=st.integers(1, 300), size=st.integers(0, 400))
@@ -34,3 +34,26 @@ def test_a_model_alone_has_the_bits_that_it_has_beside_others(sides, dtype):
         for model in range(3):
             own = slice(model, model + 1)
             assert torch.equal(times(x[own], weight[own], None if shift is None else shift[own]), whole[own])
+
+
+@pytest.mark.parametrize("groups", [(), (1,), (3,)])
+@pytest.mark.parametrize("features", [1, 2, 7])
+@pytest.mark.parametrize("lie", ["whole", "part", "shared", "columns", "reversed", "odd"])
+def test_rows_and_values_are_those_of_an_index(groups, features, lie):
+    replicas, count = 4, 9
+    buffer = torch.randn(replicas, count + 3, 2 * features)
+    x = {
+        "whole": buffer[:, :count, :features].contiguous(),
+        "part": buffer[:, :, :features].contiguous()[:, 2 : count + 2],
+        "shared": buffer[:1, :count, :features].contiguous().expand(replicas, -1, -1),
+        "columns": buffer[:, :count, ::2],
+        "reversed": buffer[:, :count, :features].transpose(1, 2).contiguous().transpose(1, 2),
+        "odd": torch.randn(replicas * (count * features + 1)).as_strided(
+            (replicas, count, features), (count * features + 1, features, 1)
+        ),
+    }[lie]
+    index = torch.randint(count, (5, *groups, replicas)).movedim(0, -1)  # in another order in memory
+    replica = torch.arange(replicas).unsqueeze(1)
+    assert torch.equal(rows_of(x, index), x[replica, index])
+    assert torch.equal(values_of(x[:, :, 0], index), x[:, :, 0][replica, index])
+    assert torch.equal(rows_of(x[:, :0], index[..., :0]), x[:, :0][replica, index[..., :0]])

@@ -1,11 +1,11 @@
-"""Replicas some at a time, where all of them are too large together: for a core's cache, or for the memory. And their
-products, which are the same for one that is alone."""
+"""Replicas some at a time, where all of them are too large together: for a core's cache, or for the memory. Their rows,
+and their products, which are the same for one that is alone."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 
@@ -25,6 +25,23 @@ def blocks(replicas: int, size: int) -> Iterator[slice]:
     ends = [replicas * i // parts for i in range(parts + 1)]
     for first, last in pairwise(ends):
         yield slice(first, last)
+
+
+def rows_of(x: Shaped[Tensor, "R N D"], index: Int64[Tensor, "*G R B"]) -> Shaped[Tensor, "*G R B D"]:
+    """Returns rows of each replica: x[replica, index], which would copy them number by number."""
+    count, features = x.shape[1:]
+    between, within, step = x.stride()  # between is 0 where all replicas have the same rows
+    replica = torch.arange(len(x), device=x.device).unsqueeze(1)
+    if (within, step) != (features, 1) or between % features:
+        return x[replica, index]
+    apart = between // features
+    whole = x.as_strided(((len(x) - 1) * apart + count, features), (features, 1))
+    return whole.index_select(0, (index + apart * replica).flatten()).view(*index.shape, features)
+
+
+def values_of(values: Shaped[Tensor, "R N"], index: Int64[Tensor, "*G R B"]) -> Shaped[Tensor, "*G R B"]:
+    """Returns values of each replica, likewise."""
+    return values.expand(*index.shape[:-2], -1, -1).gather(-1, index)
 
 
 def times(

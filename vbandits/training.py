@@ -16,8 +16,9 @@ from vbandits.types import Batch, Data, Optimizer, Task
 
 Loss = Callable[[Mapping[str, Tensor], Batch], Float[Tensor, " L"]]
 """Loss per model of the trained blocks, given their leaves and a minibatch."""
-GATHERED = 2**18
-"""Numbers of contexts in minibatches that are gathered at once, for each replica."""
+GATHERED = 2**16
+"""Numbers of contexts in minibatches that are gathered at once, for each replica: of more, the memory would be had from
+the system anew each time, and given back, which takes longer than to fill it."""
 SECOND, SMALL = 0.999, 1e-8
 """Decay of Adam's second moment, and what keeps its denominator from zero (Kingma and Ba, 2015)."""
 

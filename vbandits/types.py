@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64, Shaped
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.blocks import rows_of, values_of
 from vbandits.forgetting import Forgetting
 from vbandits.likelihoods import Gaussian
 from vbandits.predictive import Predictive
@@ -253,7 +254,7 @@ class Scaling:
     def x(self, raw: Float[Tensor, "*G R N D"]) -> Float[Tensor, "*G R N D"]:
         """Standardises contexts."""
         shift = self.x_shift if self.x_anchor is None else self.x_shift * raw[..., self.x_anchor]
-        found = (raw - shift) / self.x_scale
+        found = (raw - shift).div_(self.x_scale)
         return found if self.x_constant is None else torch.where(self.x_constant, found.sign(), found)
 
     def y(self, raw: Float[Tensor, "*G R N"]) -> Float[Tensor, "*G R N"]:
@@ -308,9 +309,8 @@ class Data:
 
     def rows(self, index: Int64[Tensor, "*G R B"]) -> Batch:
         """Returns some rows of each replica, standardised."""
-        replica = torch.arange(index.shape[-2], device=index.device).unsqueeze(1)
-        x, y = self.scaling.x(self.x[replica, index]), self.scaling.y(self.y[replica, index])
-        return Batch(x.to(self.noise.dtype), self.output[replica, index], y.to(self.noise.dtype), index)
+        x, y = self.scaling.x(rows_of(self.x, index)), self.scaling.y(values_of(self.y, index))
+        return Batch(x.to(self.noise.dtype), values_of(self.output, index), y.to(self.noise.dtype), index)
 
     def between(self, first: int, last: int) -> Batch:
         """Returns the rows from one up to another, standardised."""
