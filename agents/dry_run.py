@@ -98,7 +98,7 @@ def _frugal(acquisition: Any) -> Any:
     given = {field.name: getattr(acquisition, field.name) for field in fields(acquisition) if field.name in MANY}
     many = [name for name, value in given.items() if isinstance(value, int) and value > ENOUGH]
     try:
-        return replace(acquisition, **dict.fromkeys(many, ENOUGH))
+        return replace(acquisition, **dict.fromkeys(many, ENOUGH)) if many else acquisition
     except Exception:  # one of a user's own that must have so many
         return acquisition
 

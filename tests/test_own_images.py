@@ -96,6 +96,7 @@ def changed(place, value):
         (changed(0, np.full((4, 2, 2), 16.0)), r"from 0 to 1 \(divide by the number of white\), got 16.0 to 16.0"),
         (changed(0, np.full((4, 2, 2), np.nan)), "train_x: expected numbers, got NaN in 4 images"),
         (changed(2, np.full((2, 2, 2), -1)), "test_x: expected numbers of the same kind as train_x, float64, got"),
+        (lambda: (np.ma.masked_equal(np.eye(2)[None].repeat(4, 0), 1), *changed(0, 0)[1:]), "NaN in 4"),
         (changed(0, np.full((4, 2, 2), "a")), "train_x: expected numbers, got dtype"),
         (changed(0, np.zeros((4, 32, 16, 3))), r"give x.transpose\(0, 3, 1, 2\)"),
         (changed(2, np.zeros((2, 2, 3))), r"test_x: expected images of \(1, 2, 2\), as in train_x, got \(1, 2, 3\)"),

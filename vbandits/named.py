@@ -6,12 +6,11 @@ installed, or say by its return annotation that it makes such a thing: `os:syste
 as an object is not looked at.
 """
 
-import functools
 import inspect
 import typing
 from typing import Any
 
-from vbandits.source_hash import defined, reference, source_hash
+from vbandits.source_hash import defined, reference, source_hash, unbound
 
 KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "environment": (("reset", "step"),),
@@ -55,8 +54,7 @@ def require_kind(what: str, place: str, found: Any) -> None:
 
 def name_of(source: Any) -> str:
     """Returns what is called by no label: the name of a class, a function, an instance's class, or in "module:name"."""
-    while isinstance(source, functools.partial):
-        source = source.func
+    source = unbound(source)
     if isinstance(source, str):
         return source.partition(":")[2] or source
     return getattr(source, "__name__", type(source).__name__)

@@ -140,9 +140,15 @@ def _held(value: Any) -> str:
     return found.hexdigest()[:LENGTH]
 
 
-def _named(source: Any) -> Any:
+def unbound(source: Any) -> Any:
+    """Returns what a `functools.partial` binds arguments of; anything else as it is."""
     while isinstance(source, functools.partial):
         source = source.func
+    return source
+
+
+def _named(source: Any) -> Any:
+    source = unbound(source)
     return source if hasattr(source, "__qualname__") else type(source)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from vbandits.data.image_files import scaled
 from vbandits.data.images import Images
 from vbandits.data.loading import HELD
+from vbandits.data.precision import unmasked
 from vbandits.errors import require
 from vbandits.named import name_of
 from vbandits.registry import load
@@ -35,27 +36,27 @@ def made(source: Any) -> Images:
     Raises:
         ValueError: for anything else.
     """
-    found = _found(source)
-    if not callable(found):
-        return _checked(called(source), found)
-    return (_called if isinstance(found, Hashable) else _called.__wrapped__)(found)
+    given = found(source)
+    if not callable(given):
+        return _checked(called(source), given)
+    return (_called if isinstance(given, Hashable) else _called.__wrapped__)(given)
 
 
-def digest(source: Any) -> str:
-    """Returns the digest of the images of a source, which are made anew.
+def anew(source: Any) -> Images:
+    """Returns the images of a source, of which nothing is remembered.
 
     Raises:
         ValueError: where a function makes other images when it is called again, as each process does.
     """
-    found = _found(source)
+    given = found(source)
     _called.cache_clear()  # a function may have become another one since it was called
-    first = made(found).digest()
-    if callable(found) and _called.__wrapped__(found).digest() != first:
+    images = made(given)
+    if callable(given) and _called.__wrapped__(given).digest() != images.digest():
         raise ValueError(
             f"{called(source)}: expected the same images at each call, got others: draw what is random from a "
             "generator with a seed"
         )
-    return first
+    return images
 
 
 def are_arrays(value: Any) -> TypeGuard[Sequence[Any]]:
@@ -78,7 +79,8 @@ def called(source: Any) -> str:
     return "arrays" if isinstance(source, tuple | list) else name_of(source)
 
 
-def _found(source: Any) -> Any:
+def found(source: Any) -> Any:
+    """Returns what is at a place, "module:name"; anything else as it is."""
     return load(source, "dataset") if isinstance(source, str) else source
 
 
@@ -126,7 +128,7 @@ def _checked(name: str, given: Any) -> Images:
 
 def _array(given: Any, what: str) -> np.ndarray:
     try:
-        return np.asarray(given.detach() if hasattr(given, "detach") else given)
+        return unmasked(given.detach() if hasattr(given, "detach") else given)
     except Exception as error:
         raise ValueError(f"{what}: expected an array, got {type(given).__name__}: {error}") from error
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from vbandits import registry
 from vbandits.data import corruptions, images, own_images
 from vbandits.data.images import Images
 from vbandits.data.pools import SHAPES, load_pool
 from vbandits.registry import unknown
-from vbandits.source_hash import LENGTH, reference, source_hash
+from vbandits.source_hash import LENGTH, reference, source_hash, unbound
 from vbandits.streams import generator
 
 DIGITS = "digits"
@@ -125,13 +123,11 @@ class DatasetSpec:
     def describe(self) -> dict[str, Any]:
         """Returns it as JSON, with everything that results depend on."""
         kwargs = {name: _listed(value) for name, value in asdict(self.options).items()}
-        source: Any = self.id
-        while isinstance(source, partial):  # what it binds may be arrays, and shows in the rows
-            source = source.func
+        source = unbound(self.id)  # what it binds may be arrays, and shows in the rows
         found = {"label": self.label, "id": reference(source), "kwargs": kwargs}
         if self.own:
             found["data"] = (self.data or load(self.id).digest())[:LENGTH]
-            origin = registry.load(source, "dataset") if isinstance(source, str) else source
+            origin = own_images.found(source)
             if code := source_hash(origin):
                 found["code"] = {reference(origin): code}
             return found
@@ -147,7 +143,7 @@ class DatasetSpec:
             ValueError: if there is no such dataset, if its files are not there, or if it has too few rows.
         """
         found, options = load(self.id, self.data_dir), self.options
-        if self.data not in (None, found.digest() if self.own else None):
+        if self.data is not None and self.data != found.digest():
             raise ValueError(
                 f"{found.name}: expected the images that it gave before the run, got others in its process"
             )

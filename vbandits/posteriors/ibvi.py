@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from vbandits.blocks import rows_of
 from vbandits.networks.weights import prior_std
 from vbandits.posteriors import variational
 from vbandits.posteriors.common import network_of
@@ -115,10 +116,9 @@ class IBVI(Variational):
             return variational.minimise(state, data, self.samples)
         _extend(state, data.x.shape[1])
         deviation = data.noise.sqrt()[:, None, None]
-        replica = torch.arange(len(deviation), device=deviation.device).unsqueeze(1)
 
         def perturbation(batch: Batch) -> Tensor:
-            return deviation * state.perturbations[replica, batch.rows]
+            return deviation * rows_of(state.perturbations, batch.rows)
 
         return variational.minimise(state, data, self.samples, pull=_pull(state, data), perturbation=perturbation)
 

@@ -1,6 +1,5 @@
 """From a file with searches to an ordinary experiment, in which every setting that is tried is a method."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +125,7 @@ def check_replaced(path: Path, experiment: Experiment) -> None:
     assert experiment.tuning is not None
     try:
         sections = toml(path.read_text(encoding="utf-8"), path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, or not UTF-8
         raise ConfigError(f"--write: expected a file of presets, or none yet, got {path}: {error}") from None
     names = {name for section in sections.values() if isinstance(section, dict) for name in section}
     if lost := sorted(names - experiment.tuning["methods"].keys()):

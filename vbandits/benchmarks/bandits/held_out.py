@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vbandits.agents.player import Player
 from vbandits.benchmarks.bandits.recorder import PROBABILITY, best_shares
-from vbandits.blocks import blocks
+from vbandits.blocks import blocks, rows_of
 from vbandits.envs.base import HeldOut
 from vbandits.experiment.benchmark import Job
 from vbandits.metrics import calibration, joint, scores
@@ -153,8 +153,7 @@ class _Beliefs:
         at = torch.from_numpy(batches.take(inputs.reshape(batches.inputs.shape))).to(rewards.device)  # [R, B, tau]
         replica = torch.arange(len(at), device=at.device)[:, None, None]
         y = rewards[replica, torch.arange(joint.TAU, device=at.device), at].unsqueeze(2)  # [R, B, 1, tau]
-        cells = (replica * self._draws.shape[1] + at).flatten()  # whole rows at once, which indexing by both is not
-        f = self._draws.flatten(0, 1).index_select(0, cells).view(*at.shape, -1).transpose(2, 3)  # [R, B, S, tau]
+        f = rows_of(self._draws, at.flatten(1)).view(*at.shape, -1).transpose(2, 3)  # [R, B, S, tau]
         noise = self._noise[replica, at].unsqueeze(2)
         likelihood = (f - y).square_().div_(-2 * noise).sub_(0.5 * (noise.log() + scores.LOG_2PI))
         if (binary := self._binary).any():

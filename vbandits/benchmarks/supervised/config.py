@@ -164,9 +164,9 @@ class SupervisedConfig(Config):
         """Loads every dataset, makes every method for every shape of images, and lets it predict a few rows."""
         from vbandits.benchmarks.supervised.run import Learner
 
-        digests: dict[Any, str] = {}
+        own: dict[Any, tuple[str, str]] = {}  # digest and description, by source
         splits: dict[Any, Split] = {}
-        checked = [self._checked(spec, digests, splits) for spec in problems]
+        checked = [self._checked(spec, own, splits) for spec in problems]
         for (shape, classes), split in splits.items():
             for method in methods:
                 try:
@@ -184,18 +184,20 @@ class SupervisedConfig(Config):
         ]
         return checked, notes
 
-    def _checked(self, spec: DatasetSpec, digests: dict[Any, str], splits: dict[Any, Split]) -> DatasetSpec:
+    def _checked(self, spec: DatasetSpec, own: dict[Any, tuple[str, str]], splits: dict[Any, Split]) -> DatasetSpec:
         """Returns a dataset, a user's own with its digest, and keeps its rows if they are the first of their shape."""
         try:
             if spec.own:
                 source = spec.id if isinstance(spec.id, str) else id(spec.id)
-                digests[source] = digests.get(source) or own_images.digest(spec.id)
-                spec = replace(spec, data=digests[source])
+                if source not in own:
+                    images = own_images.anew(spec.id)
+                    own[source] = images.digest(), own_images.described(images)
+                data, description = own[source]
+                self.notes.append(f"{spec.label}: {description}")
+                spec = replace(spec, data=data)
             split = spec.load()
             next(split.settings())
             splits.setdefault((split.shape, split.classes), split)
-            if spec.own:
-                self.notes.append(f"{spec.label}: {own_images.described(own_images.made(spec.id))}")
         except (Exception, SystemExit) as error:
             self.errors.append(f"dataset {spec.label!r}: {words(error)}")
         return spec
